@@ -1,0 +1,35 @@
+# A thin driver: scripts/setup brings the tools, CMakePresets.json says how to build.
+# CMAKE_FLAGS are options for one configuration, e.g. make test CMAKE_FLAGS=-DAFT_TARGET=x86-64-linux-avx2-fma-f16c
+
+PRESET := release
+CMAKE := .venv/bin/cmake
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: bench test configure setup format clean help
+
+bench: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_cli
+	build/aft bench --report build/bench
+
+test: configure
+	$(CMAKE) --build --preset $(PRESET)
+	.venv/bin/ctest --preset $(PRESET)
+
+configure: setup
+	$(CMAKE) --preset $(PRESET) $(CMAKE_FLAGS)
+
+setup:
+	scripts/setup
+
+format: setup
+	git ls-files --cached --others --exclude-standard '*.h' '*.cpp' | xargs .venv/bin/clang-format -i
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make bench    generate the kernels for this machine and compare every schedule: build/bench/report.html'
+	@echo 'make test     build everything and run every test'
+	@echo 'make setup    install what is missing: packages (as root or with sudo) and .venv; the others do it first'
+	@echo 'make format   format the sources'
+	@echo 'make clean    remove build/'

@@ -1,0 +1,109 @@
+#include "ceilings.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <thread>
+
+namespace aft::bench {
+
+namespace {
+
+using FmaLoop = float (*)(std::int64_t);
+
+// A multiply-add takes 4 or 5 cycles and two start in each: 10 chains in flight reach the peak of every core known
+// today. 12 of them and the two constants fit the 16 registers of SSE and AVX2.
+constexpr int chains = 12;
+
+// Vector extensions instead of intrinsics: GCC and Clang contract `*` and `+` to the multiply-add of the target (see
+// CMakeLists.txt), and to two instructions where there is none. It is a macro as GCC splits vectors that a template's
+// own target doesn't have before it inlines them.
+#define AFT_FMA_LOOP(name, lanes, attribute)                                      \
+    attribute float name(std::int64_t steps) {                                    \
+        using Vector = float __attribute__((vector_size(lanes * sizeof(float)))); \
+        Vector chain[chains];                                                     \
+        for (int i = 0; i < chains; ++i) {                                        \
+            chain[i] = Vector{} + static_cast<float>(i);                          \
+        }                                                                         \
+        /* Read at run time, so that nothing is computed at compile time. */      \
+        const volatile float scale = 0.999f, shift = 1e-4f;                       \
+        const Vector a = Vector{} + scale, b = Vector{} + shift;                  \
+        for (std::int64_t step = 0; step < steps; ++step) {                       \
+            _Pragma("GCC unroll 12") for (int i = 0; i < chains; ++i) {           \
+                chain[i] = chain[i] * a + b;                                      \
+            }                                                                     \
+        }                                                                         \
+        Vector sum{};                                                             \
+        for (int i = 0; i < chains; ++i) {                                        \
+            sum += chain[i];                                                      \
+        }                                                                         \
+        return sum[0];                                                            \
+    }
+
+AFT_FMA_LOOP(fma_loop_128, 4, )
+#if defined(__x86_64__)
+AFT_FMA_LOOP(fma_loop_avx2, 8, __attribute__((target("avx2,fma"))))
+AFT_FMA_LOOP(fma_loop_avx512, 16, __attribute__((target("avx512f"))))
+#endif
+#undef AFT_FMA_LOOP
+
+struct Isa {
+    const char *name;
+    int lanes;
+    FmaLoop loop;
+};
+
+Isa widest_isa() {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) {
+        return {"AVX-512", 16, fma_loop_avx512};
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        return {"AVX2", 8, fma_loop_avx2};
+    }
+    return {"SSE2", 4, fma_loop_128};
+#elif defined(__aarch64__)
+    return {"NEON", 4, fma_loop_128};
+#else
+    return {"128-bit vectors", 4, fma_loop_128};
+#endif
+}
+
+// body(thread) on every thread, the caller's included.
+template<typename Body>
+void on_threads(int threads, const Body &body) {
+    std::vector<std::thread> others;
+    for (int thread = 1; thread < threads; ++thread) {
+        others.emplace_back(body, thread);
+    }
+    body(0);
+    for (std::thread &other : others) {
+        other.join();
+    }
+}
+
+}  // namespace
+
+const char *fma_isa() {
+    return widest_isa().name;
+}
+
+double fma_loop(int threads) {
+    const Isa isa = widest_isa();
+    constexpr std::int64_t steps = 2'000'000;  // 6 to 12 cycles each; long against the start of threads
+    std::vector<float> sums(threads);          // what keeps the compiler from dropping the loop
+    on_threads(threads, [&](int thread) { sums[thread] = isa.loop(steps); });
+    return 2.0 * steps * chains * isa.lanes * threads;
+}
+
+CopyLoop::CopyLoop() : source_(std::size_t{32} << 20, 1.0f), destination_(source_.size()) {}  // 128 MiB each
+
+double CopyLoop::operator()(int threads) {
+    const std::size_t part = source_.size() / threads;
+    on_threads(threads, [&](int thread) {
+        std::memcpy(destination_.data() + thread * part, source_.data() + thread * part, part * sizeof(float));
+    });
+    return 2.0 * static_cast<double>(part * sizeof(float)) * threads;
+}
+
+}  // namespace aft::bench

@@ -1,0 +1,170 @@
+#include "report.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+
+namespace aft::bench {
+
+extern const char *const report_page;
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+bool same_problem(const Problem &a, const Problem &b) {
+    return a.config.kind == b.config.kind && shape_name(a) == shape_name(b);
+}
+
+std::string csv_number(double value) {
+    return std::isnan(value) ? "" : fmt::format("{:.6g}", value);
+}
+
+// Quoted, as RFC 4180 has it.
+std::string csv_text(const std::string &text) {
+    std::string quoted = "\"";
+    for (const char c : text) {
+        quoted += c;
+        if (c == '"') {
+            quoted += c;
+        }
+    }
+    return quoted + '"';
+}
+
+// Six digits: a measurement has no more, and the report stays readable. JSON has no NaN and no infinity.
+Json json_number(double value) {
+    return std::isfinite(value) ? Json(std::stod(fmt::format("{:.6g}", value))) : Json(nullptr);
+}
+
+Json json_of(const Problem &problem) {
+    return {{"batch", problem.shape.batch},
+            {"seq", problem.shape.seq},
+            {"hidden", problem.config.hidden},
+            {"projected", problem.config.projected},
+            {"window", problem.config.kind == LayerKind::local ? Json(problem.config.window) : Json(nullptr)}};
+}
+
+Json json_of(const Measurement &each) {
+    return {{"kernel", each.kernel.id},
+            {"layer", name(each.kernel.layer)},
+            {"device", each.kernel.device},
+            {"schedule", each.kernel.schedule},
+            {"target", each.kernel.target},
+            {"shape", json_of(each.problem)},
+            {"median_ms", json_number(each.median_ms)},
+            {"best_ms", json_number(each.best_ms)},
+            {"gflops", json_number(each.gflops)},
+            {"percent_of_peak", json_number(each.percent_of_peak)},
+            {"best_percent_of_peak", json_number(each.best_percent_of_peak)},
+            {"speedup_over_naive", json_number(each.speedup_over_naive)},
+            {"max_error", json_number(each.max_error)},
+            {"rounds", each.rounds},
+            {"correct", each.failure.empty()},
+            {"failure", each.failure.empty() ? Json(nullptr) : Json(each.failure)}};
+}
+
+Json json_of(const Comparison &comparison) {
+    const Machine &machine = comparison.machine;
+    Json report;
+    report["machine"] = {
+        {"cpu", machine.cpu},
+        {"cores", machine.cores},
+        {"threads", comparison.threads},
+        {"caches", machine.caches},
+        {"isa", machine.isa},
+        {"os", machine.os},
+        {"compiler", machine.compiler},
+        {"halide", machine.halide},
+        {"target", machine.target},
+        {"date", machine.date},
+        {"command", comparison.command},
+        {"fma_peak_gflops", json_number(comparison.fma_peak_gflops.median)},
+        {"fma_peak_gflops_best", json_number(comparison.fma_peak_gflops.best)},
+        {"fma_peak_gflops_one_thread", json_number(comparison.fma_peak_gflops_one_thread.median)},
+        {"copy_gbytes_per_second", json_number(comparison.copy_gbytes_per_second.median)},
+        {"copy_gbytes_per_second_best", json_number(comparison.copy_gbytes_per_second.best)},
+    };
+    report["kernels"] = Json::array();
+    for (const Measurement &each : comparison.measurements) {
+        report["kernels"].push_back(json_of(each));
+    }
+    report["skipped"] = Json::array();
+    for (const Skip &each : comparison.skipped) {
+        report["skipped"].push_back(
+            {{"kernel", each.kernel}, {"shape", json_of(each.problem)}, {"reason", each.reason}});
+    }
+    return report;
+}
+
+// A command line may hold bytes that aren't UTF-8.
+std::string text_of(const Json &json, int indent) {
+    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+std::string to_table(const Comparison &comparison) {
+    const Machine &machine = comparison.machine;
+    std::string text =
+        fmt::format("{}, {} of {} processors, {}: {:.1f} GFLOP/s multiply-add peak ({:.1f} best), {:.1f} GB/s copy\n"
+                    "kernels for {}, Halide {}, {}\n",
+                    machine.cpu, comparison.threads, machine.cores, machine.isa, comparison.fma_peak_gflops.median,
+                    comparison.fma_peak_gflops.best, comparison.copy_gbytes_per_second.median, machine.target,
+                    machine.halide, machine.date);
+    const Problem *problem = nullptr;
+    for (const Measurement &each : comparison.measurements) {
+        if (!problem || !same_problem(*problem, each.problem)) {
+            problem = &each.problem;
+            text += fmt::format("\nAFT {}, {}\n", name(problem->config.kind), shape_name(*problem));
+            text += fmt::format("  {:<16}{:>11}{:>11}{:>10}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms", "best ms",
+                                "GFLOP/s", "% peak", "best %", "x naive", "max error");
+        }
+        if (!each.failure.empty()) {
+            text += fmt::format("  {:<16}WRONG  {}\n", each.kernel.schedule, each.failure);
+            continue;
+        }
+        text += fmt::format("  {:<16}{:>11.4g}{:>11.4g}{:>10.1f}{:>8.1f}{:>8.1f}{:>9.2f}{:>11.1e}\n",
+                            each.kernel.schedule, each.median_ms, each.best_ms, each.gflops, each.percent_of_peak,
+                            each.best_percent_of_peak, each.speedup_over_naive, each.max_error);
+    }
+    for (const Skip &each : comparison.skipped) {
+        text += fmt::format("{}not measured: {}, {}: {}\n", &each == &comparison.skipped.front() ? "\n" : "",
+                            each.kernel, shape_name(each.problem), each.reason);
+    }
+    return text;
+}
+
+std::string to_csv(const Comparison &comparison) {
+    std::string text = "kernel,layer,schedule,batch,seq,hidden,projected,window,median_ms,best_ms,gflops,"
+                       "percent_of_peak,best_percent_of_peak,speedup_over_naive,max_error,rounds,failure\n";
+    for (const Measurement &each : comparison.measurements) {
+        const LayerConfig &config = each.problem.config;
+        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id, name(config.kind),
+                            each.kernel.schedule, each.problem.shape.batch, each.problem.shape.seq, config.hidden,
+                            config.projected, config.kind == LayerKind::local ? std::to_string(config.window) : "",
+                            csv_number(each.median_ms), csv_number(each.best_ms), csv_number(each.gflops),
+                            csv_number(each.percent_of_peak), csv_number(each.best_percent_of_peak),
+                            csv_number(each.speedup_over_naive), csv_number(each.max_error), each.rounds,
+                            each.failure.empty() ? "" : csv_text(each.failure));
+    }
+    return text;
+}
+
+std::string to_json(const Comparison &comparison) {
+    return text_of(json_of(comparison), 2) + "\n";
+}
+
+std::string to_html(const Comparison &comparison) {
+    // "</script>" in the data would end it.
+    std::string json = text_of(json_of(comparison), -1);
+    for (std::size_t at = 0; (at = json.find("</", at)) != std::string::npos; at += 3) {
+        json.replace(at, 2, "<\\/");
+    }
+    std::string page = report_page;
+    const std::string place = "REPORT_JSON";
+    return page.replace(page.find(place), place.size(), json);
+}
+
+}  // namespace aft::bench

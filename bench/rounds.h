@@ -1,0 +1,27 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace aft::bench {
+
+/// One of the things that are measured in turn.
+struct Contestant {
+    std::string name;            ///< unique among its opponents
+    std::function<void()> call;  ///< may throw: it is out from then on
+    double estimate = 0;         ///< seconds that a call is expected to take
+    double min_seconds = 0;      ///< to be measured for, at least
+
+    std::vector<double> seconds = {};  ///< per call, one value for each round
+    std::string failure = {};          ///< what `call` threw
+};
+
+/// Measures every contestant once in each round, the next round in the same order, so that whatever else the machine
+/// does meanwhile falls on all of them alike; a contestant leaves after its min_seconds, though not before 3 rounds.
+/// Google Benchmark does the timing. `after_round` is for showing progress.
+void measure_in_turn(std::vector<Contestant> &contestants, const std::function<void(int round)> &after_round);
+
+double median(std::vector<double> values);
+
+}  // namespace aft::bench

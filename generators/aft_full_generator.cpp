@@ -1,0 +1,51 @@
+#include "layer_generator.h"
+
+namespace aft {
+
+class AftFullForward : public ForwardGenerator<AftFullForward> {
+public:
+    void configure_core() {
+        bias = exact() ? add_parameter("bias", 2) : add_parameter("exp_bias", left_matrix_dimensions());
+    }
+
+    void generate() {
+        if (exact()) {
+            define<AftExact<Panels>>(*bias, BiasedSources::full(inputs().seq));
+        } else {
+            define_in_form<AftFull>(*bias);
+        }
+    }
+
+    void set_core_estimates() {
+        bias->set_estimates({{0, estimated_seq}, {0, estimated_seq}});
+    }
+
+private:
+    Parameter bias = nullptr;
+};
+
+class AftFullPrepare : public PrepareGenerator<AftFullPrepare> {
+public:
+    Input<Buffer<float, 2>> position_bias{"position_bias"};  // (source, target)
+
+    void configure_core() {
+        bias = exact() ? add_prepared("bias", 2) : add_prepared("exp_bias", left_matrix_dimensions());
+    }
+
+    void generate_core() {
+        const Expr seq = position_bias.dim(1).extent();
+        if (exact()) {
+            prepare_exact_bias(*bias, position_bias, BiasedSources::full(seq), seq);
+        } else {
+            with_form([&](auto &form) { in_full(prepare_exp_bias(form, *bias, position_bias, seq)); });
+        }
+    }
+
+private:
+    Prepared bias = nullptr;
+};
+
+}  // namespace aft
+
+HALIDE_REGISTER_GENERATOR(aft::AftFullForward, aft_full_forward)
+HALIDE_REGISTER_GENERATOR(aft::AftFullPrepare, aft_full_prepare)

@@ -1,0 +1,163 @@
+#pragma once
+
+#include "element.h"
+
+namespace aft {
+
+/// The plain form: matrices as they are, [channel, row, batch] innermost first, and every product one reduction. The
+/// autoschedulers search faster and do better on it than on panels.
+class Flat {
+public:
+    using Expr = Halide::Expr;
+    using Left = std::function<Expr(Expr step, Expr row, Expr batch)>;
+    using Right = std::function<Expr(Expr channel, Expr step, Expr row, Expr batch)>;
+
+    /// Every Func of the algorithm in order of definition, for a schedule that treats all alike.
+    std::vector<Halide::Func> stages;
+
+    // Dimensions of the prepared parameters.
+    static constexpr int weight_dimensions = 2;      // (channel, step)
+    static constexpr int left_matrix_dimensions = 2;  // (step, row)
+    static constexpr int per_row_dimensions = 1;     // (row)
+
+    /// Targets that share a window of sources.
+    static constexpr int tile_rows = 1;
+
+    /// Reductions run over their operands' rows and no further.
+    static constexpr bool pads_reductions = false;
+    static Expr padded(const Expr &extent) {
+        return extent;
+    }
+
+    // ---- coordinates of what is kept per source, per channel, per chunk of rows
+    std::vector<Halide::Var> source_vars() const {
+        return {channel, row, batch};
+    }
+    std::vector<Expr> at_source(const Element &e) const {
+        return {e.channel, e.row, e.batch};
+    }
+    std::vector<Halide::Var> channel_vars() const {
+        return {channel, batch};
+    }
+    std::vector<Expr> at_channel(const Element &e) const {
+        return {e.channel, e.batch};
+    }
+    /// A row of the same channel and sample as `e`.
+    Element source(const Element &e, const Expr &at) const {
+        return {e.channel, at, e.batch, {}, {}, {}, {}};
+    }
+    /// The element that channel_vars() and source_vars() stand for.
+    Element variable() const {
+        return {channel, row, batch, {}, {}, {}, {}};
+    }
+    static Expr tile_of(const Element &e) {
+        return e.row;
+    }
+    static std::vector<Expr> at_row(const Element & /*e*/, const Expr &tile) {
+        return {tile};
+    }
+
+    /// The rows of a sequence in chunks, for reductions that no scheduler can cut: 64 rows bound the rounding error and
+    /// leave enough chunks to run side by side.
+    struct Chunks {
+        Expr count, length, seq;
+        Halide::RDom row;
+        Element at(const Flat &form, const Element &e, const Expr &chunk) const {
+            return form.source(e, Halide::min(chunk * length + row, seq - 1));
+        }
+        Expr inside(const Expr &chunk) const {
+            return chunk * length + row < seq;
+        }
+    };
+    Chunks chunks(const Expr &seq) const {
+        const int length = 64;
+        return {ceil_div(seq, length), length, seq, Halide::RDom(0, length, "chunk_row")};
+    }
+
+    // ---- operands
+    Left input(const Halide::Func &x, const Expr & /*hidden*/, const Expr & /*seq*/) const {
+        return [x](Expr step, Expr row, Expr batch) { return x(step, row, batch); };
+    }
+    Left rows(const std::string &name, const Values &values) {
+        Halide::Func f = stage(name);
+        f(channel, row, batch) = values(variable());
+        return [f](Expr step, Expr row, Expr batch) { return f(step, row, batch); };
+    }
+    Left shared_rows(const Halide::Func &matrix, const Expr & /*rows*/) const {
+        return [matrix](Expr step, Expr row, Expr) { return matrix(step, row); };
+    }
+    Right weights(const Halide::Func &matrix) const {
+        return [matrix](Expr channel, Expr step, Expr, Expr) { return matrix(channel, step); };
+    }
+
+    /// Values per source row, as right operands of a product.
+    struct Columns {
+        std::vector<Halide::Func> funcs;
+        Halide::Tuple operator()(const std::vector<Expr> &at) const {
+            std::vector<Expr> values;
+            for (const Halide::Func &f : funcs) {
+                values.push_back(f(at));
+            }
+            return Halide::Tuple(values);
+        }
+    };
+    Columns columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
+        Columns result;
+        for (const Expr &value : values(variable())) {
+            result.funcs.push_back(stage(name + "_" + std::to_string(result.funcs.size())));
+            result.funcs.back()(channel, row, batch) = value;
+        }
+        return result;
+    }
+    /// Column values from row `first(tile)` on.
+    std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
+        std::vector<Right> result;
+        for (const Halide::Func &f : columns.funcs) {
+            result.push_back([=](Expr channel, Expr step, Expr row, Expr batch) { return f(channel, first(row) + step, batch); });
+        }
+        return result;
+    }
+
+    /// sum over k of left(k, row) right(channel, k), for one or two right operands.
+    struct Product {
+        std::vector<Halide::Func> sums;
+        Expr operator()(const Element &e, int i = 0) const {
+            return sums[i](e.channel, e.row, e.batch);
+        }
+    };
+    Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
+        Product result;
+        for (size_t i = 0; i < rights.size(); i++) {
+            const std::string suffix = rights.size() > 1 ? "_" + std::to_string(i) : "";
+            Halide::RDom k(0, depth, name + suffix + "_k");
+            Halide::Func sum = stage(name + suffix);
+            sum(channel, row, batch) += left(k, row, batch) * rights[i](channel, k, row, batch);
+            result.sums.push_back(sum);
+        }
+        return result;
+    }
+
+    Halide::Func stage(const std::string &name) {
+        stages.emplace_back(name);
+        return stages.back();
+    }
+
+    // ---- prepared parameters
+    using Matrix = std::function<Expr(Expr innermost, Expr outer)>;
+    /// A matrix as a right operand: matrix(step, channel) of the stored weights [channel, step].
+    void pack_weight(Halide::Func packed, const Matrix &matrix, int /*operands*/) const {
+        packed(channel, row) = matrix(row, channel);
+    }
+    /// A matrix that every sample shares, as a left operand: (step, row).
+    void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
+        packed(channel, row) = matrix(channel, row);
+    }
+    void pack_per_row(Halide::Func packed, const std::function<Expr(Expr row)> &values) const {
+        packed(row) = values(row);
+    }
+
+private:
+    Halide::Var channel{"channel"}, row{"row"}, batch{"batch"};
+};
+
+}  // namespace aft

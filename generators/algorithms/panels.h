@@ -1,0 +1,237 @@
+#pragma once
+
+#include "element.h"
+
+#include <map>
+
+namespace aft {
+
+/// Sizes of the panel form; the schedule chooses them (schedules/tiles.h).
+struct Tiles {
+    int vector;      // floats per vector, and steps per block of a left operand
+    int rows;        // rows of the register tile
+    int depth;       // longest chunk of a reduction
+    int block_rows;  // row tiles per row block, at most
+    int width() const {  // columns of the register tile: two vectors
+        return 2 * vector;
+    }
+};
+
+/// The form of a product that follows Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication":
+/// operands in panels that a register tile of `rows` x two vectors walks along.
+///   Left operands  (lane, row_in_tile, block, tile): tiles of rows; in a tile, blocks of `vector` steps with the steps
+///     innermost. Rows are copied in whole vectors, and with a block unrolled every broadcast has a constant offset.
+///   Right operands (lane, step, panel): the columns of a register tile side by side, step after step. One right
+///     operand has panels of two vectors; a pair of them (K and V, numerator and denominator) has one vector each, so
+///     that both sums of a channel meet in the same tile.
+/// Reductions are cut into equal chunks, the same for every tile: one chunk of a right panel serves all row tiles of a
+/// row block from the nearest cache. Operands are padded with zeros to whole tiles: there is no test inside a product.
+class Panels {
+public:
+    using Expr = Halide::Expr;
+    using Left = std::function<Expr(Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch)>;
+    using Right = std::function<Expr(Expr lane, Expr step, Expr panel, Expr tile, Expr batch)>;
+
+    const Tiles tiles;
+    const int tile_rows;
+    /// Func of each stage, by name: what a schedule works on.
+    std::map<std::string, Halide::Func> stages;
+
+    /// Reductions run over whole chunks, past the last row of their operands.
+    static constexpr bool pads_reductions = true;
+
+    static constexpr int weight_dimensions = 3;       // (lane, step, panel)
+    static constexpr int left_matrix_dimensions = 4;  // (lane, row_in_tile, block, tile)
+    static constexpr int per_row_dimensions = 2;      // (row_in_tile, tile)
+
+    explicit Panels(const Tiles &tiles) : tiles(tiles), tile_rows(tiles.rows) {}
+
+    /// `count` things in equal parts of at most `longest`.
+    struct EqualParts {
+        Expr parts, length;
+        EqualParts(const Expr &count, int longest) : parts(ceil_div(count, longest)), length(ceil_div(count, parts)) {}
+    };
+    /// A reduction as equal chunks of whole blocks.
+    EqualParts depth_chunks(const Expr &extent) const {
+        return {ceil_div(extent, tiles.vector), tiles.depth / tiles.vector};
+    }
+    Expr padded_blocks(const Expr &extent) const {
+        const EqualParts chunks = depth_chunks(extent);
+        return chunks.parts * chunks.length;
+    }
+    /// The steps that a reduction over `extent` runs over.
+    Expr padded(const Expr &extent) const {
+        return padded_blocks(extent) * tiles.vector;
+    }
+    Expr row_tiles(const Expr &seq) const {
+        return ceil_div(seq, tiles.rows);
+    }
+
+    // ---- coordinates
+    std::vector<Halide::Var> source_vars() const {
+        return {lane, row, block, batch};
+    }
+    std::vector<Expr> at_source(const Element &e) const {
+        return {e.lane, e.row, e.block, e.batch};
+    }
+    std::vector<Halide::Var> channel_vars() const {
+        return {lane, block, batch};
+    }
+    std::vector<Expr> at_channel(const Element &e) const {
+        return {e.lane, e.block, e.batch};
+    }
+    Element source(const Element &e, const Expr &at) const {
+        return {e.channel, at, e.batch, e.lane, e.block, at % tiles.rows, at / tiles.rows};
+    }
+    Element variable() const {
+        return source({block * tiles.vector + lane, {}, batch, lane, block, {}, {}}, row);
+    }
+    static Expr tile_of(const Element &e) {
+        return e.tile;
+    }
+    static std::vector<Expr> at_row(const Element &e, const Expr &tile) {
+        return {e.row_in_tile, tile};
+    }
+    Element in_tile(const Expr &row_in_tile, const Expr &tile) const {
+        return {block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch, lane, block, row_in_tile, tile};
+    }
+
+    /// The rows of a sequence in chunks: its row blocks.
+    struct Chunks {
+        Expr count, length, seq;  // length: in tiles
+        Halide::RDom row;         // x: in a tile; y: tile of the chunk
+        Expr tile(const Expr &chunk) const {
+            return chunk * length + row.y;
+        }
+        Element at(const Panels &form, const Element &e, const Expr &chunk) const {
+            return {e.channel, tile(chunk) * form.tiles.rows + row.x, e.batch, e.lane, e.block, row.x, tile(chunk)};
+        }
+        Expr inside(const Expr &chunk) const {
+            return tile(chunk) * rows + row.x < seq;
+        }
+        int rows;
+    };
+    Chunks chunks(const Expr &seq) const {
+        const EqualParts blocks(row_tiles(seq), tiles.block_rows);
+        return {blocks.parts, blocks.length, seq, Halide::RDom({{0, tiles.rows}, {0, blocks.length}}, "chunk_row"),
+                tiles.rows};
+    }
+
+    // ---- operands
+    /// The clamp tells Halide what the tile loops can't: their last iteration ends at the last tile.
+    Left left(const Halide::Func &f, const Expr &last_tile) const {
+        return [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
+            return f(lane, row_in_tile, block, Halide::min(tile, last_tile), batch);
+        };
+    }
+    Left input(const Halide::Func &x, const Expr &hidden, const Expr &seq) {
+        Halide::Func padded_x = Halide::BoundaryConditions::constant_exterior(
+            x, 0.0f, {{0, hidden}, {0, seq}, {Expr(), Expr()}});
+        Halide::Func f = stage("input");
+        f(lane, row_in_tile, block, tile, batch) = padded_x(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch);
+        return left(f, row_tiles(seq) - 1);
+    }
+    Left rows(const std::string &name, const Values &values) {
+        Halide::Func f = stage(name);
+        f(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
+        return [f](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
+            return f(lane, row_in_tile, block, tile, batch);
+        };
+    }
+    Left shared_rows(const Halide::Func &matrix, const Expr &rows) const {
+        const Expr last_tile = row_tiles(rows) - 1;
+        return [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
+            return matrix(lane, row_in_tile, block, Halide::min(tile, last_tile));
+        };
+    }
+    Right weights(const Halide::Func &matrix) const {
+        return [matrix](Expr lane, Expr step, Expr panel, Expr, Expr) { return matrix(lane, step, panel); };
+    }
+
+    /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
+    struct Columns {
+        Halide::Func func;
+        Halide::Tuple operator()(const std::vector<Expr> &at) const {
+            return values_of(func, at);
+        }
+    };
+    Columns columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
+        Columns result{stage(name)};
+        result.func(lane, row, block, batch) = Halide::Tuple(values(variable()));
+        return result;
+    }
+    /// Column values from row `first(tile)` on.
+    std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
+        std::vector<Right> result;
+        for (int i = 0; i < columns.func.outputs(); i++) {
+            result.push_back([=](Expr lane, Expr step, Expr panel, Expr tile, Expr batch) {
+                return columns({lane, first(tile) + step, panel, batch})[i];
+            });
+        }
+        return result;
+    }
+
+    /// sum over k of left(row, k) right(k, channel), for one or two right operands.
+    /// sums(lane, row_in_tile, tile, panel, batch), in tile order in memory, is the sum over chunks of `partial`; the
+    /// first chunk stands apart, so that a product of one chunk is written once and never read back.
+    struct Product {
+        Halide::Func first, partial, sums;
+        Halide::RDom k;      // x: step of a block; y: block of a chunk
+        Halide::RDom chunk;  // the chunks after the first
+        int vector, width, tile_rows;
+        Expr operator()(const Element &e, int i = 0) const {
+            std::vector<Expr> at;
+            if (!e.lane.defined()) {
+                at = {e.channel % width, e.row % tile_rows, e.row / tile_rows, e.channel / width, e.batch};
+            } else if (width == vector) {
+                at = {e.lane, e.row_in_tile, e.tile, e.block, e.batch};
+            } else {
+                at = {e.lane + (e.block % 2) * vector, e.row_in_tile, e.tile, e.block / 2, e.batch};
+            }
+            return values_of(sums, at)[i];
+        }
+    };
+    Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
+        const EqualParts chunks = depth_chunks(depth);
+        Product p{stage(name + "_first"), stage(name + "_partial"), stage(name),
+                  Halide::RDom({{0, tiles.vector}, {0, chunks.length}}, name + "_k"),
+                  Halide::RDom({{1, chunks.parts - 1}}, name + "_chunk"),
+                  tiles.vector, tiles.width() / static_cast<int>(rights.size()), tiles.rows};
+        auto terms = [&](const Expr &blocks_before) {
+            const Expr b = blocks_before + p.k.y;
+            std::vector<Expr> result;
+            for (const Right &right : rights) {
+                result.push_back(left(p.k.x, row_in_tile, b, tile, batch) * right(lane, b * tiles.vector + p.k.x, block, tile, batch));
+            }
+            return Halide::Tuple(result);
+        };
+        Halide::Var chunk("chunk");
+        p.first(lane, row_in_tile, tile, block, batch) += terms(0);
+        p.partial(lane, row_in_tile, tile, block, batch, chunk) += terms(chunk * chunks.length);
+        p.sums(lane, row_in_tile, tile, block, batch) = values_of(p.first, {lane, row_in_tile, tile, block, batch});
+        p.sums(lane, row_in_tile, tile, block, batch) += values_of(p.partial, {lane, row_in_tile, tile, block, batch, p.chunk});
+        return p;
+    }
+
+    Halide::Func stage(const std::string &name) {
+        return stages[name] = Halide::Func(name);
+    }
+
+    // ---- prepared parameters
+    using Matrix = std::function<Expr(Expr innermost, Expr outer)>;
+    /// A matrix as the right operand of a product of `operands` right operands.
+    void pack_weight(Halide::Func packed, const Matrix &matrix, int operands) const {
+        packed(lane, row, block) = matrix(row, block * (tiles.width() / operands) + lane);
+    }
+    /// A matrix that every sample shares, as a left operand.
+    void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
+        packed(lane, row_in_tile, block, tile) = matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile);
+    }
+    void pack_per_row(Halide::Func packed, const std::function<Expr(Expr row)> &values) const {
+        packed(row_in_tile, tile) = values(tile * tiles.rows + row_in_tile);
+    }
+
+    Halide::Var lane{"lane"}, row_in_tile{"row_in_tile"}, block{"block"}, tile{"tile"}, row{"row"}, batch{"batch"};
+};
+
+}  // namespace aft

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "element.h"
+
+namespace aft {
+
+/// Combinations of the first i of `count` items, per channel and sample, for every i: never as a difference of two
+/// sums, in which everything cancels when one item dominates. In two levels, within chunks of items and over the
+/// chunks, so that no sum is a chain of more than count / chunk + chunk roundings.
+template<typename Form>
+class PrefixScan {
+public:
+    using Items = std::function<Halide::Tuple(const Halide::Expr &item)>;
+    using Combine = std::function<Halide::Tuple(const Halide::Tuple &, const Halide::Tuple &)>;
+
+    static constexpr int chunk_items = 32;
+    Halide::Func within, over;
+    Halide::RDom item, chunk;
+
+    /// `items` is called at the variables of form.channel_vars().
+    PrefixScan(Form &form, const std::string &name, const Items &items, const Halide::Expr &count,
+               const Halide::Tuple &identity, const Combine &combine)
+        : within(form.stage(name + "_within")), over(form.stage(name + "_over")),
+          item(1, min(count, chunk_items), name + "_item"), chunk(1, ceil_div(count + 1, chunk_items) - 1, name + "_chunk"), combine(combine) {
+        using namespace Halide;
+        const std::vector<Expr> c = as_exprs(form.channel_vars());
+        const Var i("i"), k("k");
+        within(at(c, i, k)) = identity;
+        within(at(c, item, k)) = combine(Tuple(within(at(c, item - 1, k))), items(min(k * chunk_items + item - 1, count - 1)));
+        over(at(c, k)) = identity;
+        over(at(c, chunk)) = combine(Tuple(over(at(c, chunk - 1))), Tuple(within(at(c, chunk_items, chunk - 1))));
+    }
+
+    /// The items before `count`, at coordinates in the order of channel_vars().
+    Halide::Tuple before(const std::vector<Halide::Expr> &channel, const Halide::Expr &count) const {
+        using namespace Halide;
+        return combine(Tuple(over(at(channel, count / chunk_items))),
+                       Tuple(within(at(channel, count % chunk_items, count / chunk_items))));
+    }
+
+private:
+    Combine combine;
+
+    /// Func coordinates: lane (or channel) innermost, then the scan's own, then the rest.
+    template<typename... Own>
+    static std::vector<Halide::Expr> at(std::vector<Halide::Expr> channel, const Own &...own) {
+        const std::vector<Halide::Expr> inner = {Halide::Expr(own)...};
+        channel.insert(channel.begin() + 1, inner.begin(), inner.end());
+        return channel;
+    }
+};
+
+}  // namespace aft

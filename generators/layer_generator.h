@@ -1,0 +1,255 @@
+#pragma once
+
+#include "algorithms/flat.h"
+#include "algorithms/panels.h"
+#include "algorithms/prepare.h"
+#include "schedules/cpu_packed.h"
+#include "schedules/naive.h"
+#include "schedules/tiles.h"
+
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+namespace aft {
+
+using Halide::Buffer;
+using Halide::Expr;
+using Halide::Func;
+using Halide::Var;
+
+/// The schedule that a kernel is built with; an autoscheduler replaces `naive`.
+enum class Schedule { naive, packed, exact };
+
+/// What the generators of a kernel's two halves share: the parameters that choose the schedule and its tiles.
+template<typename Derived>
+class LayerGenerator : public Halide::Generator<Derived> {
+public:
+    template<typename T>
+    using Input = Halide::GeneratorInput<T>;
+    template<typename T>
+    using Output = Halide::GeneratorOutput<T>;
+
+    Halide::GeneratorParam<Schedule> schedule_name{
+        "schedule", Schedule::naive, {{"naive", Schedule::naive}, {"packed", Schedule::packed}, {"exact", Schedule::exact}}};
+    // 0: what schedules/tiles.h has for the target.
+    Halide::GeneratorParam<int> tile_rows{"tile_rows", 0};
+    Halide::GeneratorParam<int> depth{"depth", 0};
+    Halide::GeneratorParam<int> block_rows{"block_rows", 0};
+
+protected:
+    bool in_panels() const {
+        return schedule_name != Schedule::naive;
+    }
+    bool exact() const {
+        return schedule_name == Schedule::exact;
+    }
+    void make_form() {
+        if (in_panels()) {
+            panels = std::make_unique<Panels>(tiles_for(this->get_target(), {tile_rows, depth, block_rows}));
+        }
+    }
+    /// Calls f with the form that the schedule works on.
+    template<typename F>
+    void with_form(const F &f) {
+        in_panels() ? f(*panels) : f(flat);
+    }
+    int weight_dimensions() const {
+        return in_panels() ? Panels::weight_dimensions : Flat::weight_dimensions;
+    }
+    int left_matrix_dimensions() const {
+        return in_panels() ? Panels::left_matrix_dimensions : Flat::left_matrix_dimensions;
+    }
+    int per_row_dimensions() const {
+        return in_panels() ? Panels::per_row_dimensions : Flat::per_row_dimensions;
+    }
+
+    Flat flat;
+    std::unique_ptr<Panels> panels;
+};
+
+/// x [hidden, seq, batch] and the prepared parameters -> y. A derived class adds the parameters of its core, defines
+/// the layer, and gives estimates for its own parameters.
+template<typename Derived>
+class ForwardGenerator : public LayerGenerator<Derived> {
+public:
+    Halide::GeneratorInput<Buffer<float, 3>> x{"x"};
+    Halide::GeneratorOutput<Buffer<float, 3>> y{"y"};
+    // Autoscheduled kernels are made for these extents, and take no smaller ones.
+    Halide::GeneratorParam<int> estimated_batch{"estimated_batch", 4};
+    Halide::GeneratorParam<int> estimated_seq{"estimated_seq", 1024};
+    Halide::GeneratorParam<int> estimated_hidden{"estimated_hidden", 512};
+    Halide::GeneratorParam<int> estimated_projected{"estimated_projected", 512};
+    Halide::GeneratorParam<int> estimated_window{"estimated_window", 32};
+
+    void configure() {
+        wq = add_parameter("wq", this->weight_dimensions());
+        wk = add_parameter("wk", this->weight_dimensions());
+        wv = add_parameter("wv", this->weight_dimensions());
+        wo = add_parameter("wo", this->weight_dimensions());
+        bq = add_parameter("bq", 1);
+        bv = add_parameter("bv", 1);
+        bo = add_parameter("bo", 1);
+        this->make_form();
+        self().configure_core();
+    }
+
+    void schedule() {
+        constrain();
+        if (this->using_autoscheduler()) {
+            // Adams2019 unrolls whole loops that are short at the estimates though their extents are run-time values;
+            // this makes them plain loops where lowering would stop.
+            setenv("HL_PERMIT_FAILED_UNROLL", "1", 1);
+            set_estimates();
+        } else {
+            apply_schedule();
+        }
+    }
+
+protected:
+    using Parameter = Halide::GeneratorInput<Buffer<>> *;
+
+    Parameter add_parameter(const std::string &name, int dimensions) {
+        return this->template add_input<Buffer<>>(name, Halide::Float(32), dimensions);
+    }
+
+    LayerInputs inputs() {
+        return {x.dim(0).extent(), x.dim(1).extent(), bq->dim(0).extent(), x, *wq, *wk, *wv, *wo, *bq, *bv, *bo};
+    }
+
+    /// Defines y by a layer in panels, and its hand schedule.
+    template<typename Layer, typename... Core>
+    void define(const Core &...core) {
+        auto layer = std::make_shared<Layer>(*this->panels, inputs(), core..., at());
+        y(channel, row, batch) = layer->y;
+        apply_schedule = [this, layer] { CpuPacked(*this->panels).schedule(*layer, y, inputs()); };
+    }
+    /// Defines y by a layer in the form that the schedule works on.
+    template<template<typename> class Layer, typename... Core>
+    void define_in_form(const Core &...core) {
+        if (this->in_panels()) {
+            define<Layer<Panels>>(core...);
+            return;
+        }
+        y(channel, row, batch) = Layer<Flat>(this->flat, inputs(), core..., at()).y;
+        apply_schedule = [this] { schedule_naive(this->flat, y, this->get_target().template natural_vector_size<float>()); };
+    }
+
+private:
+    Derived &self() {
+        return static_cast<Derived &>(*this);
+    }
+    Element at() const {
+        return {channel, row, batch, {}, {}, {}, {}};
+    }
+
+    void constrain() {
+        for (int i = 0; i < 3; i++) {
+            x.dim(i).set_min(0);
+            y.dim(i).set_min(0).set_extent(x.dim(i).extent());
+        }
+        const LayerInputs in = inputs();
+        for (const auto &[bias, name, extent] : {std::tuple(bq, "bq", in.projected), std::tuple(bv, "bv", in.projected),
+                                                 std::tuple(bo, "bo", in.hidden)}) {
+            bias->dim(0).set_min(0);
+            this->add_requirement(bias->dim(0).extent() == extent, name, "has", bias->dim(0).extent(),
+                                  "channels where the layer has", extent);
+        }
+        for (int i = 0; i < 3; i++) {
+            static const char *const names[] = {"hidden", "seq", "batch"};
+            this->add_requirement(y.dim(i).extent() == x.dim(i).extent(), names[i], "of y is", y.dim(i).extent(),
+                                  "but that of x is", x.dim(i).extent());
+        }
+        if (this->in_panels()) {
+            constrain_panels();
+        }
+    }
+    /// Panels are dense: the register kernel relies on their strides.
+    void constrain_panels() {
+        const int vector = this->panels->tiles.vector, width = this->panels->tiles.width();
+        for (const auto &[w, lanes] : {std::pair(wq, width), std::pair(wk, vector), std::pair(wv, vector), std::pair(wo, width)}) {
+            w->dim(0).set_bounds(0, lanes);
+            w->dim(1).set_min(0).set_stride(lanes);
+            w->dim(2).set_min(0).set_stride(w->dim(1).extent() * lanes);
+        }
+    }
+    void set_estimates() {
+        const int B = estimated_batch, T = estimated_seq, H = estimated_hidden, P = estimated_projected;
+        x.set_estimates({{0, H}, {0, T}, {0, B}});
+        y.set_estimates({{0, H}, {0, T}, {0, B}});
+        for (Parameter w : {wq, wk, wv}) {
+            w->set_estimates({{0, P}, {0, H}});
+        }
+        wo->set_estimates({{0, H}, {0, P}});
+        bq->set_estimates({{0, P}});
+        bv->set_estimates({{0, P}});
+        bo->set_estimates({{0, H}});
+        self().set_core_estimates();
+    }
+
+    Parameter wq = nullptr, wk = nullptr, wv = nullptr, wo = nullptr, bq = nullptr, bv = nullptr, bo = nullptr;
+    Var channel{"channel"}, row{"row"}, batch{"batch"};
+    std::function<void()> apply_schedule;
+};
+
+/// The parameters as a checkpoint has them -> those of the forward kernel of the same schedule, in its own layout.
+/// Runs once per layer. A derived class prepares the parameters of its core.
+template<typename Derived>
+class PrepareGenerator : public LayerGenerator<Derived> {
+public:
+    // The matrices of y = x W^T, inputs innermost: (hidden, projected), and (projected, hidden) for the last.
+    Halide::GeneratorInput<Buffer<float, 2>> query_weight{"query_weight"}, key_weight{"key_weight"},
+        value_weight{"value_weight"}, project_weight{"project_weight"};
+
+    void configure() {
+        for (const char *name : {"wq", "wk", "wv", "wo"}) {
+            packed.push_back(add_prepared(name, this->weight_dimensions()));
+        }
+        this->make_form();
+        static_cast<Derived &>(*this).configure_core();
+    }
+
+    void generate() {
+        // K and V are the two right operands of one product.
+        pack(packed[0], query_weight, 1);
+        pack(packed[1], key_weight, 2);
+        pack(packed[2], value_weight, 2);
+        pack(packed[3], project_weight, 1);
+        static_cast<Derived &>(*this).generate_core();
+    }
+
+    void schedule() {
+        for (const Func &f : whole) {
+            Func(f).compute_root();
+        }
+        for (Prepared p : prepared) {
+            Func f = *p;
+            f.parallel(f.args().back());
+        }
+    }
+
+protected:
+    using Prepared = Halide::GeneratorOutput<Buffer<>> *;
+
+    Prepared add_prepared(const std::string &name, int dimensions) {
+        prepared.push_back(this->template add_output<Buffer<>>(name, Halide::Float(32), dimensions));
+        return prepared.back();
+    }
+    /// An intermediate that is needed as a whole.
+    void in_full(const Func &f) {
+        whole.push_back(f);
+    }
+
+private:
+    void pack(Prepared to, const Halide::GeneratorInput<Buffer<float, 2>> &w, int operands) {
+        const Func source = Halide::BoundaryConditions::constant_exterior(w, 0.0f);
+        this->with_form([&](auto &form) {
+            form.pack_weight(*to, [&](const Expr &step, const Expr &channel) { return source(step, channel); }, operands);
+        });
+    }
+
+    std::vector<Prepared> packed, prepared;
+    std::vector<Func> whole;
+};
+
+}  // namespace aft

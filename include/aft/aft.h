@@ -1,0 +1,11 @@
+#pragma once
+
+/// Attention-free transformer layers as ahead-of-time compiled Halide kernels. This header has all of the library.
+#include <aft/config.h>
+#include <aft/error.h>
+#include <aft/kernels.h>
+#include <aft/layer.h>
+#include <aft/safetensors.h>
+#include <aft/tensor_view.h>
+#include <aft/version.h>
+#include <aft/weights.h>

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace aft {
+
+/// The three layers of "An Attention Free Transformer" (Zhai et al., arXiv 2105.14103).
+enum class LayerKind { full, simple, local };
+
+/// "full", "simple" or "local".
+std::string_view name(LayerKind kind);
+
+/// The inverse of name(). Throws ConfigError.
+LayerKind layer_kind(std::string_view name);
+
+/// What a layer computes, apart from its weights.
+struct LayerConfig {
+    LayerKind kind = LayerKind::full;
+    std::int64_t hidden = 0;       ///< H, channels of input and output, >= 1
+    std::int64_t projected = 0;    ///< P, channels of query, key and value, >= 1
+    std::int64_t max_seq_len = 0;  ///< S, the longest sequence, >= 1; full and local: the size of the position bias
+    std::int64_t window = 0;       ///< s, local only: the bias holds where |t - t'| < s and is 0 elsewhere; >= 0
+};
+
+/// The part of the shape that may change from call to call.
+struct Shape {
+    std::int64_t batch = 1;  ///< >= 1
+    std::int64_t seq = 1;    ///< 1..max_seq_len
+};
+
+/// How a layer is run.
+struct LayerOptions {
+    /// The id of the kernel that must run. Empty: that of the environment's AFT_KERNEL, and without one the choice of
+    /// the registry.
+    std::string kernel;
+};
+
+}  // namespace aft

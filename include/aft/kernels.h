@@ -1,0 +1,37 @@
+#pragma once
+
+#include <aft/config.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace aft {
+
+/// The smallest extents that a kernel takes.
+struct MinimumExtents {
+    std::int64_t batch = 1, seq = 1, hidden = 1, projected = 1, window = 0;
+};
+
+/// One kernel of this build: one layer, scheduled one way for one target.
+struct KernelInfo {
+    std::string id;  ///< <layer>_<device>_<schedule>, e.g. aft_full_cpu_packed
+    LayerKind layer;
+    std::string device;      ///< cpu
+    std::string schedule;    ///< packed, naive, exact, adams2019, ...
+    std::string target;      ///< the Halide target it was compiled for
+    bool any_bias_range;     ///< takes every position bias; the others need rows whose range is <= max_bias_range
+    MinimumExtents minimum;  ///< above 1 for autoscheduled kernels: the estimates they were scheduled for
+    bool usable;             ///< this machine can run it
+    std::string reason;      ///< why not, when it isn't usable
+};
+
+/// Largest range (maximum - minimum over a row, 0 included for AFTLocal) of a row of position bias that the fast
+/// kernels take: with 60 ln 2 the denominator of every mean stays at or above 2^-60, so that no term that matters is
+/// flushed to zero. Layers beyond it run on a kernel with any_bias_range.
+inline constexpr float max_bias_range = 41.0f;
+
+/// Every kernel of this build, in order of preference within a layer. Thread-safe.
+const std::vector<KernelInfo> &kernels();
+
+}  // namespace aft

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <aft/config.h>
+#include <aft/kernels.h>
+#include <aft/tensor_view.h>
+#include <aft/weights.h>
+
+#include <cstddef>
+#include <memory>
+
+namespace aft {
+
+/// One AFT layer with its weights:
+///     Q, K, V = x Wq + bq, x Wk + bk, x Wv + bv      y = (sigmoid(Q) * A) Wo + bo
+/// where A is, for every target t and channel, the mean of V over the sources t', weighted by exp(K[t'] + w[t, t'])
+/// (full), the same with w = 0 for |t - t'| >= window (local), or by exp(K[t']) (simple).
+/// A row of w that masks every source gives A = 0.
+class Layer {
+public:
+    /// Checks config and weights, chooses the kernels that may run and prepares the weights for each of them, once;
+    /// `weights` isn't kept. Position biases whose range is above max_bias_range, or with -inf entries, get a kernel
+    /// that takes them. Throws ConfigError, WeightsError, KernelError.
+    Layer(const LayerConfig &config, const Weights &weights, const LayerOptions &options = {});
+    ~Layer();
+    Layer(Layer &&) noexcept;
+    Layer &operator=(Layer &&) noexcept;
+
+    /// y = layer(x).
+    /// x: [batch >= 1, seq in 1..max_seq_len, hidden] of float32, the channels contiguous (stride 1), rows and samples
+    /// at any positive stride that keeps them apart.
+    /// y: the same extents, the same rule for its strides; fully overwritten; must not overlap x.
+    /// Throws ShapeError before y is written; KernelError if the kernel fails (y is undefined then).
+    /// Thread-safe: any number of calls at a time. Allocates: at the first call of a shape; later calls reuse.
+    /// The result has the same bits for any number of threads, and for a sample alone or in a batch.
+    void forward(TensorView<const float, 3> x, TensorView<float, 3> y) const;
+
+    /// The kernel that forward() runs for a shape. Throws ShapeError.
+    const KernelInfo &kernel_for(const Shape &shape) const;
+
+    const LayerConfig &config() const;
+
+    /// Bytes of scratch memory that the layer holds for its next call.
+    std::size_t scratch_bytes() const;
+
+private:
+    struct Implementation;
+    std::unique_ptr<Implementation> implementation_;
+};
+
+/// Threads that kernels run on, in this process, the caller's included. Default: the processors that the process may
+/// use. Throws ConfigError below 1 or above 256. Not while a forward() runs.
+void set_thread_count(int threads);
+int thread_count();
+
+}  // namespace aft

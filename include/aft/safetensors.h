@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace aft {
+
+/// A tensor of a safetensors file.
+struct StoredTensor {
+    std::string dtype;                  ///< "F32", "F64", "BOOL", ... as in the file
+    std::vector<std::int64_t> extents;  ///< outermost first; empty for a scalar
+    std::vector<std::byte> bytes;       ///< row-major, little-endian
+
+    /// The values of an F32 tensor. Throws WeightsError for another dtype.
+    std::vector<float> as_float() const;
+    /// The values of an F64 tensor. Throws WeightsError for another dtype.
+    std::vector<double> as_double() const;
+};
+
+/// The tensors of a safetensors file, read whole. Strict: the header is at most 100,000,000 bytes of JSON that starts
+/// with '{'; every tensor's size is shape times dtype without overflow; together they cover the data exactly, without
+/// holes, overlaps or trailing bytes; no key comes twice.
+struct SafetensorsFile {
+    std::map<std::string, StoredTensor> tensors;
+    std::map<std::string, std::string> metadata;
+};
+
+/// Throws WeightsError that names the file and what is wrong with it.
+SafetensorsFile read_safetensors(const std::string &path);
+
+/// Writes the file whole or not at all: to a temporary beside `path` that is then renamed. Throws WeightsError.
+void write_safetensors(const std::string &path, const SafetensorsFile &file);
+
+/// [extents] of float32 values as a StoredTensor.
+StoredTensor stored_tensor(const std::vector<std::int64_t> &extents, const std::vector<float> &values);
+
+}  // namespace aft

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace aft {
+
+/// A tensor in somebody else's memory. Extents and strides are outermost first ([batch, seq, hidden]), strides count
+/// elements. A view owns nothing and checks nothing: the call that takes it says what it accepts.
+template<typename T, std::size_t Rank>
+struct TensorView {
+    using Extents = std::array<std::int64_t, Rank>;
+
+    T *data = nullptr;
+    Extents extents{};
+    Extents strides{};
+
+    TensorView() = default;
+
+    /// Dense, row-major.
+    TensorView(T *data, Extents extents) : data(data), extents(extents) {
+        std::int64_t stride = 1;
+        for (std::size_t i = Rank; i-- > 0;) {
+            strides[i] = stride;
+            stride *= extents[i];
+        }
+    }
+
+    TensorView(T *data, Extents extents, Extents strides) : data(data), extents(extents), strides(strides) {}
+
+    /// A view of values is a view of constant values.
+    template<typename U, typename = std::enable_if_t<std::is_same_v<const U, T> && !std::is_const_v<U>>>
+    TensorView(const TensorView<U, Rank> &other) : data(other.data), extents(other.extents), strides(other.strides) {}
+};
+
+}  // namespace aft

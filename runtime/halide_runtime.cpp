@@ -1,0 +1,119 @@
+#include "halide_runtime.h"
+
+#include <HalideRuntime.h>
+#include <aft/error.h>
+#include <aft/layer.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <sched.h>
+#include <string>
+#include <thread>
+
+namespace aft {
+namespace {
+
+/// What the user context of every call points to. Null in calls that aren't ours.
+struct CallContext {
+    ScratchPool *scratch;
+    std::mutex mutex;
+    std::array<char, 512> first_error{};  // memory may be what is missing: no std::string
+};
+
+void on_error(void *user_context, const char *message) {
+    if (auto *call = static_cast<CallContext *>(user_context)) {
+        const std::lock_guard lock(call->mutex);
+        if (!call->first_error[0]) {
+            std::strncpy(call->first_error.data(), message, call->first_error.size() - 1);
+        }
+    }
+}
+
+void on_print(void *, const char *) {}
+
+void *on_malloc(void *user_context, std::size_t bytes) {
+    auto *call = static_cast<CallContext *>(user_context);
+    return ScratchPool::allocate(call ? call->scratch : nullptr, bytes);
+}
+
+void on_free(void *, void *memory) {
+    ScratchPool::release(memory);
+}
+
+int on_task(void *user_context, halide_task_t task, int index, std::uint8_t *closure) {
+    const ScratchPool::Task scope;
+    return task(user_context, index, closure);
+}
+
+constexpr int max_threads = 256;  // of Halide's pool
+
+int processors() {
+    cpu_set_t set;
+    const int count = sched_getaffinity(0, sizeof(set), &set) == 0
+                          ? CPU_COUNT(&set)
+                          : static_cast<int>(std::thread::hardware_concurrency());
+    return std::clamp(count, 1, max_threads);
+}
+
+/// Halide's runtime, set up on first use.
+struct HalideRuntime {
+    std::atomic<int> threads{processors()};
+
+    HalideRuntime() {
+        halide_set_error_handler(on_error);
+        halide_set_custom_print(on_print);
+        halide_set_custom_malloc(on_malloc);
+        halide_set_custom_free(on_free);
+        halide_set_custom_do_task(on_task);
+        halide_set_num_threads(threads);
+    }
+};
+
+HalideRuntime &halide_runtime() {
+    static HalideRuntime runtime;
+    return runtime;
+}
+
+/// "message" without the line breaks that Halide ends some messages with.
+std::string one_line(const char *message) {
+    std::string line = message;
+    line.erase(line.find_last_not_of(" \r\n") + 1);
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    return line;
+}
+
+}  // namespace
+
+void call_kernel(const char *id, KernelFunction function, void **arguments, int context_argument,
+                 ScratchPool *scratch) {
+    halide_runtime();
+    CallContext call{scratch, {}};
+    void *context = &call;
+    arguments[context_argument] = &context;
+    const int code = function(arguments);
+    if (code != halide_error_code_success) {
+        const std::string message = call.first_error[0] ? one_line(call.first_error.data()) : "failed";
+        throw KernelError(std::string(id) + ": " + message + " (Halide error " + std::to_string(code) + ")");
+    }
+}
+
+void set_thread_count(int threads) {
+    if (threads < 1 || threads > max_threads) {
+        throw ConfigError("thread count is " + std::to_string(threads) + ", must be 1 to " +
+                          std::to_string(max_threads));
+    }
+    // Halide's pool starts threads when it has too few, but never stops any.
+    if (halide_runtime().threads.exchange(threads) > threads) {
+        halide_shutdown_thread_pool();
+    }
+    halide_set_num_threads(threads);
+}
+
+int thread_count() {
+    return halide_runtime().threads;
+}
+
+}  // namespace aft

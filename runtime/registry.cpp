@@ -1,0 +1,159 @@
+#include "registry.h"
+
+#include <HalideRuntime.h>
+#include <aft/kernels.h>
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+#include <string_view>
+
+namespace aft {
+namespace {
+
+struct CpuFeature {
+    std::string_view word;  // in a Halide target
+    bool present;
+};
+
+#if defined(__x86_64__) || defined(__i386__)
+#define AFT_CPU_HAS(feature) (__builtin_cpu_supports(feature) != 0)
+
+/// Halide's words for x86 features, and what it takes each for (its src/CodeGen_X86.cpp). The words of later CPUs
+/// imply those of earlier ones, as in Halide.
+std::vector<CpuFeature> cpu_features() {
+    const bool sse41 = AFT_CPU_HAS("sse4.1");
+    const bool avx = sse41 && AFT_CPU_HAS("avx");
+    const bool avx2 = avx && AFT_CPU_HAS("avx2") && AFT_CPU_HAS("fma") && AFT_CPU_HAS("f16c");
+    const bool avxvnni = avx2 && AFT_CPU_HAS("avxvnni");
+    const bool avx512 = avx2 && AFT_CPU_HAS("avx512f") && AFT_CPU_HAS("avx512cd");
+    const bool knl = avx512 && AFT_CPU_HAS("avx512er") && AFT_CPU_HAS("avx512pf");
+    const bool skylake = avx512 && AFT_CPU_HAS("avx512vl") && AFT_CPU_HAS("avx512bw") && AFT_CPU_HAS("avx512dq");
+    const bool cannonlake = skylake && AFT_CPU_HAS("avx512ifma") && AFT_CPU_HAS("avx512vbmi");
+    const bool zen4 = cannonlake && AFT_CPU_HAS("avx512vnni") && AFT_CPU_HAS("avx512bf16") &&
+                      AFT_CPU_HAS("avx512bitalg") && AFT_CPU_HAS("avx512vbmi2");
+    return {
+        {"sse41", sse41},
+        {"avx", avx},
+        {"f16c", avx && AFT_CPU_HAS("f16c")},
+        {"fma", avx && AFT_CPU_HAS("fma")},
+        {"fma4", avx && AFT_CPU_HAS("fma4")},
+        {"avx2", avx2},
+        {"avxvnni", avxvnni},
+        {"avx512", avx512},
+        {"avx512_knl", knl},
+        {"avx512_skylake", skylake},
+        {"avx512_cannonlake", cannonlake},
+        {"avx512_zen4", zen4},
+        {"avx512_zen5", zen4 && avxvnni},
+        {"avx512_sapphirerapids", zen4 && avxvnni && AFT_CPU_HAS("amx-int8") && AFT_CPU_HAS("amx-bf16")},
+    };
+}
+#undef AFT_CPU_HAS
+#else
+std::vector<CpuFeature> cpu_features() {
+    return {};
+}
+#endif
+
+/// Words of a target that ask nothing of the CPU.
+bool is_neutral(std::string_view word) {
+    static constexpr std::array<std::string_view, 25> words = {"x86",
+                                                               "arm",
+                                                               "riscv",
+                                                               "32",
+                                                               "64",
+                                                               "linux",
+                                                               "osx",
+                                                               "windows",
+                                                               "noos",
+                                                               "no_runtime",
+                                                               "no_asserts",
+                                                               "user_context",
+                                                               "debug",
+                                                               "jit",
+                                                               "no_bounds_query",
+                                                               "asan",
+                                                               "tsan",
+                                                               "msan",
+                                                               "profile",
+                                                               "sanitizer_coverage",
+                                                               "strict_float",
+                                                               "armv8a",
+                                                               "no_neon",
+                                                               "large_buffers",
+                                                               "enable_backtraces"};
+    return std::find(words.begin(), words.end(), word) != words.end() || word.substr(0, 5) == "tune_" ||
+           word.substr(0, 12) == "vector_bits_";
+}
+
+const halide_filter_argument_t *argument(const halide_filter_metadata_t &function, std::string_view name) {
+    const auto *end = function.arguments + function.num_arguments;
+    const auto *found = std::find_if(function.arguments, end, [&](const auto &a) { return a.name == name; });
+    return found == end ? nullptr : found;
+}
+
+/// The estimated extent of a dimension of a buffer, 1 when there is none.
+std::int64_t estimate(const halide_filter_metadata_t &function, std::string_view buffer, int dimension) {
+    const halide_filter_argument_t *found = argument(function, buffer);
+    if (!found || !found->buffer_estimates || !found->buffer_estimates[2 * dimension + 1]) {
+        return 1;
+    }
+    return *found->buffer_estimates[2 * dimension + 1];
+}
+
+/// Autoscheduled code holds from the sizes on that it was scheduled for; hand schedules have no estimates.
+MinimumExtents minimum_extents(const halide_filter_metadata_t &forward) {
+    MinimumExtents minimum;
+    minimum.hidden = std::max(estimate(forward, "x", 0), estimate(forward, "y", 0));
+    minimum.seq = std::max(estimate(forward, "x", 1), estimate(forward, "y", 1));
+    minimum.batch = std::max(estimate(forward, "x", 2), estimate(forward, "y", 2));
+    minimum.projected = estimate(forward, "bq", 0);
+    const halide_filter_argument_t *window = argument(forward, "window");
+    if (window && window->scalar_estimate) {
+        minimum.window = window->scalar_estimate->u.i32;
+    }
+    return minimum;
+}
+
+}  // namespace
+
+std::string missing_cpu_features(const std::string &target) {
+    const std::vector<CpuFeature> features = cpu_features();
+    std::string missing, word;
+    for (std::istringstream words(target); std::getline(words, word, '-');) {
+        const auto known =
+            std::find_if(features.begin(), features.end(), [&](const auto &f) { return f.word == word; });
+        if (known == features.end() ? !is_neutral(word) : !known->present) {
+            missing += (missing.empty() ? "" : ", ") + word;
+        }
+    }
+    return missing;
+}
+
+KernelInfo kernel_info(const KernelRow &row) {
+    const halide_filter_metadata_t &forward = *row.forward_metadata();
+    const std::string missing = missing_cpu_features(forward.target);
+    return {row.id,
+            row.layer,
+            row.device,
+            row.schedule,
+            forward.target,
+            row.any_bias_range,
+            minimum_extents(forward),
+            missing.empty(),
+            missing.empty() ? "" : "this CPU lacks " + missing};
+}
+
+const std::vector<KernelInfo> &kernels() {
+    static const std::vector<KernelInfo> all = [] {
+        std::vector<KernelInfo> result;
+        for (std::size_t i = 0; i < kernel_row_count; i++) {
+            result.push_back(kernel_info(kernel_rows[i]));
+        }
+        return result;
+    }();
+    return all;
+}
+
+}  // namespace aft

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <mutex>
+
+namespace aft {
+
+/// The scratch memory of a layer's kernels, kept from call to call, so that a call whose like has been there before
+/// allocates nothing, whichever way the threads meet this time.
+///
+/// Blocks come in powers of two. Whatever the shapes, the blocks that all of them left behind are at most twice what
+/// the largest needed, so nothing is ever given back before the layer goes. What a block has too much is never touched
+/// and costs address space only.
+class ScratchPool {
+public:
+    ScratchPool() = default;
+    ScratchPool(const ScratchPool &) = delete;
+    ScratchPool &operator=(const ScratchPool &) = delete;
+    ~ScratchPool();
+
+    /// A call of a kernel. At its end, the pool makes up for the luck of the schedule: a block that one task held may
+    /// be wanted by every thread at once in the next call.
+    class Call {
+    public:
+        explicit Call(ScratchPool &pool);
+        Call(const Call &) = delete;
+        Call &operator=(const Call &) = delete;
+        ~Call();
+
+    private:
+        ScratchPool &pool_;
+    };
+
+    /// What the current thread allocates during the lifetime of this object is held by a task of a parallel loop.
+    class Task {
+    public:
+        Task();
+        Task(const Task &) = delete;
+        Task &operator=(const Task &) = delete;
+        ~Task();
+    };
+
+    /// A block aligned for every vector, of which kernels may read a vector before the start and past the end.
+    /// Null when there is no memory. Without a pool: from the heap and back to it.
+    static void *allocate(ScratchPool *pool, std::size_t bytes) noexcept;
+    static void release(void *memory) noexcept;
+
+    std::size_t bytes() const;
+
+private:
+    struct Block;
+    struct SizeClass {
+        Block *idle = nullptr;
+        int blocks = 0;        // idle and in use
+        int peak_of_call = 0;  // most blocks that one call held outside its tasks
+        int peak_of_task = 0;  // most blocks that one thread held inside tasks
+    };
+    static constexpr int size_classes = 48;  // up to 2^47 bytes, the address space of a process
+
+    static Block *make_block(ScratchPool *pool, int size_class) noexcept;
+    bool grow(int size_class) noexcept;
+
+    mutable std::mutex mutex_;
+    std::array<SizeClass, size_classes> classes_;
+    int calls_ = 0, most_calls_ = 0;  // at a time
+
+    /// How many blocks of each size the current thread holds, outside and inside of tasks.
+    struct Held {
+        int depth = 0;  // of nested tasks
+        std::array<int, size_classes> by_call{}, by_task{};
+    };
+    static thread_local Held held_;
+};
+
+}  // namespace aft

@@ -1,0 +1,227 @@
+#include "golden.h"
+
+#include <aft/aft.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+using namespace aft;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder that goes away with the test.
+class Folder {
+public:
+    Folder() {
+        std::string pattern = (fs::temp_directory_path() / "aft_cli_XXXXXX").string();
+        path = mkdtemp(pattern.data());
+    }
+    ~Folder() { fs::remove_all(path); }
+    std::string operator/(const std::string &name) const { return (path / name).string(); }
+    bool empty() const { return fs::is_empty(path); }
+
+private:
+    fs::path path;
+};
+
+struct Outcome {
+    int exit_code;
+    std::string out, err;
+};
+
+std::string content(const std::string &path) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+}
+
+/// Runs the built command line. The paths and names of the tests need no quotes.
+Outcome aft_cli(const std::string &arguments) {
+    const Folder streams;
+    const std::string out = streams / "out", err = streams / "err";
+    const int status = std::system((AFT_CLI " " + arguments + " >" + out + " 2>" + err).c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(out), content(err)};
+}
+
+std::string run_arguments(const Golden &golden, const std::string &output) {
+    std::string text = "run " + golden.path + " --layer " + golden.metadata("layer");
+    if (golden.metadata("layer") == "local")
+        text += " --window " + golden.metadata("window");
+    return text + " --input " + golden.path + ":input --output " + output;
+}
+
+void check_output(const Golden &golden, const std::string &path) {
+    const StoredTensor y = read_safetensors(path).tensors.at("output");
+    CHECK(y.extents == golden.file.tensors.at("input").extents);
+    CHECK(golden_error(golden, y.as_float()) <= 1);
+}
+
+bool is_one_line(const std::string &text) {
+    return !text.empty() && std::count(text.begin(), text.end(), '\n') == 1 && text.back() == '\n';
+}
+
+/// Wrong usage or bad input: exit code 2, one line that has the word, nothing else written.
+void check_refused(const std::string &arguments, const std::string &word, const Folder &folder) {
+    INFO("aft " << arguments);
+    const Outcome outcome = aft_cli(arguments);
+    INFO(outcome.err);
+    CHECK(outcome.exit_code == 2);
+    CHECK(is_one_line(outcome.err));
+    CHECK(outcome.err.find(word) != std::string::npos);
+    CHECK(outcome.out.empty());
+    CHECK(folder.empty());
+}
+
+Golden golden_named(const std::string &name) {
+    for (Golden &golden : layer_goldens())
+        if (golden.name == name)
+            return golden;
+    throw std::logic_error("no golden case " + name);
+}
+
+}  // namespace
+
+TEST_CASE("aft run gives the golden outputs", "[cli]") {
+    const Folder folder;
+    for (const Golden &golden : layer_goldens()) {
+        INFO(golden.name);
+        const std::string output = folder / golden.name;
+        const Outcome outcome = aft_cli(run_arguments(golden, output + ":output"));
+        INFO(outcome.err);
+        REQUIRE(outcome.exit_code == 0);
+        CHECK(outcome.err.empty());
+        check_output(golden, output);
+    }
+}
+
+TEST_CASE("aft run gives the golden outputs with each kernel, or exit code 2", "[cli]") {
+    for (const Golden &golden : layer_goldens())
+        for (const KernelInfo &kernel : kernels()) {
+            if (!kernel.usable || kernel.layer != layer_kind(golden.metadata("layer")))
+                continue;
+            INFO(kernel.id << " on " << golden.name);
+            const Folder folder;
+            const std::string output = folder / "y";
+            const Outcome outcome = aft_cli(run_arguments(golden, output) + " --kernel " + kernel.id);
+            INFO(outcome.err);
+            if (outcome.exit_code == 0) {
+                check_output(golden, output);
+            } else {
+                CHECK(outcome.exit_code == 2);
+                CHECK((!kernel.any_bias_range || kernel.minimum.seq > 1));
+                CHECK(is_one_line(outcome.err));
+                CHECK(folder.empty());
+            }
+        }
+}
+
+TEST_CASE("aft run keeps the rank of its input and the name of its output", "[cli]") {
+    const Folder folder;
+    const Golden golden = golden_named("adv_tinyD_global");  // one sample
+    SafetensorsFile file;
+    const std::vector<std::int64_t> extents = golden.file.tensors.at("input").extents;
+    file.tensors["row"] = stored_tensor({extents[1], extents[2]}, golden.floats("input"));
+    const std::string input = folder / "x", output = folder / "y";
+    write_safetensors(input, file);
+    const Outcome outcome = aft_cli("run " + golden.path + " --layer full --threads 1 --input " + input + ":row --output " +
+                                    output + ":there");
+    INFO(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    const SafetensorsFile result = read_safetensors(output);
+    REQUIRE(result.tensors.count("there") == 1);
+    CHECK(result.tensors.at("there").extents == std::vector<std::int64_t>{extents[1], extents[2]});
+    CHECK(golden_error(golden, result.tensors.at("there").as_float()) <= 1);
+}
+
+TEST_CASE("aft run obeys AFT_KERNEL", "[cli]") {
+    const Folder folder;
+    const Golden golden = golden_named("aftp_full_small");
+    setenv("AFT_KERNEL", "aft_full_cpu_nothing", 1);
+    check_refused(run_arguments(golden, folder / "y"), "aft_full_cpu_nothing", folder);
+    unsetenv("AFT_KERNEL");
+}
+
+TEST_CASE("aft kernels lists every kernel", "[cli]") {
+    for (const std::string format : {"table", "json"}) {
+        const Outcome outcome = aft_cli("kernels --format " + format);
+        CHECK(outcome.exit_code == 0);
+        CHECK(outcome.err.empty());
+        for (const KernelInfo &kernel : kernels()) {
+            INFO(kernel.id);
+            CHECK(outcome.out.find(kernel.id) != std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("every command explains itself", "[cli]") {
+    for (const std::string command : {"", "kernels", "run", "bench"}) {
+        const Outcome outcome = aft_cli(command + " --help");
+        CHECK(outcome.exit_code == 0);
+        CHECK(outcome.err.empty());
+        CHECK(outcome.out.find("aft " + command) != std::string::npos);
+    }
+}
+
+TEST_CASE("wrong usage is refused in one line", "[cli]") {
+    const Folder folder;
+    const Golden golden = golden_named("aftp_full_small"), local = golden_named("aftp_local_s7");
+    const std::string y = folder / "y", io = " --input " + golden.path + " --output " + y;
+    check_refused("", "command", folder);
+    check_refused("fly", "fly", folder);
+    check_refused("kernels --format xml", "xml", folder);
+    check_refused("run", "model", folder);
+    check_refused("run " + golden.path + io, "--layer", folder);
+    check_refused("run " + golden.path + " --layer half" + io, "half", folder);
+    check_refused("run " + golden.path + " --layer full --output " + y, "--input", folder);
+    check_refused("run " + golden.path + " --layer full --input " + golden.path, "--output", folder);
+    check_refused("run " + golden.path + " --layer full --window 3" + io, "--window", folder);
+    check_refused("run " + local.path + " --layer local --input " + local.path + " --output " + y, "--window", folder);
+    check_refused("run " + golden.path + " --layer full --threads 0" + io, "thread", folder);
+    check_refused(run_arguments(golden, y) + " --kernel aft_full_cpu_nothing", "aft_full_cpu_nothing", folder);
+    check_refused(run_arguments(golden, y) + " --unknown", "--unknown", folder);
+    check_refused("bench --shape 1,2", "1,2", folder);
+}
+
+TEST_CASE("bad input is refused in one line and nothing is written", "[cli]") {
+    const Folder folder, inputs;
+    const Golden golden = golden_named("aftp_full_small");
+    const std::string y = folder / "y", x = inputs / "x";
+    const std::string run = "run " + golden.path + " --layer full --output " + y + " --input ";
+    const auto write_input = [&x](const std::vector<std::int64_t> &extents) {
+        std::int64_t size = 1;
+        for (const std::int64_t extent : extents)
+            size *= extent;
+        SafetensorsFile file;
+        file.tensors["input"] = stored_tensor(extents, std::vector<float>(size));
+        write_safetensors(x, file);
+    };
+    check_refused(run + x, x, folder);  // isn't there
+    check_refused(run + golden.path + ":nothing", "nothing", folder);
+    check_refused(run + golden.path + ":output_f64", "F64", folder);
+    check_refused(run + golden.path + ":to_q.bias", "to_q.bias", folder);  // of rank 1
+    write_input({2, 7, 9});
+    check_refused(run + x, "9", folder);  // channels, not 8
+    write_input({2, 8, 8});
+    check_refused(run + x, "7", folder);  // positions, above the model's 7
+    std::ofstream(x) << "not a safetensors file";
+    check_refused(run + x, x, folder);
+    write_input({2, 7, 8});
+    check_refused("run " + x + " --layer full --input " + x + " --output " + y, "to_q.weight", folder);
+}
+
+TEST_CASE("an output that can't be written is a failure, told in one line", "[cli]") {
+    const Folder folder;
+    const Outcome outcome = aft_cli(run_arguments(golden_named("aftp_full_small"), folder / "not/there"));
+    CHECK(outcome.exit_code == 1);
+    CHECK(is_one_line(outcome.err));
+    CHECK(outcome.out.empty());
+    CHECK(folder.empty());
+}

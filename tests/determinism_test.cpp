@@ -1,0 +1,102 @@
+#include "problem.h"
+#include "run.h"
+
+#include <aft/aft.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <cstring>
+#include <functional>
+#include <limits>
+
+using namespace aft;
+
+namespace {
+
+/// A kernel, forced, on the problem of its own.
+struct Case {
+    Problem problem;
+    Layer layer;
+    std::vector<float> x;
+    std::int64_t sample_size;
+
+    /// Some samples of the input, in this order.
+    std::vector<float> samples(const std::vector<std::int64_t> &which) const {
+        std::vector<float> some;
+        for (const std::int64_t b : which)
+            some.insert(some.end(), x.begin() + b * sample_size, x.begin() + (b + 1) * sample_size);
+        return some;
+    }
+
+    std::vector<float> run(const std::vector<float> &input) const {
+        const auto batch = static_cast<std::int64_t>(input.size()) / sample_size;
+        return aft::run(layer, input, {batch, problem.shape.seq});
+    }
+};
+
+void for_each_kernel(const std::function<void(const KernelInfo &, Case &)> &check) {
+    for (const KernelInfo &kernel : kernels()) {
+        if (!kernel.usable)
+            continue;
+        INFO(kernel.id);
+        const Problem problem = problem_for(kernel);
+        Case of{problem, Layer(problem.config, make_weights(problem), {kernel.id}), make_input(problem),
+                problem.shape.seq * problem.config.hidden};
+        check(kernel, of);
+    }
+}
+
+/// `count` floats from a[i] and b[j] on are the same bit by bit.
+bool same_bits(const std::vector<float> &a, std::int64_t i, const std::vector<float> &b, std::int64_t j,
+               std::int64_t count) {
+    return std::memcmp(&a[i], &b[j], count * sizeof(float)) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("a kernel gives the same bits on 1, 2 and 4 threads", "[determinism]") {
+    for_each_kernel([](const KernelInfo &, Case &of) {
+        const auto on_threads = [&of](int threads) {
+            const ThreadCount during(threads);
+            return of.run(of.x);
+        };
+        const std::vector<float> y = on_threads(1);
+        const std::int64_t size = static_cast<std::int64_t>(y.size());
+        for (const int threads : {2, 4}) {
+            const std::vector<float> again = on_threads(threads);
+            CHECK(same_bits(again, 0, y, 0, size));
+        }
+    });
+}
+
+TEST_CASE("a kernel gives a sample the same bits alone and in a batch", "[determinism]") {
+    for_each_kernel([](const KernelInfo &kernel, Case &of) {
+        const std::vector<float> all = of.run(of.x);
+        // The fewest samples that the kernel takes at a time, from the last one backwards.
+        const std::int64_t B = of.problem.shape.batch;
+        std::vector<std::int64_t> few;
+        for (std::int64_t i = 0; i < kernel.minimum.batch; ++i)
+            few.push_back(B - 1 - i);
+        const std::vector<float> y = of.run(of.samples(few));
+        for (std::size_t i = 0; i < few.size(); ++i)
+            CHECK(same_bits(y, i * of.sample_size, all, few[i] * of.sample_size, of.sample_size));
+    });
+}
+
+TEST_CASE("what isn't finite in a sample stays in it", "[determinism]") {
+    for_each_kernel([](const KernelInfo &, Case &of) {
+        const std::vector<float> before = of.run(of.x);
+        const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+        for (const float value : {nan, infinity, -infinity}) {
+            std::vector<float> x = of.x;
+            x[of.sample_size + of.sample_size / 3] = value;  // in sample 1
+            x[2 * of.sample_size - 1] = value;
+            const std::vector<float> y = of.run(x);
+            for (std::int64_t b = 0; b < of.problem.shape.batch; ++b)
+                if (b != 1) {
+                    INFO("sample " << b << " beside one with " << value);
+                    CHECK(same_bits(y, b * of.sample_size, before, b * of.sample_size, of.sample_size));
+                }
+        }
+    });
+}

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <aft/config.h>
+#include <aft/weights.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace aft {
+
+/// What a layer must give, in double, by the definition:
+///     A[t, c] = sum_t' exp(K[t', c] + w[t, t'] - M[t, c]) V[t', c] / sum_t' exp(K[t', c] + w[t, t'] - M[t, c])
+/// with the joint maximum M[t, c] = max_t' (K[t', c] + w[t, t']): sound for every key and bias, and slow.
+struct Reference {
+    std::vector<double> output;     ///< [batch, rows, hidden]
+    std::vector<double> tolerance;  ///< same shape: how far from `output` a correct float32 result can be
+};
+
+/// x: [batch, seq, hidden]. `rows` are the target positions to compute, of every sample; empty: all of them.
+Reference reference_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
+                            const Shape &shape, std::vector<std::int64_t> rows = {});
+
+/// The same computation in float32: the plain way to do it soundly, which `tolerance` is calibrated on.
+std::vector<float> plain_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
+                                 const Shape &shape, std::vector<std::int64_t> rows = {});
+
+/// Largest |actual - output| / tolerance; infinite where an element isn't a number or the sizes differ. A result is
+/// right when this is <= 1.
+double error_in_tolerances(const Reference &reference, const std::vector<float> &actual);
+
+/// x: [rows, inputs], weight: [outputs, inputs], bias: [outputs] or empty -> x weight^T + bias, [rows, outputs].
+std::vector<double> reference_linear(const std::vector<double> &x, const std::vector<float> &weight,
+                                     const std::vector<float> &bias, std::int64_t inputs, std::int64_t outputs);
+
+/// Bias of a target and a source; -inf masks the pair.
+using PositionBias = std::function<double(std::int64_t target, std::int64_t source)>;
+
+/// The weighted mean of one sample, [targets, channels].
+struct WeightedMean {
+    std::vector<double> value;      ///< A = sum p V; 0 where every source is masked
+    std::vector<double> magnitude;  ///< sum p |V|
+};
+
+/// key, value: [sources, channels]. A source that is masked, or whose key is -inf, isn't read.
+WeightedMean reference_mean(const std::vector<double> &key, const std::vector<double> &value, std::int64_t channels,
+                            std::int64_t targets, const PositionBias &bias);
+
+/// The position bias of a layer: w (full), w in the band |t - t'| < window and 0 elsewhere (local), 0 (simple).
+PositionBias position_bias(const LayerConfig &config, const Weights &weights);
+
+}  // namespace aft

@@ -1,0 +1,134 @@
+#include "problem.h"
+#include "reference.h"
+
+#include <catch2/catch_approx.hpp>
+#include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+using namespace aft;
+using Catch::Approx;
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+Problem small(LayerKind kind, std::int64_t window = 0) { return {{kind, 7, 5, 9, window}, {2, 8}}; }
+
+std::vector<double> output(const Problem &problem, const Weights &weights) {
+    return reference_forward(problem.config, weights, make_input(problem), problem.shape).output;
+}
+
+double largest_difference(const std::vector<double> &a, const std::vector<double> &b) {
+    REQUIRE(a.size() == b.size());
+    double largest = 0;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        largest = std::max(largest, std::abs(a[i] - b[i]));
+    return largest;
+}
+
+}  // namespace
+
+TEST_CASE("the reference gives what a 2 x 2 case gives by hand", "[reference]") {
+    // Weights exp(K + w): target 0: 1, 6, so A = (1 * 7 + 6 * 14) / 7; target 1: 3, 2, so A = (3 * 7 + 2 * 14) / 5.
+    const std::vector<double> key = {0, std::log(2)}, value = {7, 14};
+    const double w[2][2] = {{0, std::log(3)}, {std::log(3), 0}};
+    const WeightedMean mean = reference_mean(key, value, 1, 2, [&](auto t, auto s) { return w[t][s]; });
+    CHECK(mean.value[0] == Approx(13).epsilon(1e-15));
+    CHECK(mean.value[1] == Approx(9.8).epsilon(1e-15));
+    CHECK(mean.magnitude[0] == Approx(13).epsilon(1e-15));
+}
+
+TEST_CASE("the reference projects, gates and adds biases as a 1 x 1 case does by hand", "[reference]") {
+    const LayerConfig config{LayerKind::full, 1, 1, 1, 0};
+    Weights weights;
+    weights.query_weight = {2}, weights.query_bias = {-1};
+    weights.key_weight = {100};
+    weights.value_weight = {3}, weights.value_bias = {0.5f};
+    weights.project_weight = {-4}, weights.project_bias = {10};
+    weights.position_bias = {1000};
+    // One source has all the weight: y = -4 sigmoid(2 x - 1) (3 x + 0.5) + 10 at x = 2.
+    const Reference reference = reference_forward(config, weights, {2}, {1, 1});
+    CHECK(reference.output[0] == Approx(10 - 4 * 6.5 / (1 + std::exp(-3.0))).epsilon(1e-15));
+    CHECK(reference.tolerance[0] > 0);
+    CHECK(reference.tolerance[0] < 1e-2);
+}
+
+TEST_CASE("with one position the reference gives the gated value whatever key and bias are", "[reference]") {
+    const std::vector<double> value = {3, -4};
+    const WeightedMean mean = reference_mean({800, -800}, value, 2, 1, [](auto, auto) { return -900; });
+    CHECK(mean.value == value);
+    CHECK(mean.magnitude == std::vector<double>{3, 4});
+}
+
+TEST_CASE("the reference ignores masked sources and gives 0 where all are masked", "[reference]") {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const auto bias = [](auto target, auto source) { return target == 1 || source == 1 ? -infinity : 0; };
+    const WeightedMean mean = reference_mean({0, nan, -infinity}, {5, nan, nan}, 1, 2, bias);
+    CHECK(mean.value == std::vector<double>{5, 0});
+}
+
+TEST_CASE("without position bias the reference gives the same for all three layers", "[reference]") {
+    const Problem full = small(LayerKind::full), local = small(LayerKind::local, 0), simple = small(LayerKind::simple);
+    Weights weights = make_weights(full);
+    const std::vector<double> of_local = output(local, weights);
+    std::fill(weights.position_bias.begin(), weights.position_bias.end(), 0.0f);
+    CHECK(largest_difference(output(full, weights), output(simple, weights)) == 0);
+    CHECK(largest_difference(of_local, output(simple, weights)) == 0);
+}
+
+TEST_CASE("with a window over the whole sequence the reference of AFTLocal is AFTFull", "[reference]") {
+    const Weights weights = make_weights(small(LayerKind::full));
+    const std::vector<double> full = output(small(LayerKind::full), weights);
+    CHECK(largest_difference(output(small(LayerKind::local, 8), weights), full) == 0);
+    CHECK(largest_difference(output(small(LayerKind::local, 2000000000), weights), full) == 0);
+    CHECK(largest_difference(output(small(LayerKind::local, 7), weights), full) > 1e-6);
+}
+
+TEST_CASE("the reference computes some rows as it computes all", "[reference]") {
+    const Problem problem = small(LayerKind::local, 3);
+    const Weights weights = make_weights(problem);
+    const std::vector<float> x = make_input(problem);
+    const Reference all = reference_forward(problem.config, weights, x, problem.shape);
+    const Reference some = reference_forward(problem.config, weights, x, problem.shape, {6, 1});
+    const std::int64_t T = problem.shape.seq, H = problem.config.hidden;
+    for (std::int64_t b = 0; b < problem.shape.batch; ++b)
+        for (std::int64_t h = 0; h < H; ++h) {
+            CHECK(some.output[(2 * b + 0) * H + h] == all.output[(b * T + 6) * H + h]);
+            CHECK(some.output[(2 * b + 1) * H + h] == all.output[(b * T + 1) * H + h]);
+            CHECK(some.tolerance[2 * b * H + h] == all.tolerance[(b * T + 6) * H + h]);
+        }
+}
+
+TEST_CASE("a result that isn't a number, or has the wrong size, is infinitely wrong", "[reference]") {
+    const Reference reference{{1, 2}, {0.5, 0.5}};
+    CHECK(error_in_tolerances(reference, {1, 2}) == 0);
+    CHECK(error_in_tolerances(reference, {1.25f, 1}) == 2);
+    CHECK(error_in_tolerances(reference, {std::nanf(""), 2}) == infinity);
+    CHECK(error_in_tolerances(reference, {1, std::nanf("")}) == infinity);
+    CHECK(error_in_tolerances(reference, {1, std::numeric_limits<float>::infinity()}) == infinity);
+    CHECK(error_in_tolerances(reference, {1}) == infinity);
+}
+
+TEST_CASE("plain float32 stays below half of the tolerance on every test problem", "[reference]") {
+    for (const Problem &problem : test_problems()) {
+        INFO(describe(problem));
+        const Weights weights = make_weights(problem);
+        const std::vector<float> x = make_input(problem);
+        const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
+        const std::vector<float> plain = plain_forward(problem.config, weights, x, problem.shape);
+        CHECK(error_in_tolerances(reference, plain) <= 0.5);
+    }
+}
+
+TEST_CASE("the tolerance is a few millionths of the output, so that a lost source shows", "[reference]") {
+    const Problem problem{{LayerKind::full, 64, 48, 200, 0}, {1, 200}};
+    Weights weights = make_weights(problem);
+    const std::vector<float> x = make_input(problem);
+    const Reference right = reference_forward(problem.config, weights, x, problem.shape);
+    for (std::int64_t t = 0; t < 200; ++t)
+        weights.position_bias[t * 200 + 123] = -std::numeric_limits<float>::infinity();
+    CHECK(error_in_tolerances(right, plain_forward(problem.config, weights, x, problem.shape)) > 100);
+}

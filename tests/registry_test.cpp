@@ -1,0 +1,194 @@
+#include "problem.h"
+#include "run.h"
+
+#include <aft/aft.h>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+using namespace aft;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+const LayerKind kinds[] = {LayerKind::full, LayerKind::simple, LayerKind::local};
+
+Problem small(LayerKind kind) { return {{kind, 12, 8, 20, kind == LayerKind::local ? 4 : 0}, {2, 17}}; }
+
+Layer make_layer(const Problem &problem, const std::string &kernel = "") {
+    return Layer(problem.config, make_weights(problem), {kernel});
+}
+
+/// The table's order is the order of preference.
+const KernelInfo *first_that_admits(const Problem &problem) {
+    for (const KernelInfo &kernel : kernels())
+        if (kernel.usable && admits(kernel, problem))
+            return &kernel;
+    return nullptr;
+}
+
+const KernelInfo *find(LayerKind kind, const std::string &schedule) {
+    for (const KernelInfo &kernel : kernels())
+        if (kernel.usable && kernel.layer == kind && kernel.schedule == schedule)
+            return &kernel;
+    return nullptr;
+}
+
+/// Which schedule serves a layer: the first by hand for any shape, the exact one for any bias.
+void check_schedule(const Problem &problem, const std::string &schedule) {
+    if (!find(problem.config.kind, schedule))
+        return;  // left out by AFT_SCHEDULES
+    INFO(describe(problem));
+    CHECK(make_layer(problem).kernel_for(problem.shape).schedule == schedule);
+}
+
+Problem with_bias(LayerKind kind, float range, std::int64_t source, Weights &weights) {
+    const Problem problem = small(kind);
+    weights = make_weights(problem);
+    std::fill(weights.position_bias.begin(), weights.position_bias.end(), 0.0f);
+    weights.position_bias[5 * problem.config.max_seq_len + source] = range;
+    return problem;
+}
+
+std::string schedule_with_bias(LayerKind kind, float range, std::int64_t source) {
+    Weights weights;
+    const Problem problem = with_bias(kind, range, source, weights);
+    return Layer(problem.config, weights).kernel_for(problem.shape).schedule;
+}
+
+}  // namespace
+
+TEST_CASE("kernel ids are unique and made of layer, device and schedule", "[registry]") {
+    std::set<std::string> ids;
+    for (const KernelInfo &kernel : kernels()) {
+        INFO(kernel.id);
+        CHECK(ids.insert(kernel.id).second);
+        const std::string prefix = "aft_" + std::string(name(kernel.layer)) + "_" + kernel.device + "_";
+        CHECK(kernel.id.rfind(prefix + kernel.schedule, 0) == 0);
+        CHECK(kernel.usable == kernel.reason.empty());
+        CHECK(!kernel.target.empty());
+    }
+    CHECK(!ids.empty());
+}
+
+TEST_CASE("a layer runs the first kernel of the table that can serve it", "[registry]") {
+    for (const Problem &problem : test_problems()) {
+        INFO(describe(problem));
+        const KernelInfo *expected = first_that_admits(problem);
+        REQUIRE(expected);
+        CHECK(make_layer(problem).kernel_for(problem.shape).id == expected->id);
+    }
+}
+
+TEST_CASE("the packed kernel serves layers of any size, the exact kernel any bias", "[registry]") {
+    for (const LayerKind kind : kinds) {
+        check_schedule(small(kind), "packed");
+        check_schedule({{kind, 1, 1, 1, 0}, {1, 1}}, "packed");
+        check_schedule({{kind, 256, 256, 256, kind == LayerKind::local ? 32 : 0}, {4, 256}}, "packed");
+    }
+    for (const LayerKind kind : {LayerKind::full, LayerKind::local})
+        check_schedule({{kind, 15, 5, 20, kind == LayerKind::local ? 3 : 0}, {2, 20}, Data::unbounded_bias}, "exact");
+}
+
+TEST_CASE("a row of position bias decides between fast and exact kernels by its range", "[registry]") {
+    const float above = std::nextafter(max_bias_range, 100.0f), masked = -std::numeric_limits<float>::infinity();
+    for (const LayerKind kind : {LayerKind::full, LayerKind::local}) {
+        if (!find(kind, "exact") || !find(kind, "packed"))
+            continue;
+        CHECK(schedule_with_bias(kind, max_bias_range, 5) == "packed");
+        CHECK(schedule_with_bias(kind, -max_bias_range, 5) == "packed");
+        CHECK(schedule_with_bias(kind, above, 5) == "exact");
+        CHECK(schedule_with_bias(kind, -above, 5) == "exact");
+        CHECK(schedule_with_bias(kind, masked, 5) == "exact");
+        // Source 9 is outside the window of target 5, so that AFTLocal doesn't see it.
+        CHECK(schedule_with_bias(kind, above, 9) == (kind == LayerKind::full ? "exact" : "packed"));
+        CHECK(schedule_with_bias(kind, masked, 9) == (kind == LayerKind::full ? "exact" : "packed"));
+    }
+}
+
+TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", "[registry]") {
+    for (const KernelInfo &kernel : kernels()) {
+        if (!kernel.usable || kernel.any_bias_range || kernel.layer == LayerKind::simple)
+            continue;
+        INFO(kernel.id);
+        Problem problem = problem_for(kernel);
+        Weights weights = make_weights(problem);
+        weights.position_bias[0] = 100;
+        CHECK_THROWS_AS(Layer(problem.config, weights, {kernel.id}), ConfigError);
+        CHECK_THROWS_WITH(Layer(problem.config, weights, {kernel.id}),
+                          ContainsSubstring(kernel.id) && ContainsSubstring("41"));
+    }
+}
+
+TEST_CASE("a kernel that is forced is the one that runs", "[registry]") {
+    for (const LayerKind kind : kinds) {
+        // Kernels sum in different orders: on a problem with many terms some bits differ, unless it's always the same
+        // kernel that runs.
+        const Problem problem{{kind, 301, 203, 211, kind == LayerKind::local ? 40 : 0}, {2, 211}};
+        const std::vector<float> x = make_input(problem);
+        std::set<std::vector<float>> results;
+        std::size_t forced = 0;
+        for (const KernelInfo &kernel : kernels()) {
+            if (!kernel.usable || !admits(kernel, problem))
+                continue;
+            const Layer layer = make_layer(problem, kernel.id);
+            CHECK(layer.kernel_for(problem.shape).id == kernel.id);
+            results.insert(run(layer, x, problem.shape));
+            ++forced;
+        }
+        CHECK(results.size() >= std::min<std::size_t>(forced, 2));
+    }
+}
+
+TEST_CASE("AFT_KERNEL forces a kernel, and LayerOptions go before it", "[registry]") {
+    for (const LayerKind kind : kinds) {
+        const Problem problem = small(kind);
+        std::vector<std::string> ids;
+        for (const KernelInfo &kernel : kernels())
+            if (kernel.usable && admits(kernel, problem))
+                ids.push_back(kernel.id);
+        for (const std::string &id : ids) {
+            const Environment forced("AFT_KERNEL", id);
+            CHECK(make_layer(problem).kernel_for(problem.shape).id == id);
+            CHECK(make_layer(problem, ids.front()).kernel_for(problem.shape).id == ids.front());
+        }
+    }
+}
+
+TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[registry]") {
+    const Problem problem = small(LayerKind::full);
+    CHECK_THROWS_AS(make_layer(problem, "aft_full_cpu_nothing"), ConfigError);
+    CHECK_THROWS_WITH(make_layer(problem, "aft_full_cpu_nothing"), ContainsSubstring("aft_full_cpu_nothing"));
+    for (const KernelInfo &kernel : kernels())
+        if (kernel.layer == LayerKind::simple) {
+            CHECK_THROWS_AS(make_layer(problem, kernel.id), ConfigError);
+            CHECK_THROWS_WITH(make_layer(problem, kernel.id), ContainsSubstring(kernel.id));
+        }
+    const Environment forced("AFT_KERNEL", "aft_full_cpu_nothing");
+    CHECK_THROWS_AS(make_layer(problem), ConfigError);
+}
+
+TEST_CASE("a forced kernel refuses a shape below its minimum before it writes", "[registry]") {
+    for (const KernelInfo &kernel : kernels()) {
+        if (!kernel.usable || kernel.minimum.seq == 1)
+            continue;
+        INFO(kernel.id);
+        const Problem problem = problem_for(kernel);
+        const Layer layer = make_layer(problem, kernel.id);
+        const Shape below{problem.shape.batch, kernel.minimum.seq - 1};
+        CHECK_THROWS_AS(layer.kernel_for(below), ShapeError);
+        const std::vector<float> x = make_input(problem);
+        std::vector<float> y(x.size(), -1);
+        const TensorView<float, 3>::Extents extents{below.batch, below.seq, problem.config.hidden};
+        CHECK_THROWS_WITH(layer.forward(TensorView<const float, 3>(x.data(), extents), {y.data(), extents}),
+                          ContainsSubstring(kernel.id) && ContainsSubstring(std::to_string(kernel.minimum.seq)));
+        CHECK(std::count(y.begin(), y.end(), -1) == static_cast<std::ptrdiff_t>(y.size()));
+        // Without force there is always another one.
+        CHECK(make_layer(problem).kernel_for(below).minimum.seq < kernel.minimum.seq);
+    }
+}

@@ -1,0 +1,75 @@
+#include "run.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+namespace aft {
+namespace {
+
+/// A tensor [batch, seq, hidden] in a buffer of NaN, with a margin of a few vectors on both sides.
+class Padded {
+public:
+    Padded(const Shape &shape, std::int64_t hidden, const Padding &padding)
+        : extents{shape.batch, shape.seq, hidden}, row(hidden + padding.after_row),
+          sample(shape.seq * row + padding.after_sample), first(margin + padding.before),
+          buffer(first + shape.batch * sample + margin, std::numeric_limits<float>::quiet_NaN()) {}
+
+    TensorView<float, 3> view() { return {&buffer[first], extents, {sample, row, 1}}; }
+
+    void write(const std::vector<float> &dense) {
+        for_each_row([&](std::size_t i, float *at) { std::copy_n(&dense[i], extents[2], at); });
+    }
+
+    /// The values, which become NaN in the buffer.
+    std::vector<float> take() {
+        std::vector<float> dense(extents[0] * extents[1] * extents[2]);
+        for_each_row([&](std::size_t i, float *at) {
+            std::copy_n(at, extents[2], &dense[i]);
+            std::fill_n(at, extents[2], std::numeric_limits<float>::quiet_NaN());
+        });
+        return dense;
+    }
+
+    bool same_bits(const Padded &other) const {
+        return std::memcmp(buffer.data(), other.buffer.data(), buffer.size() * sizeof(float)) == 0;
+    }
+
+private:
+    static constexpr std::int64_t margin = 64;
+
+    template<typename Visit>
+    void for_each_row(Visit visit) {
+        for (std::int64_t b = 0; b < extents[0]; ++b)
+            for (std::int64_t t = 0; t < extents[1]; ++t)
+                visit((b * extents[1] + t) * extents[2], &buffer[first + b * sample + t * row]);
+    }
+
+    TensorView<float, 3>::Extents extents;
+    std::int64_t row, sample, first;
+    std::vector<float> buffer;
+};
+
+}  // namespace
+
+std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape, const Padding &padding) {
+    Padded input(shape, layer.config().hidden, padding), output = input;
+    const Padded untouched = input;
+    input.write(x);
+    const Padded input_before = input;
+    layer.forward(input.view(), output.view());
+    const std::vector<float> y = output.take();
+    if (!output.same_bits(untouched))
+        throw std::logic_error("the layer wrote outside y");
+    if (!input.same_bits(input_before))
+        throw std::logic_error("the layer wrote into x");
+    return y;
+}
+
+Environment::Environment(const char *name, const std::string &value) : name(name) { setenv(name, value.c_str(), 1); }
+
+Environment::~Environment() { unsetenv(name); }
+
+}  // namespace aft

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <aft/layer.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace aft {
+
+/// How a tensor lies in memory: floats before the first row, after each row and after each sample.
+struct Padding {
+    std::int64_t before = 0, after_row = 0, after_sample = 0;
+};
+
+/// Runs the layer on x, [batch, seq, hidden] without gaps, and returns y likewise. The layer sees both with `padding`.
+/// What isn't x is NaN, and y is NaN before. Throws std::logic_error when the layer wrote outside y or into x.
+std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape, const Padding &padding = {});
+
+/// The process runs kernels on so many threads while this lives.
+class ThreadCount {
+public:
+    explicit ThreadCount(int threads) : before(thread_count()) { set_thread_count(threads); }
+    ~ThreadCount() { set_thread_count(before); }
+    ThreadCount(const ThreadCount &) = delete;
+    ThreadCount &operator=(const ThreadCount &) = delete;
+
+private:
+    int before;
+};
+
+/// Sets an environment variable while it lives.
+class Environment {
+public:
+    Environment(const char *name, const std::string &value);
+    ~Environment();
+    Environment(const Environment &) = delete;
+    Environment &operator=(const Environment &) = delete;
+
+private:
+    const char *name;
+};
+
+}  // namespace aft

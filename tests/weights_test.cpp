@@ -1,0 +1,175 @@
+#include "parameters.h"
+#include "temporary_file.h"
+
+#include <aft/error.h>
+#include <aft/layer.h>
+#include <aft/safetensors.h>
+#include <aft/weights.h>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <limits>
+#include <numeric>
+
+using namespace aft;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+
+LayerConfig small(LayerKind kind) {
+    return {kind, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, /*window=*/kind == LayerKind::local ? 2 : 0};
+}
+
+/// Every value is different: 1, 2, 3, ...
+SafetensorsFile checkpoint(const LayerConfig &config) {
+    SafetensorsFile file;
+    float next = 1;
+    for (const Parameter &parameter : parameters(config)) {
+        std::vector<float> values(parameter.size());
+        std::iota(values.begin(), values.end(), next);
+        next += static_cast<float>(values.size());
+        file.tensors[parameter.tensor] = stored_tensor(parameter.extents, values);
+    }
+    return file;
+}
+
+Weights load(const SafetensorsFile &file, const LayerConfig &config) {
+    const TemporaryFile at;
+    write_safetensors(at.path(), file);
+    return load_weights(at.path(), config);
+}
+
+Weights zeros(const LayerConfig &config) {
+    Weights weights;
+    for (const Parameter &parameter : parameters(config)) {
+        (weights.*parameter.values).assign(parameter.size(), 0);
+    }
+    return weights;
+}
+
+float range_of(const std::vector<float> &row, const LayerConfig &config, std::int64_t target) {
+    Weights weights = zeros(config);
+    std::copy(row.begin(), row.end(), weights.position_bias.begin() + target * config.max_seq_len);
+    const BiasRange widest = widest_bias_range(weights, config);
+    CHECK(widest.row == (widest.range > 0 ? target : 0));
+    return widest.range;
+}
+
+}  // namespace
+
+TEST_CASE("weights are loaded by the names of aft-pytorch's state_dict", "[weights]") {
+    const LayerConfig config = small(LayerKind::full);
+    const Weights weights = load(checkpoint(config), config);
+    CHECK(weights.query_weight == std::vector<float>{1, 2, 3, 4, 5, 6});
+    CHECK(weights.query_bias == std::vector<float>{7, 8});
+    CHECK(weights.key_weight.front() == 9);
+    CHECK(weights.key_bias.front() == 15);
+    CHECK(weights.value_weight.front() == 17);
+    CHECK(weights.value_bias.front() == 23);
+    CHECK(weights.project_weight == std::vector<float>{25, 26, 27, 28, 29, 30});
+    CHECK(weights.project_bias == std::vector<float>{31, 32, 33});
+    CHECK(weights.position_bias.front() == 34);
+    CHECK(weights.position_bias.size() == 16);
+}
+
+TEST_CASE("biases may be missing, and tensors of others may be there", "[weights]") {
+    const LayerConfig config = small(LayerKind::simple);
+    SafetensorsFile file = checkpoint(small(LayerKind::full));
+    for (const char *name : {"to_q.bias", "to_k.bias", "to_v.bias", "project.bias"}) {
+        file.tensors.erase(name);
+    }
+    file.tensors["ln.weight"] = {"F16", {1}, std::vector<std::byte>(2)};
+    const Weights weights = load(file, config);
+    CHECK(weights.query_bias.empty());
+    CHECK(weights.project_bias.empty());
+    CHECK(weights.position_bias.empty());
+}
+
+TEST_CASE("everything that is wrong with a checkpoint is said at once", "[weights]") {
+    const LayerConfig config = small(LayerKind::full);
+    SafetensorsFile file = checkpoint(config);
+    file.tensors.erase("to_q.weight");
+    file.tensors["to_k.weight"] = stored_tensor({3, 2}, std::vector<float>(6));
+    file.tensors["to_v.weight"].dtype = "I32";
+    file.tensors["wbias"] = stored_tensor({5, 5}, std::vector<float>(25));
+    CHECK_THROWS_AS(load(file, config), WeightsError);
+    CHECK_THROWS_WITH(load(file, config),
+                      ContainsSubstring("file.safetensors: to_q.weight is missing, must be [2, 3]; "
+                                        "to_k.weight is [3, 2], must be [2, 3]; to_v.weight is I32, must be F32; "
+                                        "wbias is [5, 5], must be [4, 4]"));
+}
+
+TEST_CASE("weights that aren't numbers are refused, and only position biases may mask", "[weights]") {
+    const LayerConfig config = small(LayerKind::local);
+    Weights weights = zeros(config);
+    weights.position_bias[0] = -infinity;
+    CHECK_NOTHROW(check_weights(weights, config));
+    weights.key_weight[4] = nan;
+    weights.project_bias[2] = -infinity;
+    weights.position_bias[7] = infinity;
+    CHECK_THROWS_AS(check_weights(weights, config), WeightsError);
+    CHECK_THROWS_WITH(check_weights(weights, config),
+                      "to_k.weight has nan at [1, 1], must be finite; project.bias has -inf at [2], must be finite; "
+                      "wbias has inf at [1, 3], must be finite or -inf");
+    weights = zeros(config);
+    weights.position_bias[7] = nan;
+    CHECK_THROWS_WITH(check_weights(weights, config), ContainsSubstring("wbias has nan at [1, 3]"));
+
+    SafetensorsFile file = checkpoint(config);
+    file.tensors["to_q.bias"] = stored_tensor({2}, {0, infinity});
+    CHECK_THROWS_WITH(load(file, config), ContainsSubstring("file.safetensors: to_q.bias has inf at [1]"));
+}
+
+TEST_CASE("a layer refuses weights of another size", "[weights]") {
+    const LayerConfig config = small(LayerKind::full);
+    Weights weights = zeros(config);
+    weights.query_weight.pop_back();
+    weights.value_bias.push_back(0);
+    weights.position_bias.clear();
+    CHECK_THROWS_AS(Layer(config, weights), WeightsError);
+    CHECK_THROWS_WITH(Layer(config, weights),
+                      "to_q.weight has 5 values, must be [2, 3]; to_v.bias has 3 values, must be [2]; "
+                      "wbias has 0 values, must be [4, 4]");
+}
+
+TEST_CASE("a file's shapes imply the config", "[weights]") {
+    const TemporaryFile at;
+    write_safetensors(at.path(), checkpoint(small(LayerKind::full)));
+    const LayerConfig full = config_from_weights(at.path(), {LayerKind::local, 0, 0, 0, 7});
+    CHECK(full.hidden == 3);
+    CHECK(full.projected == 2);
+    CHECK(full.max_seq_len == 4);
+    CHECK(full.window == 7);
+    const LayerConfig simple = config_from_weights(at.path(), {LayerKind::simple, 0, 0, 99, 0});
+    CHECK(simple.max_seq_len == 99);
+
+    SafetensorsFile file = checkpoint(small(LayerKind::full));
+    file.tensors.erase("wbias");
+    write_safetensors(at.path(), file);
+    CHECK_THROWS_WITH(config_from_weights(at.path(), {}), ContainsSubstring("wbias is missing"));
+    file.tensors["to_q.weight"] = stored_tensor({6}, std::vector<float>(6));
+    write_safetensors(at.path(), file);
+    CHECK_THROWS_WITH(config_from_weights(at.path(), {}), ContainsSubstring("to_q.weight is [6], must be a matrix"));
+}
+
+TEST_CASE("the range of a position bias is that of its widest row", "[weights]") {
+    const LayerConfig full = small(LayerKind::full), local = small(LayerKind::local);
+    CHECK(range_of({5, 5, 5, 5}, full, 1) == 0);
+    CHECK(range_of({-3, 5, 0, 1}, full, 3) == 8);
+    CHECK(range_of({-infinity, 5, 0, 1}, full, 2) == infinity);
+    CHECK(range_of({-infinity, -infinity, -infinity, -infinity}, full, 2) == infinity);
+    // Target 1 with window 2 sees the bias of sources 0, 1, 2, and 0 elsewhere.
+    CHECK(range_of({5, 5, 5, 5}, local, 1) == 5);
+    CHECK(range_of({-3, 5, 0, 100}, local, 1) == 8);
+    CHECK(range_of({-3, 5, 0, -infinity}, local, 1) == 8);
+    CHECK(range_of({0, 0, -infinity, 0}, local, 1) == infinity);
+    CHECK(range_of({0, 0, 0, 9}, {LayerKind::local, 3, 2, 4, 1'000'000'000'000}, 0) == 9);
+    CHECK(range_of({9, 9, 9, 9}, {LayerKind::local, 3, 2, 4, 0}, 0) == 0);
+    Weights simple = zeros(small(LayerKind::simple));
+    CHECK(widest_bias_range(simple, small(LayerKind::simple)).range == 0);
+}

@@ -1,0 +1,192 @@
+#include "commands.h"
+
+#include "bench/comparison.h"
+#include "bench/report.h"
+
+#include <aft/aft.h>
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace aft::cli {
+
+namespace {
+
+struct BenchOptions {
+    std::vector<std::string> layers, shapes, schedules;
+    std::string format = "table", report;
+    std::optional<int> threads;
+    std::optional<double> min_seconds;
+    bool quick = false;
+};
+
+constexpr std::int64_t default_window = 32;
+
+constexpr std::int64_t max_elements = std::numeric_limits<std::int32_t>::max();
+
+// Numbers separated by commas; empty when that isn't what the text is.
+std::vector<std::int64_t> numbers(const std::string &text) {
+    std::vector<std::int64_t> result;
+    const char *const end = text.data() + text.size();
+    for (const char *at = text.data();; ++at) {
+        std::int64_t number = 0;
+        const auto [rest, error] = std::from_chars(at, end, number);
+        if (error != std::errc() || (rest != end && *rest != ',')) {
+            return {};
+        }
+        result.push_back(number);
+        at = rest;
+        if (at == end) {
+            return result;
+        }
+    }
+}
+
+// "B,T,H,P" or "B,T,H,P,s". Throws UsageError.
+Problem problem(const std::string &text, LayerKind kind) {
+    std::vector<std::int64_t> extents = numbers(text);
+    if (extents.size() == 4) {
+        extents.push_back(default_window);
+    }
+    if (extents.size() != 5 || *std::min_element(extents.begin(), extents.end() - 1) < 1 || extents[4] < 0) {
+        throw UsageError(
+            fmt::format("--shape '{}' must be B,T,H,P or B,T,H,P,s with B, T, H, P at least 1 and s at least 0", text));
+    }
+    const auto [batch, seq, hidden, projected, window] =
+        std::tie(extents[0], extents[1], extents[2], extents[3], extents[4]);
+    // In floating point, as the products may overflow.
+    const double largest = std::max(
+        {1.0 * batch * seq * hidden, 1.0 * batch * seq * projected, 1.0 * hidden * projected, 1.0 * seq * seq});
+    if (largest > max_elements) {
+        throw UsageError(
+            fmt::format("--shape '{}' has a tensor of {:g} elements, the limit is {}", text, largest, max_elements));
+    }
+    Problem result;
+    result.config = {kind, hidden, projected, seq, kind == LayerKind::local ? window : 0};
+    result.shape = {batch, seq};
+    return result;
+}
+
+std::vector<Problem> problems(const BenchOptions &options) {
+    std::vector<LayerKind> kinds;
+    for (const LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local}) {
+        if (options.layers.empty() ||
+            std::count(options.layers.begin(), options.layers.end(), std::string(name(kind))) != 0) {
+            kinds.push_back(kind);
+        }
+    }
+    const std::vector<Problem> listed = options.quick ? quick_benchmark_problems() : benchmark_problems();
+    std::vector<Problem> result;
+    for (const LayerKind kind : kinds) {
+        for (const std::string &shape : options.shapes) {
+            result.push_back(problem(shape, kind));
+        }
+        for (const Problem &each : listed) {
+            if (options.shapes.empty() && each.config.kind == kind) {
+                result.push_back(each);
+            }
+        }
+    }
+    return result;
+}
+
+void show_progress(const std::string &line, bool lasting) {
+    const bool terminal = isatty(STDERR_FILENO) != 0;
+    if (terminal) {
+        fmt::print(stderr, "\r\033[K{}{}", line, lasting ? "\n" : "");
+    } else if (lasting) {
+        fmt::print(stderr, "{}\n", line);
+    }
+    std::fflush(stderr);
+}
+
+void write(const std::filesystem::path &path, const std::string &text) {
+    std::ofstream file(path, std::ios::binary);
+    file << text;
+    file.close();
+    if (!file) {
+        throw std::runtime_error("cannot write " + path.string());
+    }
+}
+
+void bench(const BenchOptions &options, const std::string &command) {
+    if (options.threads) {
+        set_thread_count(*options.threads);
+    }
+    bench::ComparisonOptions comparison_options;
+    comparison_options.problems = problems(options);
+    comparison_options.schedules = options.schedules;
+    comparison_options.min_seconds = options.min_seconds.value_or(options.quick ? 0.2 : 1.0);
+    comparison_options.progress = show_progress;
+    if (!options.report.empty()) {
+        std::filesystem::create_directories(options.report);  // minutes before it is written: better now than then
+    }
+
+    bench::Comparison comparison = bench::compare(comparison_options);
+    comparison.command = command;
+    if (!options.report.empty()) {
+        const std::filesystem::path folder = options.report;
+        write(folder / "report.html", bench::to_html(comparison));
+        write(folder / "report.json", bench::to_json(comparison));
+        write(folder / "report.csv", bench::to_csv(comparison));
+    }
+    fmt::print("{}", options.format == "json"  ? bench::to_json(comparison)
+                     : options.format == "csv" ? bench::to_csv(comparison)
+                                               : bench::to_table(comparison));
+    if (!options.report.empty()) {
+        fmt::print(stderr, "report: {}\n", (std::filesystem::path(options.report) / "report.html").string());
+    }
+    for (const bench::Measurement &each : comparison.measurements) {
+        if (!each.failure.empty()) {
+            throw std::runtime_error(
+                fmt::format("{} on {}: {}", each.kernel.id, bench::shape_name(each.problem), each.failure));
+        }
+    }
+}
+
+std::set<std::string> schedule_names() {
+    std::set<std::string> names;
+    for (const KernelInfo &kernel : kernels()) {
+        names.insert(kernel.schedule);
+    }
+    return names;
+}
+
+}  // namespace
+
+void add_bench(CLI::App &app, const std::string &command_line) {
+    CLI::App *command = app.add_subcommand("bench", "Check every kernel, then compare the schedules' speed");
+    command->footer("\nExample:\n  aft bench --layer local --shape 4,1024,512,512,32 --threads 1 --report build/bench\n"
+                    "\nWithout --shape: the shapes of the paper's models. Exit code 1 when a kernel is wrong.");
+    const auto options = std::make_shared<BenchOptions>();
+    command->add_option("--layer", options->layers, "full, simple or local; default: all")
+        ->check(CLI::IsMember({"full", "simple", "local"}));
+    command->add_option("--shape", options->shapes,
+                        fmt::format("B,T,H,P or, for local, B,T,H,P,s; default s: {}", default_window));
+    command->add_option("--schedule", options->schedules, "default: all")->check(CLI::IsMember(schedule_names()));
+    command->add_option("--threads", options->threads, "default: every processor");
+    command->add_flag("--quick", options->quick, "small shapes, short measurements: under a minute");
+    command->add_option("--min-time", options->min_seconds, "seconds of measuring per kernel and shape; default 1")
+        ->check(CLI::Range(0.001, 3600.0));
+    command->add_option("--format", options->format, "table, csv or json, on standard output")
+        ->check(CLI::IsMember({"table", "csv", "json"}))
+        ->capture_default_str();
+    command->add_option("--report", options->report, "folder for report.html, report.json and report.csv");
+    command->final_callback([options, command_line] { bench(*options, command_line); });
+}
+
+}  // namespace aft::cli

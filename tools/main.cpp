@@ -1,0 +1,128 @@
+#include "commands.h"
+
+#include <aft/aft.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <string>
+
+namespace aft::cli {
+
+namespace {
+
+// The extents that a kernel is bound to; empty when it takes all.
+std::string limits(const MinimumExtents &minimum) {
+    std::string text;
+    const auto append = [&text](const char *extent, std::int64_t value, std::int64_t any) {
+        if (value > any) {
+            text += fmt::format("{}{}>={}", text.empty() ? "" : " ", extent, value);
+        }
+    };
+    append("B", minimum.batch, 1);
+    append("T", minimum.seq, 1);
+    append("H", minimum.hidden, 1);
+    append("P", minimum.projected, 1);
+    append("s", minimum.window, 0);
+    return text;
+}
+
+std::string kernels_as_table() {
+    std::size_t width = 0;
+    for (const KernelInfo &kernel : kernels()) {
+        width = std::max(width, kernel.id.size());
+    }
+    std::string text =
+        fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", "kernel", width, "device", "biases", "shapes", "usable here");
+    for (const KernelInfo &kernel : kernels()) {
+        const std::string shapes = limits(kernel.minimum);
+        text += fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", kernel.id, width, kernel.device,
+                            kernel.any_bias_range ? "any" : fmt::format("<= {:g}", max_bias_range),
+                            shapes.empty() ? "any" : shapes, kernel.usable ? "yes" : "no: " + kernel.reason);
+    }
+    return text;
+}
+
+std::string kernels_as_json() {
+    auto rows = nlohmann::ordered_json::array();
+    for (const KernelInfo &kernel : kernels()) {
+        const MinimumExtents &minimum = kernel.minimum;
+        rows.push_back({{"kernel", kernel.id},
+                        {"layer", name(kernel.layer)},
+                        {"device", kernel.device},
+                        {"schedule", kernel.schedule},
+                        {"target", kernel.target},
+                        {"any_bias_range", kernel.any_bias_range},
+                        {"minimum",
+                         {{"batch", minimum.batch},
+                          {"seq", minimum.seq},
+                          {"hidden", minimum.hidden},
+                          {"projected", minimum.projected},
+                          {"window", minimum.window}}},
+                        {"usable", kernel.usable},
+                        {"reason", kernel.reason}});
+    }
+    return nlohmann::ordered_json{{"kernels", rows}}.dump(2) + "\n";
+}
+
+}  // namespace
+
+void add_kernels(CLI::App &app) {
+    CLI::App *command = app.add_subcommand("kernels", "List every kernel of this build");
+    command->footer("\nExample:\n  aft kernels --format json");
+    const auto format = std::make_shared<std::string>("table");
+    command->add_option("--format", *format, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+    command->final_callback([format] { fmt::print("{}", *format == "json" ? kernels_as_json() : kernels_as_table()); });
+}
+
+namespace {
+
+int complain(ExitCode code, std::string message) {
+    std::replace(message.begin(), message.end(), '\n', ' ');  // one line, whatever a file name holds
+    fmt::print(stderr, "aft: {}\n", message);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    CLI::App app("Attention-free transformer layers (AFTFull, AFTSimple, AFTLocal) as ahead-of-time compiled Halide "
+                 "kernels.");
+    app.name("aft");
+    app.set_version_flag("--version", "aft " AFT_VERSION);
+    app.footer("\nExample:\n  aft run model.safetensors --layer full --input in.safetensors --output out.safetensors\n"
+               "\nExit codes: 0 done, 1 failure, 2 wrong usage or bad input.");
+    add_kernels(app);
+    add_run(app);
+    add_bench(app, fmt::format("aft {}", fmt::join(argv + std::min(argc, 1), argv + argc, " ")));
+    try {
+        app.parse(argc, argv);
+        return app.get_subcommands().empty() ? complain(bad_input, "a command is needed: kernels, run or bench") : done;
+    } catch (const CLI::ParseError &error) {
+        if (error.get_exit_code() == 0) {  // --help, --version
+            return app.exit(error);
+        }
+        return complain(bad_input, error.what());
+    } catch (const UsageError &error) {
+        return complain(bad_input, error.what());
+    } catch (const KernelError &error) {
+        return complain(failure, error.what());
+    } catch (const Error &error) {
+        return complain(bad_input, error.what());
+    } catch (const std::exception &error) {
+        return complain(failure, error.what());
+    }
+}
+
+}  // namespace
+
+}  // namespace aft::cli
+
+int main(int argc, char **argv) {
+    return aft::cli::main(argc, argv);
+}
