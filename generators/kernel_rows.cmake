@@ -1,14 +1,9 @@
 # What a row of the table becomes.
 
-set(AFT_KERNEL_ROWS "")
-set(AFT_KERNEL_DECLARATIONS "")
-set(AFT_KERNEL_LIBRARIES "")
-# Extents that autoscheduled kernels are made for and above which they hold.
-set(AFT_ESTIMATES estimated_batch=2 estimated_seq=192 estimated_hidden=192 estimated_projected=192 estimated_window=32)
-
 add_halide_runtime(aft_halide_runtime TARGETS ${AFT_TARGET})
 
-# Adds the library `name` made by `generator`, once.
+# Adds the library `name` made by `generator`, once. The statement that it was lowered to, and the schedule that an
+# autoscheduler found, are left beside it in the build tree.
 function(aft_library name generator)
     if(TARGET ${name})
         return()
@@ -25,60 +20,63 @@ function(aft_library name generator)
         FEATURES user_context
         USE_RUNTIME aft_halide_runtime
         PARAMS ${ARG_PARAMS}
-        STMT stmt_file
+        STMT statement_file
         ${options})
 endfunction()
 
-macro(aft_kernel)
-    cmake_parse_arguments(ROW "" "LAYER;SCHEDULE;HAND;AUTOSCHEDULER;VARIANT" "PARAMS" ${ARGN})
-    if(AFT_SCHEDULES STREQUAL "all" OR ROW_SCHEDULE IN_LIST AFT_SCHEDULES)
-        set(id aft_${ROW_LAYER}_cpu_${ROW_SCHEDULE})
-        if(ROW_VARIANT)
-            string(APPEND id _${ROW_VARIANT})
-        endif()
-        if(ROW_AUTOSCHEDULER)
-            set(hand naive)
-        elseif(ROW_HAND)
-            set(hand ${ROW_HAND})
-        else()
-            set(hand ${ROW_SCHEDULE})
-        endif()
-        set(any_bias_range false)
-        if(hand STREQUAL exact OR ROW_LAYER STREQUAL simple)
-            set(any_bias_range true)
-        endif()
-        # Kernels in the flat form share one way to prepare; a tiled one has its own, with its own tiles.
-        if(hand STREQUAL naive)
-            set(prepare aft_${ROW_LAYER}_cpu_flat_prepare)
-            aft_library(${prepare} aft_${ROW_LAYER}_prepare PARAMS schedule=naive)
-        else()
-            set(prepare ${id}_prepare)
-            aft_library(${prepare} aft_${ROW_LAYER}_prepare PARAMS schedule=${hand} ${ROW_PARAMS})
-        endif()
-        set(params schedule=${hand} ${ROW_PARAMS})
-        set(autoscheduler)
-        if(ROW_AUTOSCHEDULER)
-            list(APPEND params ${AFT_ESTIMATES})
-            set(autoscheduler AUTOSCHEDULER ${ROW_AUTOSCHEDULER})
-        endif()
-        aft_library(${id} aft_${ROW_LAYER}_forward ${autoscheduler} PARAMS ${params})
-
-        list(APPEND AFT_KERNEL_LIBRARIES ${id} ${prepare})
-        foreach(function ${id} ${prepare})
-            string(APPEND AFT_KERNEL_DECLARATIONS
-                   "int ${function}_argv(void **);\nconst halide_filter_metadata_t *${function}_metadata();\n")
-        endforeach()
-        string(APPEND AFT_KERNEL_ROWS
-               "    {\"${id}\", LayerKind::${ROW_LAYER}, \"cpu\", \"${ROW_SCHEDULE}\", ${any_bias_range},\n"
-               "     ${prepare}_argv, ${prepare}_metadata, ${id}_argv, ${id}_metadata},\n")
+function(aft_kernel)
+    cmake_parse_arguments(ROW "" "LAYER;SCHEDULE;HAND;AUTOSCHEDULER;VARIANT" "ESTIMATES;PARAMS" ${ARGN})
+    if(NOT AFT_SCHEDULES STREQUAL "all" AND NOT ROW_SCHEDULE IN_LIST AFT_SCHEDULES)
+        return()
     endif()
-endmacro()
+    set(id aft_${ROW_LAYER}_cpu_${ROW_SCHEDULE})
+    if(ROW_VARIANT)
+        string(APPEND id _${ROW_VARIANT})
+    endif()
+    set(options)
+    if(ROW_AUTOSCHEDULER)
+        set(hand naive)
+        set(options AUTOSCHEDULER ${ROW_AUTOSCHEDULER})
+        foreach(extent batch seq hidden projected window)
+            list(POP_FRONT ROW_ESTIMATES estimate)
+            list(APPEND ROW_PARAMS estimated_${extent}=${estimate})
+        endforeach()
+    elseif(ROW_HAND)
+        set(hand ${ROW_HAND})
+    else()
+        set(hand ${ROW_SCHEDULE})
+    endif()
+    set(any_bias_range false)
+    if(hand STREQUAL exact OR ROW_LAYER STREQUAL simple)
+        set(any_bias_range true)
+    endif()
+    # Kernels in the flat form share one way to prepare; one in panels has its own, with its own tiles.
+    if(hand STREQUAL naive)
+        set(prepare aft_${ROW_LAYER}_cpu_flat_prepare)
+        aft_library(${prepare} aft_${ROW_LAYER}_prepare PARAMS schedule=naive)
+    else()
+        set(prepare ${id}_prepare)
+        aft_library(${prepare} aft_${ROW_LAYER}_prepare PARAMS schedule=${hand} ${ROW_PARAMS})
+    endif()
+    aft_library(${id} aft_${ROW_LAYER}_forward ${options} PARAMS schedule=${hand} ${ROW_PARAMS})
+
+    set_property(GLOBAL APPEND PROPERTY AFT_KERNEL_LIBRARIES ${id} ${prepare})
+    string(JOIN ", " row "\"${id}\"" "LayerKind::${ROW_LAYER}" "\"cpu\"" "\"${ROW_SCHEDULE}\"" ${any_bias_range}
+           ${prepare}_argv ${prepare}_metadata ${id}_argv ${id}_metadata)
+    set_property(GLOBAL APPEND_STRING PROPERTY AFT_KERNEL_ROWS "    {${row}},\n")
+endfunction()
 
 # Writes the registry's table and gathers the libraries in `aft_kernels`.
-macro(aft_finish_kernels)
-    list(REMOVE_DUPLICATES AFT_KERNEL_LIBRARIES)
-    configure_file(${CMAKE_CURRENT_LIST_DIR}/kernel_table.cpp.in kernel_table.cpp @ONLY)
+function(aft_finish_kernels)
+    get_property(libraries GLOBAL PROPERTY AFT_KERNEL_LIBRARIES)
+    get_property(AFT_KERNEL_ROWS GLOBAL PROPERTY AFT_KERNEL_ROWS)
+    list(REMOVE_DUPLICATES libraries)
+    foreach(library ${libraries})
+        string(APPEND AFT_KERNEL_DECLARATIONS
+               "int ${library}_argv(void **);\nconst halide_filter_metadata_t *${library}_metadata();\n")
+    endforeach()
+    configure_file(kernel_table.cpp.in kernel_table.cpp @ONLY)
     add_library(aft_kernels STATIC ${CMAKE_CURRENT_BINARY_DIR}/kernel_table.cpp)
     target_include_directories(aft_kernels PRIVATE ${PROJECT_SOURCE_DIR}/runtime ${PROJECT_SOURCE_DIR}/include)
-    target_link_libraries(aft_kernels PUBLIC ${AFT_KERNEL_LIBRARIES} aft_halide_runtime)
-endmacro()
+    target_link_libraries(aft_kernels PUBLIC ${libraries} aft_halide_runtime)
+endfunction()

@@ -2,10 +2,11 @@
 # rows stand in order of preference: the first one that can do a call's shape runs.
 #
 #   aft_kernel(LAYER full|local|simple SCHEDULE <name>
-#              [HAND naive|packed|exact]     the hand schedule it is built with; default: SCHEDULE itself
-#              [AUTOSCHEDULER <plugin>]      or this one of Halide's autoschedulers
-#              [VARIANT <name>]              appended to the id
-#              [PARAMS <name>=<value>...])   generator and autoscheduler parameters
+#              [HAND naive|packed|exact]       the hand schedule it is built with; default: SCHEDULE itself
+#              [AUTOSCHEDULER <plugin>         or one of Halide's autoschedulers
+#               ESTIMATES <batch> <seq> <hidden> <projected> <window>]   that it is made for; it takes no smaller ones
+#              [VARIANT <name>]                appended to the id
+#              [PARAMS <name>=<value>...])     of the generator or the autoscheduler, e.g. tile_rows=6
 include(${CMAKE_CURRENT_LIST_DIR}/kernel_rows.cmake)
 
 foreach(layer full local simple)
@@ -13,8 +14,14 @@ foreach(layer full local simple)
     if(NOT layer STREQUAL simple) # AFTSimple has no position bias: its softmax is exact in every schedule
         aft_kernel(LAYER ${layer} SCHEDULE exact)
     endif()
-    aft_kernel(LAYER ${layer} SCHEDULE mullapudi2016 AUTOSCHEDULER Halide::Mullapudi2016)
-    aft_kernel(LAYER ${layer} SCHEDULE adams2019 AUTOSCHEDULER Halide::Adams2019)
-    aft_kernel(LAYER ${layer} SCHEDULE li2018 AUTOSCHEDULER Halide::Li2018)
+    foreach(autoscheduler Mullapudi2016 Adams2019 Li2018)
+        string(TOLOWER ${autoscheduler} schedule)
+        aft_kernel(LAYER ${layer} SCHEDULE ${schedule} VARIANT large AUTOSCHEDULER Halide::${autoscheduler}
+                   ESTIMATES 4 1024 512 512 32)
+        aft_kernel(LAYER ${layer} SCHEDULE ${schedule} AUTOSCHEDULER Halide::${autoscheduler}
+                   ESTIMATES 2 192 192 192 32)
+        aft_kernel(LAYER ${layer} SCHEDULE ${schedule} VARIANT small AUTOSCHEDULER Halide::${autoscheduler}
+                   ESTIMATES 1 64 64 64 32)
+    endforeach()
     aft_kernel(LAYER ${layer} SCHEDULE naive)
 endforeach()
