@@ -69,7 +69,7 @@ public:
         max_error = largest_error / largest_output;
         const double in_tolerances = error_in_tolerances(reference_, actual);
         if (!(in_tolerances <= 1)) {
-            failure = fmt::format("wrong: error of {:.3g} tolerances", in_tolerances);
+            failure = fmt::format("WRONG: the error is {:.3g} times the tolerance", in_tolerances);
         }
     }
 
@@ -105,28 +105,28 @@ public:
         contestants.push_back({"copy", [this] { work_[2] = copy_(threads_); }, estimate, min_seconds});
     }
 
-    // `contestants` are those joined, in the same order.
-    void gather(const std::vector<Contestant> &contestants) {
+    // Takes the results of those that joined, which are the last. Returns the multiply-add peak in these rounds.
+    Ceiling gather(const std::vector<Contestant> &contestants) {
+        const Contestant *const joined = &contestants[contestants.size() - seconds_.size()];
         for (std::size_t i = 0; i < seconds_.size(); ++i) {
-            const std::vector<double> &seconds = contestants[contestants.size() - seconds_.size() + i].seconds;
-            seconds_[i].insert(seconds_[i].end(), seconds.begin(), seconds.end());
+            seconds_[i].insert(seconds_[i].end(), joined[i].seconds.begin(), joined[i].seconds.end());
         }
+        return ceiling(work_[0], joined[0].seconds);
     }
 
     void report(Comparison &comparison) const {
-        comparison.fma_peak_gflops = ceiling(0);
-        comparison.fma_peak_gflops_one_thread = ceiling(1);
-        comparison.copy_gbytes_per_second = ceiling(2);
+        comparison.fma_peak_gflops = ceiling(work_[0], seconds_[0]);
+        comparison.fma_peak_gflops_one_thread = ceiling(work_[1], seconds_[1]);
+        comparison.copy_gbytes_per_second = ceiling(work_[2], seconds_[2]);
     }
 
 private:
-    Ceiling ceiling(std::size_t probe) const {
-        const std::vector<double> &seconds = seconds_[probe];
+    static Ceiling ceiling(double work, const std::vector<double> &seconds) {
         if (seconds.empty()) {
             return {not_measured, not_measured};
         }
         const double best = *std::min_element(seconds.begin(), seconds.end());
-        return {work_[probe] / median(seconds) / 1e9, work_[probe] / best / 1e9};
+        return {work / median(seconds) / 1e9, work / best / 1e9};
     }
 
     int threads_;
@@ -165,7 +165,7 @@ void enter(const KernelInfo &kernel, const Problem &problem, Arena &arena, doubl
     contestants.push_back(std::move(contestant));
 }
 
-void take_result(const Contestant &contestant, Measurement &measurement) {
+void take_result(const Contestant &contestant, const Ceiling &fma_peak_gflops, Measurement &measurement) {
     measurement.failure = contestant.failure;
     if (!contestant.failure.empty()) {
         return;
@@ -174,6 +174,10 @@ void take_result(const Contestant &contestant, Measurement &measurement) {
     measurement.median_ms = median(contestant.seconds) * 1e3;
     measurement.best_ms = *std::min_element(contestant.seconds.begin(), contestant.seconds.end()) * 1e3;
     measurement.gflops = work(measurement.problem) / measurement.median_ms / 1e6;
+    measurement.peak_gflops = fma_peak_gflops.median;
+    measurement.percent_of_peak = 100 * measurement.gflops / fma_peak_gflops.median;
+    measurement.best_percent_of_peak =
+        100 * work(measurement.problem) / measurement.best_ms / 1e6 / fma_peak_gflops.best;
 }
 
 std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOptions &options, const std::string &title,
@@ -194,20 +198,20 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     measure_in_turn(contestants, [&](int round) {
         options.progress(fmt::format("{}: {} kernels in turn, round {}", title, measurements.size(), round), false);
     });
-    ceilings.gather(contestants);
+    const Ceiling fma_peak_gflops = ceilings.gather(contestants);
 
     double naive_ms = not_measured;
     for (std::size_t i = 0; i < measurements.size(); ++i) {
-        take_result(contestants[i], measurements[i]);
-        if (measurements[i].kernel.schedule == "naive") {
+        take_result(contestants[i], fma_peak_gflops, measurements[i]);
+        if (schedule_name(measurements[i].kernel) == "naive") {
             naive_ms = measurements[i].median_ms;
         }
     }
     std::string summary = title + ":";
     for (Measurement &each : measurements) {
         each.speedup_over_naive = naive_ms / each.median_ms;
-        summary += each.failure.empty() ? fmt::format("  {} {:.3g} ms", each.kernel.schedule, each.median_ms)
-                                        : fmt::format("  {} WRONG", each.kernel.schedule);
+        summary += each.failure.empty() ? fmt::format("  {} {:.4g} ms", schedule_name(each.kernel), each.median_ms)
+                                        : fmt::format("  {} failed", schedule_name(each.kernel));
     }
     options.progress(summary, true);
     return measurements;
@@ -233,6 +237,10 @@ double work(const Problem &problem) {
     return not_measured;
 }
 
+std::string schedule_name(const KernelInfo &kernel) {
+    return kernel.id.substr(kernel.id.find(kernel.schedule));
+}
+
 std::string shape_name(const Problem &problem) {
     const LayerConfig &config = problem.config;
     return fmt::format("B{} T{} H{} P{}{}", problem.shape.batch, problem.shape.seq, config.hidden, config.projected,
@@ -252,10 +260,6 @@ Comparison compare(const ComparisonOptions &options) {
         std::move(measurements.begin(), measurements.end(), std::back_inserter(comparison.measurements));
     }
     ceilings.report(comparison);
-    for (Measurement &each : comparison.measurements) {
-        each.percent_of_peak = 100 * each.gflops / comparison.fma_peak_gflops.median;
-        each.best_percent_of_peak = 100 * work(each.problem) / each.best_ms / 1e6 / comparison.fma_peak_gflops.best;
-    }
     return comparison;
 }
 

@@ -35,10 +35,11 @@ struct Measurement {
     Problem problem;
     double median_ms = not_measured, best_ms = not_measured;  ///< of one call, over the rounds
     double gflops = not_measured;                             ///< work floor / median time
-    double percent_of_peak = not_measured;                    ///< median over the median of the multiply-add peak
-    double best_percent_of_peak = not_measured;               ///< best over best
-    double speedup_over_naive = not_measured;                 ///< of the medians
-    double max_error = not_measured;                          ///< largest error / largest output
+    double peak_gflops = not_measured;           ///< multiply-add peak: its median in the rounds of this problem
+    double percent_of_peak = not_measured;       ///< median over the median of the peak
+    double best_percent_of_peak = not_measured;  ///< best over best
+    double speedup_over_naive = not_measured;    ///< of the medians
+    double max_error = not_measured;             ///< largest error / largest output
     int rounds = 0;
     std::string failure = {};  ///< why the kernel is wrong or failed, and wasn't timed; empty: right
 };
@@ -65,6 +66,9 @@ Comparison compare(const ComparisonOptions &options);
 
 /// Floating-point operations that the layer can't do without: multiply-adds of projections and core counted as 2.
 double work(const Problem &problem);
+
+/// The schedule, with the variant where there is one: "packed", "mullapudi2016_large".
+std::string schedule_name(const KernelInfo &kernel);
 
 /// "B4 T1024 H512 P512", with " s32" for a local layer.
 std::string shape_name(const Problem &problem);

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace aft::bench {
 
@@ -56,6 +58,7 @@ Json json_of(const Measurement &each) {
             {"median_ms", json_number(each.median_ms)},
             {"best_ms", json_number(each.best_ms)},
             {"gflops", json_number(each.gflops)},
+            {"peak_gflops", json_number(each.peak_gflops)},
             {"percent_of_peak", json_number(each.percent_of_peak)},
             {"best_percent_of_peak", json_number(each.best_percent_of_peak)},
             {"speedup_over_naive", json_number(each.speedup_over_naive)},
@@ -103,6 +106,21 @@ std::string text_of(const Json &json, int indent) {
     return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
+// A line for each kernel: the shapes that it can't do mostly have the same reason.
+std::string skipped_table(const std::vector<Skip> &skipped) {
+    std::string text = skipped.empty() ? "" : "\nnot measured\n";
+    std::set<std::string> seen;
+    for (const Skip &each : skipped) {
+        if (seen.insert(each.kernel).second) {
+            const auto shapes = std::count_if(skipped.begin(), skipped.end(),
+                                              [&](const Skip &other) { return other.kernel == each.kernel; });
+            text += fmt::format("  {} on {}{}: {}\n", each.kernel, shape_name(each.problem),
+                                shapes == 1 ? "" : fmt::format(" and {} more", shapes - 1), each.reason);
+        }
+    }
+    return text;
+}
+
 }  // namespace
 
 std::string to_table(const Comparison &comparison) {
@@ -118,22 +136,18 @@ std::string to_table(const Comparison &comparison) {
         if (!problem || !same_problem(*problem, each.problem)) {
             problem = &each.problem;
             text += fmt::format("\nAFT {}, {}\n", name(problem->config.kind), shape_name(*problem));
-            text += fmt::format("  {:<16}{:>11}{:>11}{:>10}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms", "best ms",
+            text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms", "best ms",
                                 "GFLOP/s", "% peak", "best %", "x naive", "max error");
         }
         if (!each.failure.empty()) {
-            text += fmt::format("  {:<16}WRONG  {}\n", each.kernel.schedule, each.failure);
+            text += fmt::format("  {:<20}{}\n", schedule_name(each.kernel), each.failure);
             continue;
         }
-        text += fmt::format("  {:<16}{:>11.4g}{:>11.4g}{:>10.1f}{:>8.1f}{:>8.1f}{:>9.2f}{:>11.1e}\n",
-                            each.kernel.schedule, each.median_ms, each.best_ms, each.gflops, each.percent_of_peak,
+        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8.1f}{:>8.1f}{:>9.2f}{:>11.1e}\n",
+                            schedule_name(each.kernel), each.median_ms, each.best_ms, each.gflops, each.percent_of_peak,
                             each.best_percent_of_peak, each.speedup_over_naive, each.max_error);
     }
-    for (const Skip &each : comparison.skipped) {
-        text += fmt::format("{}not measured: {}, {}: {}\n", &each == &comparison.skipped.front() ? "\n" : "",
-                            each.kernel, shape_name(each.problem), each.reason);
-    }
-    return text;
+    return text + skipped_table(comparison.skipped);
 }
 
 std::string to_csv(const Comparison &comparison) {

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
+#include <functional>
+#include <sstream>
 #include <string>
 
 namespace aft {
@@ -14,6 +16,12 @@ namespace {
 
 std::string at_least(const char *what, std::int64_t minimum, std::int64_t value) {
     return std::string("takes ") + what + " >= " + std::to_string(minimum) + ", not " + std::to_string(value);
+}
+
+std::string number(float value) {
+    std::ostringstream text;
+    text << value;
+    return text.str();
 }
 
 /// Why a kernel can't serve a layer; empty when it can.
@@ -38,8 +46,8 @@ std::string objection(const KernelInfo &kernel, const LayerConfig &config, const
         return at_least("window", minimum.window, config.window);
     }
     if (!kernel.any_bias_range && !(bias.range <= max_bias_range)) {
-        return "takes a position bias whose rows have a range of at most " + std::to_string(max_bias_range) + ", row " +
-               std::to_string(bias.row) + " has " + std::to_string(bias.range);
+        return "takes a position bias whose rows have a range of at most " + number(max_bias_range) + ", row " +
+               std::to_string(bias.row) + " has " + number(bias.range);
     }
     return "";
 }

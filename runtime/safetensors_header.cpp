@@ -178,6 +178,10 @@ std::string in_quotes(std::string_view name) {
 }
 
 SafetensorsHeader parse_header(const std::string &text, std::uint64_t data_bytes) {
+    // The parser takes a zero byte for the end.
+    if (const std::size_t zero = text.find('\0'); zero != std::string::npos) {
+        throw WeightsError("header: not JSON at byte " + std::to_string(zero));
+    }
     HeaderParser parser;
     json::sax_parse(text, &parser);
 

@@ -37,7 +37,7 @@ int class_of_size(std::size_t bytes) {
 
 ScratchPool::Block *ScratchPool::make_block(ScratchPool *pool, int size_class) noexcept {
     const std::size_t bytes = sizeof(Block) + size_of_class(size_class) + Block::past_the_end;
-    void *memory = ::operator new (bytes, std::align_val_t{alignof(Block)}, std::nothrow);
+    void *memory = ::operator new(bytes, std::align_val_t{alignof(Block)}, std::nothrow);
     return memory ? new (memory) Block{pool, nullptr, size_class, false} : nullptr;
 }
 
@@ -57,7 +57,7 @@ ScratchPool::~ScratchPool() {
     for (SizeClass &all : classes_) {
         while (Block *block = all.idle) {
             all.idle = block->next;
-            ::operator delete (block, std::align_val_t{alignof(Block)});
+            ::operator delete(block, std::align_val_t{alignof(Block)});
         }
     }
 }
@@ -92,7 +92,7 @@ void ScratchPool::release(void *memory) noexcept {
     Block *block = static_cast<Block *>(memory) - 1;
     ScratchPool *pool = block->pool;
     if (!pool) {
-        ::operator delete (block, std::align_val_t{alignof(Block)});
+        ::operator delete(block, std::align_val_t{alignof(Block)});
         return;
     }
     --(block->of_task ? held_.by_task : held_.by_call)[block->size_class];

@@ -24,9 +24,15 @@ public:
         std::string pattern = (fs::temp_directory_path() / "aft_cli_XXXXXX").string();
         path = mkdtemp(pattern.data());
     }
-    ~Folder() { fs::remove_all(path); }
-    std::string operator/(const std::string &name) const { return (path / name).string(); }
-    bool empty() const { return fs::is_empty(path); }
+    ~Folder() {
+        fs::remove_all(path);
+    }
+    std::string operator/(const std::string &name) const {
+        return (path / name).string();
+    }
+    bool empty() const {
+        return fs::is_empty(path);
+    }
 
 private:
     fs::path path;
@@ -131,8 +137,8 @@ TEST_CASE("aft run keeps the rank of its input and the name of its output", "[cl
     file.tensors["row"] = stored_tensor({extents[1], extents[2]}, golden.floats("input"));
     const std::string input = folder / "x", output = folder / "y";
     write_safetensors(input, file);
-    const Outcome outcome = aft_cli("run " + golden.path + " --layer full --threads 1 --input " + input + ":row --output " +
-                                    output + ":there");
+    const Outcome outcome = aft_cli("run " + golden.path + " --layer full --threads 1 --input " + input +
+                                    ":row --output " + output + ":there");
     INFO(outcome.err);
     REQUIRE(outcome.exit_code == 0);
     const SafetensorsFile result = read_safetensors(output);

@@ -54,7 +54,9 @@ LayerConfig config_of(const Golden &golden) {
             golden.extent("max_seqlen"), window == "none" ? 0 : std::stoll(window)};
 }
 
-Shape shape_of(const Golden &golden) { return {golden.extent("B"), golden.extent("T")}; }
+Shape shape_of(const Golden &golden) {
+    return {golden.extent("B"), golden.extent("T")};
+}
 
 double golden_error(const Golden &golden, const std::vector<float> &y) {
     const std::vector<double> output = golden.doubles("output_f64"), allowed = tolerance(golden, output);

@@ -16,7 +16,9 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-std::vector<double> to_double(const std::vector<float> &values) { return {values.begin(), values.end()}; }
+std::vector<double> to_double(const std::vector<float> &values) {
+    return {values.begin(), values.end()};
+}
 
 /// Equal within `relative` of `scale`, and not a number in the same places.
 void check_close(const std::vector<double> &actual, const std::vector<double> &expected,
@@ -121,7 +123,8 @@ void check_layer(const Golden &golden) {
     }
 }
 
-/// format=wkv, RWKV-4's mean: the logit decays by exp(time_decay) per step and channel, and is time_first at the target.
+/// format=wkv, RWKV-4's mean: the logit decays by exp(time_decay) per step and channel, and is time_first at the
+/// target.
 void check_wkv(const Golden &golden) {
     const std::int64_t P = golden.extent("hidden_dim"), T = golden.extent("T");
     const std::vector<float> decay = golden.floats("time_decay"), first = golden.floats("time_first");
@@ -168,8 +171,8 @@ TEST_CASE("the reference of a whole layer matches the golden cases", "[reference
     for (const Golden &golden : layer_goldens()) {
         INFO(golden.name);
         const LayerConfig config = config_of(golden);
-        const Reference reference = reference_forward(config, load_weights(golden.path, config),
-                                                      golden.floats("input"), shape_of(golden));
+        const Reference reference =
+            reference_forward(config, load_weights(golden.path, config), golden.floats("input"), shape_of(golden));
         const std::vector<double> output = golden.doubles("output_f64");
         check_close(reference.output, output, reference.tolerance, 1e-6);
     }

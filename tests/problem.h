@@ -55,7 +55,7 @@ Problem problem_for(const KernelInfo &kernel);
 /// Speed: the shapes of the paper's models, for each layer.
 std::vector<Problem> benchmark_problems();
 
-/// Small ones that together admit every kernel: seconds, not minutes.
+/// Small ones that together admit every kernel of the build.
 std::vector<Problem> quick_benchmark_problems();
 
 }  // namespace aft

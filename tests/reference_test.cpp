@@ -15,7 +15,9 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-Problem small(LayerKind kind, std::int64_t window = 0) { return {{kind, 7, 5, 9, window}, {2, 8}}; }
+Problem small(LayerKind kind, std::int64_t window = 0) {
+    return {{kind, 7, 5, 9, window}, {2, 8}};
+}
 
 std::vector<double> output(const Problem &problem, const Weights &weights) {
     return reference_forward(problem.config, weights, make_input(problem), problem.shape).output;

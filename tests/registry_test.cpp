@@ -18,7 +18,9 @@ namespace {
 
 const LayerKind kinds[] = {LayerKind::full, LayerKind::simple, LayerKind::local};
 
-Problem small(LayerKind kind) { return {{kind, 12, 8, 20, kind == LayerKind::local ? 4 : 0}, {2, 17}}; }
+Problem small(LayerKind kind) {
+    return {{kind, 12, 8, 20, kind == LayerKind::local ? 4 : 0}, {2, 17}};
+}
 
 Layer make_layer(const Problem &problem, const std::string &kernel = "") {
     return Layer(problem.config, make_weights(problem), {kernel});

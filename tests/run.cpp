@@ -17,7 +17,9 @@ public:
           sample(shape.seq * row + padding.after_sample), first(margin + padding.before),
           buffer(first + shape.batch * sample + margin, std::numeric_limits<float>::quiet_NaN()) {}
 
-    TensorView<float, 3> view() { return {&buffer[first], extents, {sample, row, 1}}; }
+    TensorView<float, 3> view() {
+        return {&buffer[first], extents, {sample, row, 1}};
+    }
 
     void write(const std::vector<float> &dense) {
         for_each_row([&](std::size_t i, float *at) { std::copy_n(&dense[i], extents[2], at); });
@@ -68,8 +70,12 @@ std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Sh
     return y;
 }
 
-Environment::Environment(const char *name, const std::string &value) : name(name) { setenv(name, value.c_str(), 1); }
+Environment::Environment(const char *name, const std::string &value) : name(name) {
+    setenv(name, value.c_str(), 1);
+}
 
-Environment::~Environment() { unsetenv(name); }
+Environment::~Environment() {
+    unsetenv(name);
+}
 
 }  // namespace aft

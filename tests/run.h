@@ -15,13 +15,18 @@ struct Padding {
 
 /// Runs the layer on x, [batch, seq, hidden] without gaps, and returns y likewise. The layer sees both with `padding`.
 /// What isn't x is NaN, and y is NaN before. Throws std::logic_error when the layer wrote outside y or into x.
-std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape, const Padding &padding = {});
+std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape,
+                       const Padding &padding = {});
 
 /// The process runs kernels on so many threads while this lives.
 class ThreadCount {
 public:
-    explicit ThreadCount(int threads) : before(thread_count()) { set_thread_count(threads); }
-    ~ThreadCount() { set_thread_count(before); }
+    explicit ThreadCount(int threads) : before(thread_count()) {
+        set_thread_count(threads);
+    }
+    ~ThreadCount() {
+        set_thread_count(before);
+    }
     ThreadCount(const ThreadCount &) = delete;
     ThreadCount &operator=(const ThreadCount &) = delete;
 

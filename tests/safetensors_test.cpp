@@ -121,6 +121,7 @@ TEST_CASE("a file that isn't safetensors is refused", "[safetensors]") {
     check_refused(file_with("[]"), "doesn't start with '{'");
     check_refused(file_with("{"), "not JSON at byte");
     check_refused(file_with("{}{}"), "not JSON at byte");
+    check_refused(file_with(std::string("{}\0", 3)), "not JSON at byte 2");
     check_refused(file_with("{\"a\n\":1}"), "not JSON at byte");
     check_refused(file_with("{\"\xff\":{}}"), "not JSON at byte");
     check_refused(file_with("{\"a\":" + std::string(100'000, '[')), "unexpected an array");

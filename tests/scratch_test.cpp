@@ -22,17 +22,18 @@ std::atomic<std::int64_t> allocations{0}, live{0};
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 std::atomic<std::int64_t> until_failure{never};
 
-void *count_and_allocate(std::size_t bytes, std::size_t alignment) {
+void *count_and_allocate(std::size_t bytes, std::size_t alignment) noexcept {
     allocations++;
     if (until_failure != never && until_failure-- == 0) {
-        throw std::bad_alloc();
+        return nullptr;
     }
     void *memory = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);
-    if (!memory) {
-        throw std::bad_alloc();
-    }
-    live++;
+    live += memory != nullptr;
     return memory;
+}
+
+void *not_null(void *memory) {
+    return memory ? memory : throw std::bad_alloc();
 }
 
 void count_and_free(void *memory) {
@@ -43,9 +44,15 @@ void count_and_free(void *memory) {
 }  // namespace
 
 void *operator new(std::size_t bytes) {
+    return not_null(count_and_allocate(bytes, alignof(std::max_align_t)));
+}
+void *operator new(std::size_t bytes, const std::nothrow_t &) noexcept {
     return count_and_allocate(bytes, alignof(std::max_align_t));
 }
 void *operator new(std::size_t bytes, std::align_val_t alignment) {
+    return not_null(count_and_allocate(bytes, static_cast<std::size_t>(alignment)));
+}
+void *operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t &) noexcept {
     return count_and_allocate(bytes, static_cast<std::size_t>(alignment));
 }
 void operator delete(void *memory) noexcept {
@@ -74,8 +81,8 @@ Problem problem_of(const KernelInfo &kernel) {
 class Call {
 public:
     explicit Call(const Problem &problem)
-        : x_(make_input(problem)),
-          y_(x_.size()), extents_{problem.shape.batch, problem.shape.seq, problem.config.hidden} {}
+        : x_(make_input(problem)), y_(x_.size()),
+          extents_{problem.shape.batch, problem.shape.seq, problem.config.hidden} {}
 
     void operator()(const Layer &layer) {
         layer.forward(TensorView<const float, 3>(x_.data(), extents_), {y_.data(), extents_});

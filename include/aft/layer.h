@@ -19,7 +19,8 @@ class Layer {
 public:
     /// Checks config and weights, chooses the kernels that may run and prepares the weights for each of them, once;
     /// `weights` isn't kept. Position biases whose range is above max_bias_range, or with -inf entries, get a kernel
-    /// that takes them. Throws ConfigError, WeightsError, KernelError.
+    /// that takes them. Throws ConfigError, WeightsError, KernelError, and ShapeError for a parameter of more than
+    /// 2^31 - 1 elements.
     Layer(const LayerConfig &config, const Weights &weights, const LayerOptions &options = {});
     ~Layer();
     Layer(Layer &&) noexcept;
@@ -30,7 +31,8 @@ public:
     /// at any positive stride that keeps them apart.
     /// y: the same extents, the same rule for its strides; fully overwritten; must not overlap x.
     /// Throws ShapeError before y is written; KernelError if the kernel fails (y is undefined then).
-    /// Thread-safe: any number of calls at a time. Allocates: at the first call of a shape; later calls reuse.
+    /// Thread-safe: any number of calls at a time. Allocates: at the first call of a shape, and when more calls run at
+    /// a time than ever before; other calls reuse.
     /// The result has the same bits for any number of threads, and for a sample alone or in a batch.
     void forward(TensorView<const float, 3> x, TensorView<float, 3> y) const;
 
@@ -39,7 +41,7 @@ public:
 
     const LayerConfig &config() const;
 
-    /// Bytes of scratch memory that the layer holds for its next call.
+    /// Bytes of scratch memory that the layer keeps from call to call. They are freed with the layer.
     std::size_t scratch_bytes() const;
 
 private:
