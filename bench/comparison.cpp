@@ -158,7 +158,7 @@ void enter(const KernelInfo &kernel, const Problem &problem, Arena &arena, doubl
     } catch (const KernelError &error) {
         contestant.failure = error.what();
     } catch (const Error &error) {  // ConfigError or ShapeError
-        skipped.push_back({kernel.id, problem, error.what()});
+        skipped.push_back({kernel.id, kernel.schedule, problem, error.what()});
         return;
     }
     measurements.push_back(std::move(measurement));
@@ -186,14 +186,22 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     Arena arena(problem);
     std::vector<Measurement> measurements;
     std::vector<Contestant> contestants;
+    std::vector<Skip> unfit;
+    const auto is_in = [&measurements](const std::string &schedule) {
+        return std::any_of(measurements.begin(), measurements.end(),
+                           [&](const Measurement &each) { return each.kernel.schedule == schedule; });
+    };
     for (const KernelInfo &kernel : kernels()) {
         const bool wanted = options.schedules.empty() ||
                             std::count(options.schedules.begin(), options.schedules.end(), kernel.schedule) != 0;
-        if (kernel.layer == problem.config.kind && wanted) {
+        // Variants of a schedule stand in the order of preference: the first one that fits is the schedule's entry.
+        if (kernel.layer == problem.config.kind && wanted && !is_in(kernel.schedule)) {
             options.progress(fmt::format("{}: checking {}", title, kernel.id), false);
-            enter(kernel, problem, arena, options.min_seconds, measurements, contestants, skipped);
+            enter(kernel, problem, arena, options.min_seconds, measurements, contestants, unfit);
         }
     }
+    std::copy_if(unfit.begin(), unfit.end(), std::back_inserter(skipped),
+                 [&](const Skip &skip) { return !is_in(skip.schedule); });
     ceilings.join(contestants, options.min_seconds / 10);
     measure_in_turn(contestants, [&](int round) {
         options.progress(fmt::format("{}: {} kernels in turn, round {}", title, measurements.size(), round), false);

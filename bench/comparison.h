@@ -44,9 +44,9 @@ struct Measurement {
     std::string failure = {};  ///< why the kernel is wrong or failed, and wasn't timed; empty: right
 };
 
-/// A kernel that can't do a problem.
+/// A kernel that can't do a problem, when no other variant of its schedule can.
 struct Skip {
-    std::string kernel;
+    std::string kernel, schedule;
     Problem problem;
     std::string reason;
 };

@@ -30,8 +30,11 @@ public:
     template<typename T>
     using Output = Halide::GeneratorOutput<T>;
 
-    Halide::GeneratorParam<Schedule> schedule_name{
-        "schedule", Schedule::naive, {{"naive", Schedule::naive}, {"packed", Schedule::packed}, {"exact", Schedule::exact}}};
+    Halide::GeneratorParam<Schedule> schedule_name{"schedule",
+                                                   Schedule::naive,
+                                                   {{"naive", Schedule::naive},
+                                                    {"packed", Schedule::packed},
+                                                    {"exact", Schedule::exact}}};
     // 0: what schedules/tiles.h has for the target.
     Halide::GeneratorParam<int> tile_rows{"tile_rows", 0};
     Halide::GeneratorParam<int> depth{"depth", 0};
@@ -132,7 +135,9 @@ protected:
             return;
         }
         y(channel, row, batch) = Layer<Flat>(this->flat, inputs(), core..., at()).y;
-        apply_schedule = [this] { schedule_naive(this->flat, y, this->get_target().template natural_vector_size<float>()); };
+        apply_schedule = [this] {
+            schedule_naive(this->flat, y, this->get_target().template natural_vector_size<float>());
+        };
     }
 
 private:
@@ -167,7 +172,8 @@ private:
     /// Panels are dense: the register kernel relies on their strides.
     void constrain_panels() {
         const int vector = this->panels->tiles.vector, width = this->panels->tiles.width();
-        for (const auto &[w, lanes] : {std::pair(wq, width), std::pair(wk, vector), std::pair(wv, vector), std::pair(wo, width)}) {
+        for (const auto &[w, lanes] :
+             {std::pair(wq, width), std::pair(wk, vector), std::pair(wv, vector), std::pair(wo, width)}) {
             w->dim(0).set_bounds(0, lanes);
             w->dim(1).set_min(0).set_stride(lanes);
             w->dim(2).set_min(0).set_stride(w->dim(1).extent() * lanes);
@@ -244,7 +250,8 @@ private:
     void pack(Prepared to, const Halide::GeneratorInput<Buffer<float, 2>> &w, int operands) {
         const Func source = Halide::BoundaryConditions::constant_exterior(w, 0.0f);
         this->with_form([&](auto &form) {
-            form.pack_weight(*to, [&](const Expr &step, const Expr &channel) { return source(step, channel); }, operands);
+            form.pack_weight(
+                *to, [&](const Expr &step, const Expr &channel) { return source(step, channel); }, operands);
         });
     }
 

@@ -18,13 +18,16 @@ namespace {
 
 /// What the user context of every call points to. Null in calls that aren't ours.
 struct CallContext {
-    ScratchPool *scratch;
+    ScratchPool::Call *scratch;
     std::mutex mutex;
     std::array<char, 512> first_error{};  // memory may be what is missing: no std::string
 };
 
 void on_error(void *user_context, const char *message) {
     if (auto *call = static_cast<CallContext *>(user_context)) {
+        if (call->scratch) {
+            call->scratch->fail();
+        }
         const std::lock_guard lock(call->mutex);
         if (!call->first_error[0]) {
             std::strncpy(call->first_error.data(), message, call->first_error.size() - 1);
@@ -39,8 +42,9 @@ void *on_malloc(void *user_context, std::size_t bytes) {
     return ScratchPool::allocate(call ? call->scratch : nullptr, bytes);
 }
 
-void on_free(void *, void *memory) {
-    ScratchPool::release(memory);
+void on_free(void *user_context, void *memory) {
+    auto *call = static_cast<CallContext *>(user_context);
+    ScratchPool::release(call ? call->scratch : nullptr, memory);
 }
 
 int on_task(void *user_context, halide_task_t task, int index, std::uint8_t *closure) {
@@ -88,7 +92,7 @@ std::string one_line(const char *message) {
 }  // namespace
 
 void call_kernel(const char *id, KernelFunction function, void **arguments, int context_argument,
-                 ScratchPool *scratch) {
+                 ScratchPool::Call *scratch) {
     halide_runtime();
     CallContext call{scratch, {}};
     void *context = &call;

@@ -201,8 +201,8 @@ void PreparedKernel::forward(const TensorView<const float, 3> &x, const TensorVi
     std::copy(arguments_->forward.begin(), arguments_->forward.end(), arguments.begin());
     arguments[arguments_->x] = &x_buffer.header;
     arguments[arguments_->y] = &y_buffer.header;
-    const ScratchPool::Call call(scratch);
-    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, &scratch);
+    ScratchPool::Call call(scratch);
+    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, &call);
 }
 
 }  // namespace aft

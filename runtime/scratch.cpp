@@ -4,13 +4,15 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 namespace aft {
 
 /// What stands before the memory of a block.
 struct alignas(128) ScratchPool::Block {
-    ScratchPool *pool;
-    Block *next;  // of the idle ones
+    Block *next;       // of all
+    Block *next_idle;  // of the idle ones
+    Call *holder;      // null: idle, or of no pool
     int size_class;
     bool of_task;
 
@@ -35,71 +37,75 @@ int class_of_size(std::size_t bytes) {
 
 }  // namespace
 
-ScratchPool::Block *ScratchPool::make_block(ScratchPool *pool, int size_class) noexcept {
+ScratchPool::Block *ScratchPool::make_block(int size_class) noexcept {
     const std::size_t bytes = sizeof(Block) + size_of_class(size_class) + Block::past_the_end;
     void *memory = ::operator new(bytes, std::align_val_t{alignof(Block)}, std::nothrow);
-    return memory ? new (memory) Block{pool, nullptr, size_class, false} : nullptr;
+    return memory ? new (memory) Block{nullptr, nullptr, nullptr, size_class, false} : nullptr;
 }
 
 bool ScratchPool::grow(int size_class) noexcept {
-    Block *block = make_block(this, size_class);
+    Block *block = make_block(size_class);
     if (!block) {
         return false;
     }
-    SizeClass &all = classes_[size_class];
-    block->next = all.idle;
-    all.idle = block;
-    all.blocks++;
+    SizeClass &blocks = classes_[size_class];
+    block->next = std::exchange(blocks.all, block);
+    block->next_idle = std::exchange(blocks.idle, block);
+    blocks.blocks++;
     return true;
 }
 
 ScratchPool::~ScratchPool() {
-    for (SizeClass &all : classes_) {
-        while (Block *block = all.idle) {
-            all.idle = block->next;
+    for (SizeClass &blocks : classes_) {
+        while (Block *block = blocks.all) {
+            blocks.all = block->next;
             ::operator delete(block, std::align_val_t{alignof(Block)});
         }
     }
 }
 
-void *ScratchPool::allocate(ScratchPool *pool, std::size_t bytes) noexcept {
-    if (bytes > size_of_class(size_classes - 1)) {
+ScratchPool::Block *ScratchPool::take(Call &call, int size_class) noexcept {
+    const std::lock_guard lock(mutex_);
+    SizeClass &blocks = classes_[size_class];
+    if (!blocks.idle && !grow(size_class)) {
         return nullptr;
     }
-    const int size_class = class_of_size(bytes);
-    if (!pool) {
-        Block *block = make_block(nullptr, size_class);
-        return block ? block + 1 : nullptr;
-    }
-    const std::lock_guard lock(pool->mutex_);
-    SizeClass &all = pool->classes_[size_class];
-    if (!all.idle && !pool->grow(size_class)) {
-        return nullptr;
-    }
-    Block *block = all.idle;
-    all.idle = block->next;
+    Block *block = blocks.idle;
+    blocks.idle = block->next_idle;
+    block->holder = &call;
     block->of_task = held_.depth > 0;
     int &held = block->of_task ? held_.by_task[size_class] : held_.by_call[size_class];
-    int &peak = block->of_task ? all.peak_of_task : all.peak_of_call;
+    int &peak = block->of_task ? blocks.peak_of_task : blocks.peak_of_call;
     peak = std::max(peak, ++held);
-    return block + 1;
+    return block;
 }
 
-void ScratchPool::release(void *memory) noexcept {
-    if (!memory) {
+void *ScratchPool::allocate(Call *call, std::size_t bytes) noexcept {
+    Block *block = nullptr;
+    if (bytes <= size_of_class(size_classes - 1)) {
+        const int size_class = class_of_size(bytes);
+        block = call ? call->pool_.take(*call, size_class) : make_block(size_class);
+    }
+    if (!block && call) {
+        call->fail();
+    }
+    return block ? block + 1 : nullptr;
+}
+
+void ScratchPool::release(Call *call, void *memory) noexcept {
+    if (!memory || (call && call->failed_)) {
         return;
     }
     Block *block = static_cast<Block *>(memory) - 1;
-    ScratchPool *pool = block->pool;
-    if (!pool) {
+    if (!call) {
         ::operator delete(block, std::align_val_t{alignof(Block)});
         return;
     }
     --(block->of_task ? held_.by_task : held_.by_call)[block->size_class];
-    const std::lock_guard lock(pool->mutex_);
-    SizeClass &all = pool->classes_[block->size_class];
-    block->next = all.idle;
-    all.idle = block;
+    ScratchPool &pool = call->pool_;
+    const std::lock_guard lock(pool.mutex_);
+    block->holder = nullptr;
+    block->next_idle = std::exchange(pool.classes_[block->size_class].idle, block);
 }
 
 std::size_t ScratchPool::bytes() const {
@@ -112,6 +118,7 @@ std::size_t ScratchPool::bytes() const {
 }
 
 ScratchPool::Call::Call(ScratchPool &pool) : pool_(pool) {
+    held_.by_call = {};  // what a failed call left
     const std::lock_guard lock(pool.mutex_);
     pool.most_calls_ = std::max(pool.most_calls_, ++pool.calls_);
 }
@@ -122,14 +129,26 @@ ScratchPool::Call::~Call() {
     // A caller that waits for its own loop takes part in the loops of others.
     const int threads = thread_count() + pool_.most_calls_ - 1;
     for (int i = 0; i < size_classes; i++) {
-        SizeClass &all = pool_.classes_[i];
-        const int wanted = all.peak_of_call * pool_.most_calls_ + all.peak_of_task * threads;
-        while (all.blocks < wanted && pool_.grow(i)) {}
+        SizeClass &blocks = pool_.classes_[i];
+        for (Block *block = failed_ ? blocks.all : nullptr; block; block = block->next) {
+            if (block->holder == this) {
+                block->holder = nullptr;
+                block->next_idle = std::exchange(blocks.idle, block);
+            }
+        }
+        const int wanted = blocks.peak_of_call * pool_.most_calls_ + blocks.peak_of_task * threads;
+        while (blocks.blocks < wanted && pool_.grow(i)) {}
     }
 }
 
+void ScratchPool::Call::fail() noexcept {
+    failed_ = true;
+}
+
 ScratchPool::Task::Task() {
-    held_.depth++;
+    if (held_.depth++ == 0) {
+        held_.by_task = {};  // what a failed call left
+    }
 }
 
 ScratchPool::Task::~Task() {

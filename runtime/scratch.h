@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 
@@ -28,8 +29,15 @@ public:
         Call &operator=(const Call &) = delete;
         ~Call();
 
+        /// From now on, blocks go back to the pool when the call ends and not before. The clean-up of a kernel that
+        /// fails isn't to be trusted: Halide 21 releases pointers that were never set (slots of dynamic stack
+        /// allocations, in the schedules that Adams2019 finds).
+        void fail() noexcept;
+
     private:
+        friend class ScratchPool;
         ScratchPool &pool_;
+        std::atomic<bool> failed_{false};
     };
 
     /// What the current thread allocates during the lifetime of this object is held by a task of a parallel loop.
@@ -42,24 +50,26 @@ public:
     };
 
     /// A block aligned for every vector, of which kernels may read a vector before the start and past the end.
-    /// Null when there is no memory. Without a pool: from the heap and back to it.
-    static void *allocate(ScratchPool *pool, std::size_t bytes) noexcept;
-    static void release(void *memory) noexcept;
+    /// Null when there is no memory, which fails the call. Without a call: from the heap and back to it.
+    static void *allocate(Call *call, std::size_t bytes) noexcept;
+    static void release(Call *call, void *memory) noexcept;
 
     std::size_t bytes() const;
 
 private:
     struct Block;
     struct SizeClass {
+        Block *all = nullptr;
         Block *idle = nullptr;
-        int blocks = 0;        // idle and in use
+        int blocks = 0;        // of all
         int peak_of_call = 0;  // most blocks that one call held outside its tasks
         int peak_of_task = 0;  // most blocks that one thread held inside tasks
     };
     static constexpr int size_classes = 48;  // up to 2^47 bytes, the address space of a process
 
-    static Block *make_block(ScratchPool *pool, int size_class) noexcept;
+    static Block *make_block(int size_class) noexcept;
     bool grow(int size_class) noexcept;
+    Block *take(Call &call, int size_class) noexcept;
 
     mutable std::mutex mutex_;
     std::array<SizeClass, size_classes> classes_;

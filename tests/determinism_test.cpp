@@ -35,14 +35,9 @@ struct Case {
     }
 };
 
-/// Autoscheduled kernels are built for several sizes of problem. The largest take seconds a run: AFT_LONG_TESTS=1.
-bool is_tested(const KernelInfo &kernel) {
-    return kernel.usable && (kernel.minimum.seq <= 256 || std::getenv("AFT_LONG_TESTS"));
-}
-
 void for_each_kernel(const std::function<void(const KernelInfo &, Case &)> &check) {
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel))
+        if (!runs_by_default(kernel))
             continue;
         INFO(kernel.id);
         const Problem problem = problem_for(kernel);

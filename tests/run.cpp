@@ -70,6 +70,10 @@ std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Sh
     return y;
 }
 
+bool runs_by_default(const KernelInfo &kernel) {
+    return kernel.usable && (kernel.minimum.seq <= 256 || std::getenv("AFT_LONG_TESTS"));
+}
+
 Environment::Environment(const char *name, const std::string &value) : name(name) {
     setenv(name, value.c_str(), 1);
 }

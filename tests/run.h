@@ -18,6 +18,10 @@ struct Padding {
 std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape,
                        const Padding &padding = {});
 
+/// Whether tests that run a kernel many times take it: it is usable, and its smallest problem is quick. Autoscheduled
+/// kernels for long sequences take up to a second a run; AFT_LONG_TESTS=1 has them in.
+bool runs_by_default(const KernelInfo &kernel);
+
 /// The process runs kernels on so many threads while this lives.
 class ThreadCount {
 public:

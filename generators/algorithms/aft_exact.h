@@ -46,14 +46,16 @@ struct AftExact {
     Halide::Expr y;
 
     /// y at the element `at`. bias: (step, target) of the biased sources, lowest() for a masked one.
-    AftExact(Form &form, const LayerInputs &in, const Halide::Func &bias, const BiasedSources &biased, const Element &at)
+    AftExact(Form &form, const LayerInputs &in, const Halide::Func &bias, const BiasedSources &biased,
+             const Element &at)
         : maximum(form.stage("maximum")), sums(form.stage("sums")), mean(form.stage("mean")),
           source(0, biased.length, "source") {
         using namespace Halide;
         const auto x = form.input(in.x, in.hidden, in.seq);
         query = form.product("query", x, {form.weights(in.wq)}, in.hidden);
         key_value = form.product("key_value", x, {form.weights(in.wk), form.weights(in.wv)}, in.hidden);
-        rows = form.columns("rows", [&](const Element &e) { return std::vector<Expr>{key_value(e, 0), key_value(e, 1)}; });
+        rows =
+            form.columns("rows", [&](const Element &e) { return std::vector<Expr>{key_value(e, 0), key_value(e, 1)}; });
 
         const Element target = form.variable();
         const std::vector<Var> vars = form.source_vars();

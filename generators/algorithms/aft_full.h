@@ -25,8 +25,9 @@ private:
             const typename Form::Left &x)
         : query(form.product("query", x, {form.weights(in.wq)}, in.hidden)),
           key_value(form.product("key_value", x, {form.weights(in.wk), form.weights(in.wv)}, in.hidden)),
-          sources(form, [this](const Element &e) { return key_value(e, 0); },
-                  [this](const Element &e) { return key_value(e, 1); }, in.seq, 0) {
+          sources(
+              form, [this](const Element &e) { return key_value(e, 0); },
+              [this](const Element &e) { return key_value(e, 1); }, in.seq, 0) {
         sums = form.product("sums", form.shared_rows(exp_bias, in.seq),
                             form.from(sources.columns, [](const Halide::Expr &) { return Halide::Expr(0); }), in.seq);
         auto gated = form.rows("gated", [&](const Element &e) {

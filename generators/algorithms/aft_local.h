@@ -66,25 +66,31 @@ private:
              const BandWindow &window, const Element &at, const typename Form::Left &x)
         : query(form.product("query", x, {form.weights(in.wq)}, in.hidden)),
           key_value(form.product("key_value", x, {form.weights(in.wk), form.weights(in.wv)}, in.hidden)),
-          sources(form, [this](const Element &e) { return key_value(e, 0); },
-                  [this](const Element &e) { return key_value(e, 1); }, in.seq, window.front),
+          sources(
+              form, [this](const Element &e) { return key_value(e, 0); },
+              [this](const Element &e) { return key_value(e, 1); }, in.seq, window.front),
           // Before the window of tile i lie i tiles of rows, and after it as many as tiles come after i.
-          before(form, "before", [&](const Halide::Expr &i) { return block_sum(form, i * form.tile_rows); },
-                 scanned(form, in, window), Halide::Tuple(0.0f, 0.0f), add),
-          after(form, "after",
-                [&](const Halide::Expr &i) {
-                    return block_sum(form, window.length + (tile_count(form, in) - 2 - i) * form.tile_rows);
-                },
-                scanned(form, in, window), Halide::Tuple(0.0f, 0.0f), add) {
+          before(
+              form, "before", [&](const Halide::Expr &i) { return block_sum(form, i * form.tile_rows); },
+              scanned(form, in, window), Halide::Tuple(0.0f, 0.0f), add),
+          after(
+              form, "after",
+              [&](const Halide::Expr &i) {
+                  return block_sum(form, window.length + (tile_count(form, in) - 2 - i) * form.tile_rows);
+              },
+              scanned(form, in, window), Halide::Tuple(0.0f, 0.0f), add) {
         using namespace Halide;
         const Expr last_tile = tile_count(form, in) - 1;
         outside_sums = form.columns("outside_sums", [&](const Element &e) {
-            const Expr tiles_before = select(window.spans_all, 0, e.row), tiles_after = select(window.spans_all, 0, last_tile - e.row);
-            const Tuple sum = add(before.before(form.at_channel(e), tiles_before), after.before(form.at_channel(e), tiles_after));
+            const Expr tiles_before = select(window.spans_all, 0, e.row),
+                       tiles_after = select(window.spans_all, 0, last_tile - e.row);
+            const Tuple sum =
+                add(before.before(form.at_channel(e), tiles_before), after.before(form.at_channel(e), tiles_after));
             return std::vector<Expr>{sum[0], sum[1]};
         });
         sums = form.product("sums", form.shared_rows(band, in.seq),
-                            form.from(sources.columns, [=](const Expr &tile) { return window.first(min(tile, last_tile)); }),
+                            form.from(sources.columns,
+                                      [=](const Expr &tile) { return window.first(min(tile, last_tile)); }),
                             window.length);
         auto gated = form.rows("gated", [&](const Element &e) {
             const Expr tile = min(form.tile_of(e), last_tile);

@@ -67,8 +67,9 @@ private:
     AftSimple(Form &form, const LayerInputs &in, const Element &at, const typename Form::Left &x)
         : query(form.product("query", x, {form.weights(in.wq)}, in.hidden)),
           key_value(form.product("key_value", x, {form.weights(in.wk), form.weights(in.wv)}, in.hidden)),
-          softmax_sum(form, [this](const Element &e) { return key_value(e, 0); },
-                      [this](const Element &e) { return key_value(e, 1); }, in.seq) {
+          softmax_sum(
+              form, [this](const Element &e) { return key_value(e, 0); },
+              [this](const Element &e) { return key_value(e, 1); }, in.seq) {
         auto gated = form.rows("gated", [&](const Element &e) {
             const Halide::Expr mean = softmax_sum.mean(form.at_channel(e)) + bias_at(in.bv, in.projected, e);
             return sigmoid(query(e) + bias_at(in.bq, in.projected, e)) * mean;

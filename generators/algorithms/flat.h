@@ -16,9 +16,9 @@ public:
     std::vector<Halide::Func> stages;
 
     // Dimensions of the prepared parameters.
-    static constexpr int weight_dimensions = 2;      // (channel, step)
+    static constexpr int weight_dimensions = 2;       // (channel, step)
     static constexpr int left_matrix_dimensions = 2;  // (step, row)
-    static constexpr int per_row_dimensions = 1;     // (row)
+    static constexpr int per_row_dimensions = 1;      // (row)
 
     /// Targets that share a window of sources.
     static constexpr int tile_rows = 1;
@@ -113,7 +113,8 @@ public:
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;
         for (const Halide::Func &f : columns.funcs) {
-            result.push_back([=](Expr channel, Expr step, Expr row, Expr batch) { return f(channel, first(row) + step, batch); });
+            result.push_back(
+                [=](Expr channel, Expr step, Expr row, Expr batch) { return f(channel, first(row) + step, batch); });
         }
         return result;
     }

@@ -8,10 +8,10 @@ namespace aft {
 
 /// Sizes of the panel form; the schedule chooses them (schedules/tiles.h).
 struct Tiles {
-    int vector;      // floats per vector, and steps per block of a left operand
-    int rows;        // rows of the register tile
-    int depth;       // longest chunk of a reduction
-    int block_rows;  // row tiles per row block, at most
+    int vector;          // floats per vector, and steps per block of a left operand
+    int rows;            // rows of the register tile
+    int depth;           // longest chunk of a reduction
+    int block_rows;      // row tiles per row block, at most
     int width() const {  // columns of the register tile: two vectors
         return 2 * vector;
     }
@@ -125,10 +125,11 @@ public:
         };
     }
     Left input(const Halide::Func &x, const Expr &hidden, const Expr &seq) {
-        Halide::Func padded_x = Halide::BoundaryConditions::constant_exterior(
-            x, 0.0f, {{0, hidden}, {0, seq}, {Expr(), Expr()}});
+        Halide::Func padded_x =
+            Halide::BoundaryConditions::constant_exterior(x, 0.0f, {{0, hidden}, {0, seq}, {Expr(), Expr()}});
         Halide::Func f = stage("input");
-        f(lane, row_in_tile, block, tile, batch) = padded_x(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch);
+        f(lane, row_in_tile, block, tile, batch) =
+            padded_x(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch);
         return left(f, row_tiles(seq) - 1);
     }
     Left rows(const std::string &name, const Values &values) {
@@ -193,15 +194,20 @@ public:
     };
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
         const EqualParts chunks = depth_chunks(depth);
-        Product p{stage(name + "_first"), stage(name + "_partial"), stage(name),
+        Product p{stage(name + "_first"),
+                  stage(name + "_partial"),
+                  stage(name),
                   Halide::RDom({{0, tiles.vector}, {0, chunks.length}}, name + "_k"),
                   Halide::RDom({{1, chunks.parts - 1}}, name + "_chunk"),
-                  tiles.vector, tiles.width() / static_cast<int>(rights.size()), tiles.rows};
+                  tiles.vector,
+                  tiles.width() / static_cast<int>(rights.size()),
+                  tiles.rows};
         auto terms = [&](const Expr &blocks_before) {
             const Expr b = blocks_before + p.k.y;
             std::vector<Expr> result;
             for (const Right &right : rights) {
-                result.push_back(left(p.k.x, row_in_tile, b, tile, batch) * right(lane, b * tiles.vector + p.k.x, block, tile, batch));
+                result.push_back(left(p.k.x, row_in_tile, b, tile, batch) *
+                                 right(lane, b * tiles.vector + p.k.x, block, tile, batch));
             }
             return Halide::Tuple(result);
         };
@@ -209,7 +215,8 @@ public:
         p.first(lane, row_in_tile, tile, block, batch) += terms(0);
         p.partial(lane, row_in_tile, tile, block, batch, chunk) += terms(chunk * chunks.length);
         p.sums(lane, row_in_tile, tile, block, batch) = values_of(p.first, {lane, row_in_tile, tile, block, batch});
-        p.sums(lane, row_in_tile, tile, block, batch) += values_of(p.partial, {lane, row_in_tile, tile, block, batch, p.chunk});
+        p.sums(lane, row_in_tile, tile, block, batch) +=
+            values_of(p.partial, {lane, row_in_tile, tile, block, batch, p.chunk});
         return p;
     }
 

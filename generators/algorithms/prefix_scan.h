@@ -21,12 +21,14 @@ public:
     PrefixScan(Form &form, const std::string &name, const Items &items, const Halide::Expr &count,
                const Halide::Tuple &identity, const Combine &combine)
         : within(form.stage(name + "_within")), over(form.stage(name + "_over")),
-          item(1, min(count, chunk_items), name + "_item"), chunk(1, ceil_div(count + 1, chunk_items) - 1, name + "_chunk"), combine(combine) {
+          item(1, min(count, chunk_items), name + "_item"),
+          chunk(1, ceil_div(count + 1, chunk_items) - 1, name + "_chunk"), combine(combine) {
         using namespace Halide;
         const std::vector<Expr> c = as_exprs(form.channel_vars());
         const Var i("i"), k("k");
         within(at(c, i, k)) = identity;
-        within(at(c, item, k)) = combine(Tuple(within(at(c, item - 1, k))), items(min(k * chunk_items + item - 1, count - 1)));
+        within(at(c, item, k)) =
+            combine(Tuple(within(at(c, item - 1, k))), items(min(k * chunk_items + item - 1, count - 1)));
         over(at(c, k)) = identity;
         over(at(c, chunk)) = combine(Tuple(over(at(c, chunk - 1))), Tuple(within(at(c, chunk_items, chunk - 1))));
     }

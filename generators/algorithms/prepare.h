@@ -32,8 +32,7 @@ Halide::Func prepare_band(Form &form, Halide::Func band, Halide::Func outside, c
     Func band_maximum("band_maximum");
     band_maximum(target) = 0.0f;
     // A source clamped into the sequence is in the band as well.
-    band_maximum(target) =
-        max(band_maximum(target), w(clamp(target - window.band + 1 + offset, 0, seq - 1), target));
+    band_maximum(target) = max(band_maximum(target), w(clamp(target - window.band + 1 + offset, 0, seq - 1), target));
     form.pack_left_matrix(band, [&](const Expr &step, const Expr &row) {
         const Expr t = clamp(row, 0, seq - 1);
         const Expr source = window.first(row / form.tile_rows) + step - window.front;
@@ -50,7 +49,8 @@ inline void prepare_exact_bias(Halide::Func packed, const Halide::Func &w, const
     using namespace Halide;
     const Var step("step"), target("target");
     const Expr t = clamp(target, 0, seq - 1), source = biased.first(t) + step;
-    packed(step, target) = select(source >= 0 && source < seq, max(w(clamp(source, 0, seq - 1), t), lowest()), lowest());
+    packed(step, target) =
+        select(source >= 0 && source < seq, max(w(clamp(source, 0, seq - 1), t), lowest()), lowest());
 }
 
 }  // namespace aft

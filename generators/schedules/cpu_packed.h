@@ -67,7 +67,9 @@ private:
     // ---- products
     /// The register tile lives in registers for a whole chunk; `tile_loop` is the loop over row tiles.
     void schedule_tile(const Panels::Product &p, const Var &tile_loop) {
-        auto tile_of = [&](auto stage) { stage.vectorize(form.lane, tiles.vector).unroll(form.lane).unroll(form.row_in_tile); };
+        auto tile_of = [&](auto stage) {
+            stage.vectorize(form.lane, tiles.vector).unroll(form.lane).unroll(form.row_in_tile);
+        };
         auto bound = [&](Func f) { f.bound(form.lane, 0, p.width).bound(form.row_in_tile, 0, tiles.rows); };
         bound(p.sums);
         tile_of(Func(p.sums));
@@ -184,7 +186,10 @@ private:
             .fuse(form.block, form.batch, job)
             .parallel(job);
         for (Func f : {layer.maximum, layer.sums}) {
-            f.compute_at(layer.mean, row_o).bound_extent(form.row, 4).vectorize(form.lane, tiles.vector).unroll(form.row);
+            f.compute_at(layer.mean, row_o)
+                .bound_extent(form.row, 4)
+                .vectorize(form.lane, tiles.vector)
+                .unroll(form.row);
             f.update().reorder(form.lane, form.row, layer.source).vectorize(form.lane, tiles.vector).unroll(form.row);
         }
         if (layer.before) {
