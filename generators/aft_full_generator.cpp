@@ -34,6 +34,7 @@ public:
 
     void generate_core() {
         const Expr seq = position_bias.dim(1).extent();
+        require_extents("position_bias", position_bias, seq, seq);
         if (exact()) {
             prepare_exact_bias(*bias, position_bias, BiasedSources::full(seq), seq);
         } else {

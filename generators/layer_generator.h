@@ -149,21 +149,17 @@ private:
     }
 
     void constrain() {
+        // A constraint is a requirement that schedules may count on.
         for (int i = 0; i < 3; i++) {
             x.dim(i).set_min(0);
             y.dim(i).set_min(0).set_extent(x.dim(i).extent());
         }
         const LayerInputs in = inputs();
-        for (const auto &[bias, name, extent] : {std::tuple(bq, "bq", in.projected), std::tuple(bv, "bv", in.projected),
-                                                 std::tuple(bo, "bo", in.hidden)}) {
+        bq->dim(0).set_min(0);
+        for (const auto &[bias, name, extent] : {std::tuple(bv, "bv", in.projected), std::tuple(bo, "bo", in.hidden)}) {
             bias->dim(0).set_min(0);
             this->add_requirement(bias->dim(0).extent() == extent, name, "has", bias->dim(0).extent(),
                                   "channels where the layer has", extent);
-        }
-        for (int i = 0; i < 3; i++) {
-            static const char *const names[] = {"hidden", "seq", "batch"};
-            this->add_requirement(y.dim(i).extent() == x.dim(i).extent(), names[i], "of y is", y.dim(i).extent(),
-                                  "but that of x is", x.dim(i).extent());
         }
         if (this->in_panels()) {
             constrain_panels();
@@ -216,6 +212,10 @@ public:
     }
 
     void generate() {
+        const Expr hidden = query_weight.dim(0).extent(), projected = query_weight.dim(1).extent();
+        require_extents("key_weight", key_weight, hidden, projected);
+        require_extents("value_weight", value_weight, hidden, projected);
+        require_extents("project_weight", project_weight, projected, hidden);
         // K and V are the two right operands of one product.
         pack(packed[0], query_weight, 1);
         pack(packed[1], key_weight, 2);
@@ -235,11 +235,17 @@ public:
     }
 
 protected:
+    using Matrix = Halide::GeneratorInput<Buffer<float, 2>>;
     using Prepared = Halide::GeneratorOutput<Buffer<>> *;
 
     Prepared add_prepared(const std::string &name, int dimensions) {
         prepared.push_back(this->template add_output<Buffer<>>(name, Halide::Float(32), dimensions));
         return prepared.back();
+    }
+    /// Panels are padded with zeros: a matrix that is too small would pass for one of zeros.
+    void require_extents(const std::string &name, const Matrix &m, const Expr &inner, const Expr &outer) {
+        this->add_requirement(m.dim(0).extent() == inner && m.dim(1).extent() == outer, name, "is",
+                              m.dim(1).extent(), "x", m.dim(0).extent(), "but must be", outer, "x", inner);
     }
     /// An intermediate that is needed as a whole.
     void in_full(const Func &f) {
@@ -247,7 +253,7 @@ protected:
     }
 
 private:
-    void pack(Prepared to, const Halide::GeneratorInput<Buffer<float, 2>> &w, int operands) {
+    void pack(Prepared to, const Matrix &w, int operands) {
         const Func source = Halide::BoundaryConditions::constant_exterior(w, 0.0f);
         this->with_form([&](auto &form) {
             form.pack_weight(
