@@ -244,8 +244,8 @@ protected:
     }
     /// Panels are padded with zeros: a matrix that is too small would pass for one of zeros.
     void require_extents(const std::string &name, const Matrix &m, const Expr &inner, const Expr &outer) {
-        this->add_requirement(m.dim(0).extent() == inner && m.dim(1).extent() == outer, name, "is",
-                              m.dim(1).extent(), "x", m.dim(0).extent(), "but must be", outer, "x", inner);
+        this->add_requirement(m.dim(0).extent() == inner && m.dim(1).extent() == outer, name, "is", m.dim(1).extent(),
+                              "x", m.dim(0).extent(), "but must be", outer, "x", inner);
     }
     /// An intermediate that is needed as a whole.
     void in_full(const Func &f) {
