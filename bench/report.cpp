@@ -143,9 +143,11 @@ std::string to_table(const Comparison &comparison) {
             text += fmt::format("  {:<20}{}\n", schedule_name(each.kernel), each.failure);
             continue;
         }
-        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8.1f}{:>8.1f}{:>9.2f}{:>11.1e}\n",
+        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8.1f}{:>8.1f}{:>9}{:>11.1e}\n",
                             schedule_name(each.kernel), each.median_ms, each.best_ms, each.gflops, each.percent_of_peak,
-                            each.best_percent_of_peak, each.speedup_over_naive, each.max_error);
+                            each.best_percent_of_peak,
+                            std::isnan(each.speedup_over_naive) ? "-" : fmt::format("{:.2f}", each.speedup_over_naive),
+                            each.max_error);
     }
     return text + skipped_table(comparison.skipped);
 }

@@ -52,6 +52,12 @@ int on_task(void *user_context, halide_task_t task, int index, std::uint8_t *clo
     return task(user_context, index, closure);
 }
 
+/// A loop of one task is a call: small layers would spend more time on waking threads than on work.
+int on_parallel_loop(void *user_context, halide_task_t task, int first, int count, std::uint8_t *closure) {
+    return count == 1 ? on_task(user_context, task, first, closure)
+                      : halide_default_do_par_for(user_context, task, first, count, closure);
+}
+
 constexpr int max_threads = 256;  // of Halide's pool
 
 int processors() {
@@ -72,6 +78,7 @@ struct HalideRuntime {
         halide_set_custom_malloc(on_malloc);
         halide_set_custom_free(on_free);
         halide_set_custom_do_task(on_task);
+        halide_set_custom_do_par_for(on_parallel_loop);
         halide_set_num_threads(threads);
     }
 };

@@ -19,7 +19,7 @@ public:
     void schedule(AftFull<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
         schedule_sources(layer.sources, layer.key_value);
-        schedule_targets(y, tiles.block_rows, in);
+        schedule_targets(y, in);
         schedule_output(layer.output, y);
         schedule_gated(layer.query, &layer.sums, y);
     }
@@ -28,7 +28,7 @@ public:
         schedule_input(in);
         schedule_sources(layer.sources, layer.key_value);
         schedule_outside_sums(layer);
-        schedule_targets(y, tiles.block_rows, in);
+        schedule_targets(y, in);
         schedule_output(layer.output, y);
         schedule_gated(layer.query, &layer.sums, y);
     }
@@ -36,7 +36,7 @@ public:
     void schedule(AftSimple<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
         schedule_softmax_sum(layer.softmax_sum, layer.key_value);
-        schedule_targets(y, form.chunks(in.seq).length, in);
+        schedule_targets(y, in);
         schedule_output(layer.output, y);
         schedule_gated(layer.query, nullptr, y);
     }
@@ -45,7 +45,7 @@ public:
         schedule_input(in);
         schedule_rows(layer.rows, layer.key_value);
         schedule_exact_mean(layer);
-        schedule_targets(y, tiles.block_rows, in);
+        schedule_targets(y, in);
         schedule_output(layer.output, y);
         schedule_gated(layer.query, nullptr, y);
     }
@@ -100,8 +100,12 @@ private:
         schedule_tile(p, row_tile);
     }
 
+    /// Row blocks are the jobs of what goes row by row.
+    Halide::Expr tiles_per_block(const LayerInputs &in) const {
+        return Panels::EqualParts(form.row_tiles(in.seq), tiles.block_rows).length;
+    }
     void schedule_input(const LayerInputs &in) {
-        Var job("job");
+        Var row_block("row_block");
         Func input = form.stages.at("input");
         input.compute_root()
             .bound(form.lane, 0, tiles.vector)
@@ -109,7 +113,8 @@ private:
             .bound(form.block, 0, form.padded_blocks(in.hidden))
             .vectorize(form.lane)
             .unroll(form.row_in_tile)
-            .fuse(form.tile, form.batch, job)
+            .split(form.tile, row_block, form.tile, tiles_per_block(in), guard)
+            .fuse(row_block, form.batch, job)
             .parallel(job);
     }
 
@@ -199,12 +204,12 @@ private:
     }
 
     // ---- second stage
-    /// The stored output by row blocks, guarded at its right and lower edge.
-    void schedule_targets(Func y, const Halide::Expr &block_rows, const LayerInputs &) {
+    /// The stored output by equal row blocks, guarded at its right and lower edge.
+    void schedule_targets(Func y, const LayerInputs &in) {
         const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
         Var row_block("row_block"), row_tile("row_tile");
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
-            .split(form.tile, row_block, row_tile, block_rows, guard)
+            .split(form.tile, row_block, row_tile, tiles_per_block(in), guard)
             .split(channel, form.block, form.lane, tiles.width(), guard)
             .reorder(form.lane, form.row_in_tile, row_tile, form.block, row_block, batch)
             .vectorize(form.lane, tiles.vector)
