@@ -158,7 +158,7 @@ void enter(const KernelInfo &kernel, const Problem &problem, Arena &arena, doubl
     } catch (const KernelError &error) {
         contestant.failure = error.what();
     } catch (const Error &error) {  // ConfigError or ShapeError
-        skipped.push_back({kernel.id, kernel.schedule, problem, error.what()});
+        skipped.push_back({kernel.id, entry_name(kernel), problem, error.what()});
         return;
     }
     measurements.push_back(std::move(measurement));
@@ -187,21 +187,21 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     std::vector<Measurement> measurements;
     std::vector<Contestant> contestants;
     std::vector<Skip> unfit;
-    const auto is_in = [&measurements](const std::string &schedule) {
+    const auto is_in = [&measurements](const std::string &entry) {
         return std::any_of(measurements.begin(), measurements.end(),
-                           [&](const Measurement &each) { return each.kernel.schedule == schedule; });
+                           [&](const Measurement &each) { return entry_name(each.kernel) == entry; });
     };
     for (const KernelInfo &kernel : kernels()) {
         const bool wanted = options.schedules.empty() ||
                             std::count(options.schedules.begin(), options.schedules.end(), kernel.schedule) != 0;
-        // Variants of a schedule stand in the order of preference: the first one that fits is the schedule's entry.
-        if (kernel.layer == problem.config.kind && wanted && !is_in(kernel.schedule)) {
+        // Rows stand in the order of preference: of those that share an entry, the first one that fits has it.
+        if (kernel.layer == problem.config.kind && wanted && !is_in(entry_name(kernel))) {
             options.progress(fmt::format("{}: checking {}", title, kernel.id), false);
             enter(kernel, problem, arena, options.min_seconds, measurements, contestants, unfit);
         }
     }
     std::copy_if(unfit.begin(), unfit.end(), std::back_inserter(skipped),
-                 [&](const Skip &skip) { return !is_in(skip.schedule); });
+                 [&](const Skip &skip) { return !is_in(skip.entry); });
     ceilings.join(contestants, options.min_seconds / 10);
     measure_in_turn(contestants, [&](int round) {
         options.progress(fmt::format("{}: {} kernels in turn, round {}", title, measurements.size(), round), false);
@@ -247,6 +247,11 @@ double work(const Problem &problem) {
 
 std::string schedule_name(const KernelInfo &kernel) {
     return kernel.id.substr(kernel.id.find(kernel.schedule));
+}
+
+std::string entry_name(const KernelInfo &kernel) {
+    const bool takes_any_shape = kernel.minimum.batch == 1 && kernel.minimum.seq == 1 && kernel.minimum.hidden == 1;
+    return takes_any_shape ? schedule_name(kernel) : kernel.schedule;
 }
 
 std::string shape_name(const Problem &problem) {

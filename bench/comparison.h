@@ -44,9 +44,9 @@ struct Measurement {
     std::string failure = {};  ///< why the kernel is wrong or failed, and wasn't timed; empty: right
 };
 
-/// A kernel that can't do a problem, when no other variant of its schedule can.
+/// A kernel that can't do a problem, when no other kernel of its entry can.
 struct Skip {
-    std::string kernel, schedule;
+    std::string kernel, entry;
     Problem problem;
     std::string reason;
 };
@@ -69,6 +69,10 @@ double work(const Problem &problem);
 
 /// The schedule, with the variant where there is one: "packed", "mullapudi2016_large".
 std::string schedule_name(const KernelInfo &kernel);
+
+/// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own; any
+/// other kernel is an entry of its own, "packed" or, with its variant, "packed_deep".
+std::string entry_name(const KernelInfo &kernel);
 
 /// "B4 T1024 H512 P512", with " s32" for a local layer.
 std::string shape_name(const Problem &problem);

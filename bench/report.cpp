@@ -53,6 +53,7 @@ Json json_of(const Measurement &each) {
             {"layer", name(each.kernel.layer)},
             {"device", each.kernel.device},
             {"schedule", each.kernel.schedule},
+            {"entry", entry_name(each.kernel)},
             {"target", each.kernel.target},
             {"shape", json_of(each.problem)},
             {"median_ms", json_number(each.median_ms)},
