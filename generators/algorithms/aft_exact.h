@@ -3,6 +3,8 @@
 #include "layer.h"
 #include "prefix_scan.h"
 
+#include <memory>
+
 namespace aft {
 
 /// Sums over a set of sources relative to the set's own maximum: {m, sum exp(score - m) v, sum exp(score - m)}.

@@ -19,35 +19,27 @@ public:
     void schedule(AftFull<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
         schedule_sources(layer.sources, layer.key_value);
-        schedule_targets(y, in);
-        schedule_output(layer.output, y);
-        schedule_gated(layer.query, &layer.sums, y);
+        schedule_targets(y, layer.output, layer.query, &layer.sums, in);
     }
 
     void schedule(AftLocal<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
         schedule_sources(layer.sources, layer.key_value);
         schedule_outside_sums(layer);
-        schedule_targets(y, in);
-        schedule_output(layer.output, y);
-        schedule_gated(layer.query, &layer.sums, y);
+        schedule_targets(y, layer.output, layer.query, &layer.sums, in);
     }
 
     void schedule(AftSimple<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
         schedule_softmax_sum(layer.softmax_sum, layer.key_value);
-        schedule_targets(y, in);
-        schedule_output(layer.output, y);
-        schedule_gated(layer.query, nullptr, y);
+        schedule_targets(y, layer.output, layer.query, nullptr, in);
     }
 
     void schedule(AftExact<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
-        schedule_rows(layer.rows, layer.key_value);
+        schedule_columns(layer.rows.func, layer.key_value);
         schedule_exact_mean(layer);
-        schedule_targets(y, in);
-        schedule_output(layer.output, y);
-        schedule_gated(layer.query, nullptr, y);
+        schedule_targets(y, layer.output, layer.query, nullptr, in);
     }
 
 private:
@@ -137,9 +129,6 @@ private:
         sources.key_maximum.update().vectorize(form.lane);
         sources.exp_key.compute_at(columns, form.row).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
     }
-    void schedule_rows(Panels::Columns &rows, Panels::Product &key_value) {
-        schedule_columns(rows.func, key_value);
-    }
     void schedule_scan(PrefixScan<Panels> &scan, const LoopLevel &at) {
         for (Func f : {scan.within, scan.over}) {
             f.compute_at(at).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
@@ -204,8 +193,10 @@ private:
     }
 
     // ---- second stage
-    /// The stored output by equal row blocks, guarded at its right and lower edge.
-    void schedule_targets(Func y, const LayerInputs &in) {
+    /// The stored output by equal row blocks, guarded at its right and lower edge; in the job of a row block all that
+    /// comes after the sources. sums: null where the mean of the values is computed before.
+    void schedule_targets(Func y, Panels::Product &output, Panels::Product &query, Panels::Product *sums,
+                          const LayerInputs &in) {
         const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
         Var row_block("row_block"), row_tile("row_tile");
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
@@ -217,12 +208,9 @@ private:
             .unroll(form.row_in_tile)
             .fuse(row_block, batch, job)
             .parallel(job);
-    }
-    void schedule_output(Panels::Product &output, Func y) {
         schedule_product(output);
         output.sums.compute_at(y, form.block);
-    }
-    void schedule_gated(Panels::Product &query, Panels::Product *sums, Func y) {
+
         Func gated = form.stages.at("gated");
         gated.compute_at(y, job)
             .bound(form.lane, 0, tiles.vector)
