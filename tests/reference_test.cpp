@@ -53,9 +53,12 @@ TEST_CASE("the reference projects, gates and adds biases as a 1 x 1 case does by
     weights.position_bias = {1000};
     // One source has all the weight: y = -4 sigmoid(2 x - 1) (3 x + 0.5) + 10 at x = 2.
     const Reference reference = reference_forward(config, weights, {2}, {1, 1});
-    CHECK(reference.output[0] == Approx(10 - 4 * 6.5 / (1 + std::exp(-3.0))).epsilon(1e-15));
-    CHECK(reference.tolerance[0] > 0);
-    CHECK(reference.tolerance[0] < 1e-2);
+    const double gate = 1 / (1 + std::exp(-3.0));
+    CHECK(reference.output[0] == Approx(10 - 4 * 6.5 * gate).epsilon(1e-15));
+    // The value sums terms of 6 + 0.5, the query 4 + 1, and the exponent is 200 + 1000.
+    const double uncertain = gate * (6.5 + 6.5 * 1200) + gate * (1 - gate) * 6.5 * 5;
+    const double epsilon = std::numeric_limits<float>::epsilon();
+    CHECK(reference.tolerance[0] == Approx(4 * epsilon * (4 * uncertain + 4 * gate * 6.5 + 10)).epsilon(1e-12));
 }
 
 TEST_CASE("with one position the reference gives the gated value whatever key and bias are", "[reference]") {
