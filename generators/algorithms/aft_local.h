@@ -76,7 +76,8 @@ private:
           after(
               form, "after",
               [&](const Halide::Expr &i) {
-                  return block_sum(form, window.length + (tile_count(form, in) - 2 - i) * form.tile_rows);
+                  const Halide::Expr later_tiles = scanned(form, in, window) - 2 - i;
+                  return block_sum(form, max(window.length + later_tiles * form.tile_rows, 0));
               },
               scanned(form, in, window), Halide::Tuple(0.0f, 0.0f), add) {
         using namespace Halide;

@@ -15,14 +15,15 @@ public:
 
     static constexpr int chunk_items = 32;
     Halide::Func within, over;
+    Halide::Expr longest;  // items of a chunk; below chunk_items where there is only one chunk
     Halide::RDom item, chunk;
 
     /// `items` is called at the variables of form.channel_vars().
     PrefixScan(Form &form, const std::string &name, const Items &items, const Halide::Expr &count,
                const Halide::Tuple &identity, const Combine &combine)
-        : within(form.stage(name + "_within")), over(form.stage(name + "_over")),
-          item(1, min(count, chunk_items), name + "_item"),
-          chunk(1, ceil_div(count + 1, chunk_items) - 1, name + "_chunk"), combine(combine) {
+        : within(form.stage(name + "_within")), over(form.stage(name + "_over")), longest(min(count, chunk_items)),
+          item(1, longest, name + "_item"), chunk(1, ceil_div(count + 1, chunk_items) - 1, name + "_chunk"),
+          combine(combine) {
         using namespace Halide;
         const std::vector<Expr> c = as_exprs(form.channel_vars());
         const Var i("i"), k("k");
@@ -30,14 +31,14 @@ public:
         within(at(c, item, k)) =
             combine(Tuple(within(at(c, item - 1, k))), items(min(k * chunk_items + item - 1, count - 1)));
         over(at(c, k)) = identity;
-        over(at(c, chunk)) = combine(Tuple(over(at(c, chunk - 1))), Tuple(within(at(c, chunk_items, chunk - 1))));
+        over(at(c, chunk)) = combine(Tuple(over(at(c, chunk - 1))), Tuple(within(at(c, longest, chunk - 1))));
     }
 
     /// The items before `count`, at coordinates in the order of channel_vars().
     Halide::Tuple before(const std::vector<Halide::Expr> &channel, const Halide::Expr &count) const {
         using namespace Halide;
         return combine(Tuple(over(at(channel, count / chunk_items))),
-                       Tuple(within(at(channel, count % chunk_items, count / chunk_items))));
+                       Tuple(within(at(channel, min(count % chunk_items, longest), count / chunk_items))));
     }
 
 private:

@@ -111,7 +111,8 @@ private:
     }
 
     // ---- first stage
-    void schedule_columns(Func columns, Panels::Product &key_value) {
+    /// One job per group of channel blocks and sample.
+    void schedule_by_groups(Func columns) {
         columns.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
@@ -119,6 +120,9 @@ private:
             .reorder(form.lane, form.row, form.block, group, form.batch)
             .fuse(group, form.batch, job)
             .parallel(job);
+    }
+    void schedule_columns(Func columns, Panels::Product &key_value) {
+        schedule_by_groups(columns);
         schedule_product_by_row_blocks(key_value);
         key_value.sums.compute_at(columns, job);
     }
@@ -138,14 +142,9 @@ private:
     }
     void schedule_outside_sums(AftLocal<Panels> &layer) {
         Func sums = layer.outside_sums.func;
-        sums.compute_root()
-            .bound(form.lane, 0, tiles.vector)
-            .vectorize(form.lane)
-            .reorder(form.lane, form.row, form.block, form.batch)
-            .fuse(form.block, form.batch, job)
-            .parallel(job);
-        schedule_scan(layer.before, LoopLevel(sums, job));
-        schedule_scan(layer.after, LoopLevel(sums, job));
+        schedule_by_groups(sums);
+        schedule_scan(layer.before, LoopLevel(sums, form.block));
+        schedule_scan(layer.after, LoopLevel(sums, form.block));
     }
     void schedule_softmax_sum(SoftmaxSum<Panels> &s, Panels::Product &key_value) {
         const Var chunk = s.chunk_state.args().back();
