@@ -67,7 +67,7 @@ Comparison compare(const ComparisonOptions &options);
 /// Floating-point operations that the layer can't do without: multiply-adds of projections and core counted as 2.
 double work(const Problem &problem);
 
-/// The schedule, with the variant where there is one: "packed", "mullapudi2016_large".
+/// The schedule, with the variant where there is one: "packed", "mullapudi2016_t1024".
 std::string schedule_name(const KernelInfo &kernel);
 
 /// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own; any

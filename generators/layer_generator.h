@@ -27,8 +27,6 @@ class LayerGenerator : public Halide::Generator<Derived> {
 public:
     template<typename T>
     using Input = Halide::GeneratorInput<T>;
-    template<typename T>
-    using Output = Halide::GeneratorOutput<T>;
 
     Halide::GeneratorParam<Schedule> schedule_name{"schedule",
                                                    Schedule::naive,
