@@ -5,7 +5,7 @@ namespace aft {
 class AftFullForward : public ForwardGenerator<AftFullForward> {
 public:
     void configure_core() {
-        bias = exact() ? add_parameter("bias", 2) : add_parameter("exp_bias", left_matrix_dimensions());
+        bias = exact() ? add_parameter("bias", 2) : add_left_matrix("exp_bias");
     }
 
     void generate() {

@@ -10,7 +10,7 @@ public:
         if (exact()) {
             band = add_parameter("bias", 2);
         } else {
-            band = add_parameter("band", left_matrix_dimensions());
+            band = add_left_matrix("band");
             outside = add_parameter("outside", per_row_dimensions());
         }
     }

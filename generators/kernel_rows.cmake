@@ -2,9 +2,15 @@
 
 add_halide_runtime(aft_halide_runtime TARGETS ${AFT_TARGET})
 
+# What a device adds to the target. A CUDA target must name a capability: without one, Halide means sm_20.
+set(AFT_FEATURES_cpu)
+set(AFT_FEATURES_cuda cuda cuda_capability_${AFT_CUDA_CAPABILITY})
+set(AFT_FEATURES_opencl opencl)
+set(AFT_FEATURES_vulkan vulkan vk_v13)
+
 # Adds the library `name` made by `generator`, once. The statement that it was lowered to, and the schedule that an
-# autoscheduler found, are left beside it in the build tree.
-function(aft_library name generator)
+# autoscheduler found, are left beside it in the build tree, and so is the code for the device.
+function(aft_library name generator device)
     if(TARGET ${name})
         return()
     endif()
@@ -13,11 +19,14 @@ function(aft_library name generator)
     if(ARG_AUTOSCHEDULER)
         list(APPEND options AUTOSCHEDULER ${ARG_AUTOSCHEDULER} SCHEDULE schedule_file)
     endif()
+    if(device STREQUAL cuda)
+        list(APPEND options DEVICE_CODE device_code_file)
+    endif()
     add_halide_library(
         ${name} FROM aft_generator
         GENERATOR ${generator}
         TARGETS ${AFT_TARGET}
-        FEATURES user_context
+        FEATURES user_context ${AFT_FEATURES_${device}}
         USE_RUNTIME aft_halide_runtime
         PARAMS ${ARG_PARAMS}
         STMT statement_file
@@ -25,11 +34,11 @@ function(aft_library name generator)
 endfunction()
 
 function(aft_kernel)
-    cmake_parse_arguments(ROW "" "LAYER;SCHEDULE;HAND;AUTOSCHEDULER;VARIANT" "ESTIMATES;PARAMS" ${ARGN})
+    cmake_parse_arguments(ROW "" "LAYER;DEVICE;SCHEDULE;HAND;AUTOSCHEDULER;VARIANT" "ESTIMATES;PARAMS" ${ARGN})
     if(NOT AFT_SCHEDULES STREQUAL "all" AND NOT ROW_SCHEDULE IN_LIST AFT_SCHEDULES)
         return()
     endif()
-    set(id aft_${ROW_LAYER}_cpu_${ROW_SCHEDULE})
+    set(id aft_${ROW_LAYER}_${ROW_DEVICE}_${ROW_SCHEDULE})
     if(ROW_VARIANT)
         string(APPEND id _${ROW_VARIANT})
     endif()
@@ -50,18 +59,20 @@ function(aft_kernel)
     if(hand STREQUAL exact OR ROW_LAYER STREQUAL simple)
         set(any_bias_range true)
     endif()
-    # Kernels in the flat form share one way to prepare; one in panels has its own, with its own tiles.
+    # Parameters are prepared on the CPU. Kernels in the flat form share one way to prepare; one in panels has its own,
+    # with its own tiles.
     if(hand STREQUAL naive)
-        set(prepare aft_${ROW_LAYER}_cpu_flat_prepare)
-        aft_library(${prepare} aft_${ROW_LAYER}_prepare PARAMS schedule=naive)
+        set(prepare aft_${ROW_LAYER}_flat_prepare)
+        aft_library(${prepare} aft_${ROW_LAYER}_prepare cpu PARAMS schedule=naive)
     else()
         set(prepare ${id}_prepare)
-        aft_library(${prepare} aft_${ROW_LAYER}_prepare PARAMS schedule=${hand} ${ROW_PARAMS})
+        aft_library(${prepare} aft_${ROW_LAYER}_prepare cpu PARAMS schedule=${hand} device=${ROW_DEVICE} ${ROW_PARAMS})
     endif()
-    aft_library(${id} aft_${ROW_LAYER}_forward ${options} PARAMS schedule=${hand} ${ROW_PARAMS})
+    aft_library(${id} aft_${ROW_LAYER}_forward ${ROW_DEVICE} ${options}
+                PARAMS schedule=${hand} device=${ROW_DEVICE} ${ROW_PARAMS})
 
     set_property(GLOBAL APPEND PROPERTY AFT_KERNEL_LIBRARIES ${id} ${prepare})
-    string(JOIN ", " row "\"${id}\"" "LayerKind::${ROW_LAYER}" "\"cpu\"" "\"${ROW_SCHEDULE}\"" ${any_bias_range}
+    string(JOIN ", " row "\"${id}\"" "LayerKind::${ROW_LAYER}" "\"${ROW_DEVICE}\"" "\"${ROW_SCHEDULE}\"" ${any_bias_range}
            ${prepare}_argv ${prepare}_metadata ${id}_argv ${id}_metadata)
     set_property(GLOBAL APPEND_STRING PROPERTY AFT_KERNEL_ROWS "    {${row}},\n")
 endfunction()

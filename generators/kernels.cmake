@@ -1,27 +1,55 @@
-# THE TABLE. One row is one kernel: a static library, a row of the registry, a test and a benchmark. Within a layer the
-# rows stand in order of preference: the first one that can do a call's shape runs.
+# THE TABLE. One row is one kernel: a static library, a row of the registry, a test and a benchmark. Within a layer and
+# a device the rows stand in order of preference: the first one that can do a call's shape runs.
 #
-#   aft_kernel(LAYER full|local|simple SCHEDULE <name>
-#              [HAND naive|packed|exact]       the hand schedule it is built with; default: SCHEDULE itself
+#   aft_kernel(LAYER full|local|simple DEVICE cpu|cuda|opencl|vulkan SCHEDULE <name>
+#              [HAND naive|packed|tiled|exact] the hand schedule it is built with; default: SCHEDULE itself
 #              [AUTOSCHEDULER <plugin>         or one of Halide's autoschedulers
 #               ESTIMATES <batch> <seq> <hidden> <projected> <window>]   that it is made for; it takes no smaller ones
 #              [VARIANT <name>]                appended to the id
 #              [PARAMS <name>=<value>...])     of the generator or the autoscheduler, e.g. tile_rows=6
 include(${CMAKE_CURRENT_LIST_DIR}/kernel_rows.cmake)
 
-foreach(layer full local simple)
-    aft_kernel(LAYER ${layer} SCHEDULE packed)
-    if(NOT layer STREQUAL simple) # AFTSimple has no position bias: its softmax is exact in every schedule
-        aft_kernel(LAYER ${layer} SCHEDULE exact)
-    endif()
-    foreach(autoscheduler Mullapudi2016 Adams2019 Li2018)
-        string(TOLOWER ${autoscheduler} schedule)
-        set(row LAYER ${layer} SCHEDULE ${schedule} AUTOSCHEDULER Halide::${autoscheduler})
-        aft_kernel(${row} VARIANT t1024 ESTIMATES 2 1024 256 256 32)
-        aft_kernel(${row} VARIANT t192 ESTIMATES 2 192 192 192 32)
-        if(NOT autoscheduler STREQUAL Li2018) # there Li2018 sums atomically: the bits would differ from call to call
-            aft_kernel(${row} VARIANT t64 ESTIMATES 1 64 64 64 32)
-        endif()
+set(schedules_cpu packed exact)
+set(schedules_cuda tiled exact)
+set(schedules_opencl tiled exact)
+set(schedules_vulkan tiled exact)
+set(autoschedulers_cpu Mullapudi2016 Adams2019 Li2018)
+set(autoschedulers_cuda Anderson2021 Li2018)
+set(autoschedulers_opencl Li2018)
+
+# What autoscheduled kernels are made for: <variant> <batch> <seq> <hidden> <projected> <window>. Below, Li2018 spreads
+# sums over atomic additions, so that the bits would differ from call to call (CPU: seq 64; GPUs: batch 2). OpenCL has
+# one size, as Li2018 isn't what one would run there.
+set(estimates_cpu "t1024 2 1024 256 256 32" "t192 2 192 192 192 32" "t64 1 64 64 64 32")
+set(estimates_cpu_Li2018 "t1024 2 1024 256 256 32" "t192 2 192 192 192 32")
+set(estimates_cuda "t1024 16 1024 256 256 32" "t192 16 192 192 192 32")
+set(estimates_opencl "t192 16 192 192 192 32")
+
+# A beam of 32, its default, takes Anderson2021 a minute per kernel.
+set(params_Anderson2021 PARAMS autoscheduler.beam_size=8)
+
+foreach(device ${AFT_DEVICES})
+    foreach(layer full local simple)
+        set(row LAYER ${layer} DEVICE ${device})
+        foreach(schedule ${schedules_${device}})
+            # AFTSimple has no position bias: its softmax is exact in every schedule.
+            if(NOT (layer STREQUAL simple AND schedule STREQUAL exact))
+                aft_kernel(${row} SCHEDULE ${schedule})
+            endif()
+        endforeach()
+        foreach(autoscheduler ${autoschedulers_${device}})
+            string(TOLOWER ${autoscheduler} schedule)
+            set(estimates ${estimates_${device}})
+            if(DEFINED estimates_${device}_${autoscheduler})
+                set(estimates ${estimates_${device}_${autoscheduler}})
+            endif()
+            foreach(variant ${estimates})
+                separate_arguments(variant)
+                list(POP_FRONT variant name)
+                aft_kernel(${row} SCHEDULE ${schedule} AUTOSCHEDULER Halide::${autoscheduler} VARIANT ${name}
+                           ESTIMATES ${variant} ${params_${autoscheduler}})
+            endforeach()
+        endforeach()
+        aft_kernel(${row} SCHEDULE naive)
     endforeach()
-    aft_kernel(LAYER ${layer} SCHEDULE naive)
 endforeach()

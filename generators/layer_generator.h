@@ -4,6 +4,7 @@
 #include "algorithms/panels.h"
 #include "algorithms/prepare.h"
 #include "schedules/cpu_packed.h"
+#include "schedules/gpu_tiled.h"
 #include "schedules/naive.h"
 #include "schedules/tiles.h"
 
@@ -19,7 +20,7 @@ using Halide::Func;
 using Halide::Var;
 
 /// The schedule that a kernel is built with; an autoscheduler replaces `naive`.
-enum class Schedule { naive, packed, exact };
+enum class Schedule { naive, packed, tiled, exact };
 
 /// What the generators of a kernel's two halves share: the parameters that choose the schedule and its tiles.
 template<typename Derived>
@@ -32,8 +33,14 @@ public:
                                                    Schedule::naive,
                                                    {{"naive", Schedule::naive},
                                                     {"packed", Schedule::packed},
+                                                    {"tiled", Schedule::tiled},
                                                     {"exact", Schedule::exact}}};
-    // 0: what schedules/tiles.h has for the target.
+    /// Where the forward kernel runs. Its parameters are prepared on the CPU, in the layout of this device's tiles.
+    Halide::GeneratorParam<Device> device{
+        "device",
+        Device::cpu,
+        {{"cpu", Device::cpu}, {"cuda", Device::cuda}, {"opencl", Device::opencl}, {"vulkan", Device::vulkan}}};
+    // 0: what schedules/tiles.h has for the device.
     Halide::GeneratorParam<int> tile_rows{"tile_rows", 0};
     Halide::GeneratorParam<int> depth{"depth", 0};
     Halide::GeneratorParam<int> block_rows{"block_rows", 0};
@@ -47,7 +54,7 @@ protected:
     }
     void make_form() {
         if (in_panels()) {
-            panels = std::make_unique<Panels>(tiles_for(this->get_target(), {tile_rows, depth, block_rows}));
+            panels = std::make_unique<Panels>(tiles_for(device, this->get_target(), {tile_rows, depth, block_rows}));
         }
     }
     /// Calls f with the form that the schedule works on.
@@ -113,6 +120,11 @@ protected:
     Parameter add_parameter(const std::string &name, int dimensions) {
         return this->template add_input<Buffer<>>(name, Halide::Float(32), dimensions);
     }
+    /// A left operand of a product.
+    Parameter add_left_matrix(const std::string &name) {
+        left_matrix = add_parameter(name, this->left_matrix_dimensions());
+        return left_matrix;
+    }
 
     LayerInputs inputs() {
         return {x.dim(0).extent(), x.dim(1).extent(), bq->dim(0).extent(), x, *wq, *wk, *wv, *wo, *bq, *bv, *bo};
@@ -123,7 +135,14 @@ protected:
     void define(const Core &...core) {
         auto layer = std::make_shared<Layer>(*this->panels, inputs(), core..., at());
         y(channel, row, batch) = layer->y;
-        apply_schedule = [this, layer] { CpuPacked(*this->panels).schedule(*layer, y, inputs()); };
+        apply_schedule = [this, layer] {
+            if (this->device == Device::cpu) {
+                CpuPacked(*this->panels).schedule(*layer, y, inputs());
+            } else {
+                // OpenCL has vectors of at most 16 floats; of more steps Halide makes longer ones.
+                GpuTiled(*this->panels, this->device == Device::cuda ? 8 : 4).schedule(*layer, y);
+            }
+        };
     }
     /// Defines y by a layer in the form that the schedule works on.
     template<template<typename> class Layer, typename... Core>
@@ -134,7 +153,11 @@ protected:
         }
         y(channel, row, batch) = Layer<Flat>(this->flat, inputs(), core..., at()).y;
         apply_schedule = [this] {
-            schedule_naive(this->flat, y, this->get_target().template natural_vector_size<float>());
+            if (this->device == Device::cpu) {
+                schedule_naive(this->flat, y, this->get_target().template natural_vector_size<float>());
+            } else {
+                schedule_naive_on_gpu(this->flat, y);
+            }
         };
     }
 
@@ -165,12 +188,20 @@ private:
     }
     /// Panels are dense: the register kernel relies on their strides.
     void constrain_panels() {
-        const int vector = this->panels->tiles.vector, width = this->panels->tiles.width();
+        const int vector = this->panels->tiles.vector, width = this->panels->tiles.width;
         for (const auto &[w, lanes] :
              {std::pair(wq, width), std::pair(wk, vector), std::pair(wv, vector), std::pair(wo, width)}) {
             w->dim(0).set_bounds(0, lanes);
             w->dim(1).set_min(0).set_stride(lanes);
             w->dim(2).set_min(0).set_stride(w->dim(1).extent() * lanes);
+        }
+        if (left_matrix) {
+            const int inner = this->panels->tiles.rows_first ? this->panels->tiles.rows : vector;
+            const int outer = this->panels->tiles.rows_first ? vector : this->panels->tiles.rows;
+            left_matrix->dim(0).set_bounds(0, inner);
+            left_matrix->dim(1).set_bounds(0, outer).set_stride(inner);
+            left_matrix->dim(2).set_stride(inner * outer);
+            left_matrix->dim(3).set_stride(left_matrix->dim(2).extent() * inner * outer);
         }
     }
     void set_estimates() {
@@ -188,6 +219,7 @@ private:
     }
 
     Parameter wq = nullptr, wk = nullptr, wv = nullptr, wo = nullptr, bq = nullptr, bv = nullptr, bo = nullptr;
+    Parameter left_matrix = nullptr;
     Var channel{"channel"}, row{"row"}, batch{"batch"};
     std::function<void()> apply_schedule;
 };

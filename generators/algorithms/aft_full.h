@@ -30,9 +30,11 @@ private:
               [this](const Element &e) { return key_value(e, 1); }, in.seq, 0) {
         sums = form.product("sums", form.shared_rows(exp_bias, in.seq),
                             form.from(sources.columns, [](const Halide::Expr &) { return Halide::Expr(0); }), in.seq);
+        const Values mean = form.targets("mean_value", [&](const Element &e) {
+            return sums(e, 0) / sums(e, 1) + bias_at(in.bv, in.projected, e);
+        });
         auto gated = form.rows("gated", [&](const Element &e) {
-            const Halide::Expr mean = sums(e, 0) / sums(e, 1) + bias_at(in.bv, in.projected, e);
-            return sigmoid(query(e) + bias_at(in.bq, in.projected, e)) * mean;
+            return sigmoid(query(e) + bias_at(in.bq, in.projected, e)) * mean(e);
         });
         output = form.product("output", gated, {form.weights(in.wo)}, in.projected);
         y = output(at) + in.bo(at.channel);

@@ -93,12 +93,14 @@ private:
                             form.from(sources.columns,
                                       [=](const Expr &tile) { return window.first(min(tile, last_tile)); }),
                             window.length);
-        auto gated = form.rows("gated", [&](const Element &e) {
+        const Values mean = form.targets("mean_value", [&](const Element &e) {
             const Expr tile = min(form.tile_of(e), last_tile);
             const Tuple rest = outside_sums(form.at_source(form.source(e, tile)));
             const Expr e0 = outside(form.at_row(e, tile));
-            const Expr mean = (sums(e, 0) + e0 * rest[0]) / (sums(e, 1) + e0 * rest[1]);
-            return sigmoid(query(e) + bias_at(in.bq, in.projected, e)) * (mean + bias_at(in.bv, in.projected, e));
+            return (sums(e, 0) + e0 * rest[0]) / (sums(e, 1) + e0 * rest[1]) + bias_at(in.bv, in.projected, e);
+        });
+        auto gated = form.rows("gated", [&](const Element &e) {
+            return sigmoid(query(e) + bias_at(in.bq, in.projected, e)) * mean(e);
         });
         output = form.product("output", gated, {form.weights(in.wo)}, in.projected);
         y = output(at) + in.bo(at.channel);

@@ -3,6 +3,7 @@
 #include "Halide.h"
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,7 @@ inline std::vector<Halide::Expr> as_exprs(const std::vector<Halide::Var> &vars) 
 
 /// Below every sum that can arise, yet finite: generated code may assume that infinities don't occur.
 inline Halide::Expr lowest() {
-    return Halide::Float(32).min();
+    return std::numeric_limits<float>::lowest();  // Halide's Float(32).min() is -infinity
 }
 
 }  // namespace aft

@@ -83,6 +83,10 @@ public:
         f(channel, row, batch) = values(variable());
         return [f](Expr step, Expr row, Expr batch) { return f(step, row, batch); };
     }
+    /// Values of the targets, within the expression that uses them.
+    Values targets(const std::string & /*name*/, const Values &values) const {
+        return values;
+    }
     Left shared_rows(const Halide::Func &matrix, const Expr & /*rows*/) const {
         return [matrix](Expr step, Expr row, Expr) { return matrix(step, row); };
     }

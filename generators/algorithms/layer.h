@@ -23,11 +23,10 @@ inline Halide::Expr bias_at(const Halide::Func &bias, const Halide::Expr &channe
 
 /// max over the rows of a sequence, per channel and sample.
 template<typename Form>
-Halide::Func row_maximum(Form &form, const std::string &name, const Values &values, const Halide::Expr &seq) {
-    const Halide::RDom r(0, seq, name + "_row");
+Halide::Func row_maximum(Form &form, const std::string &name, const Values &values, const Halide::RDom &row) {
     Halide::Func maximum = form.stage(name);
     maximum(form.channel_vars()) = lowest();
-    maximum(form.channel_vars()) = max(maximum(form.channel_vars()), values(form.source(form.variable(), r)));
+    maximum(form.channel_vars()) = max(maximum(form.channel_vars()), values(form.source(form.variable(), row)));
     return maximum;
 }
 
@@ -35,11 +34,13 @@ Halide::Func row_maximum(Form &form, const std::string &name, const Values &valu
 /// `front` rows of zeros and before as many as a reduction reads.
 template<typename Form>
 struct Sources {
+    Halide::RDom key_row;
     Halide::Func key_maximum, exp_key;
     typename Form::Columns columns;
 
     Sources(Form &form, const Values &key, const Values &value, const Halide::Expr &seq, const Halide::Expr &front)
-        : key_maximum(row_maximum(form, "key_maximum", key, seq)), exp_key(form.stage("exp_key")) {
+        : key_row(0, seq, "key_row"), key_maximum(row_maximum(form, "key_maximum", key, key_row)),
+          exp_key(form.stage("exp_key")) {
         const Element at = form.variable();
         exp_key(form.source_vars()) = exp(key(at) - key_maximum(form.channel_vars()));
         columns = form.columns("sources", [&](const Element &e) {

@@ -8,12 +8,15 @@ namespace aft {
 
 /// Sizes of the panel form; the schedule chooses them (schedules/tiles.h).
 struct Tiles {
-    int vector;          // floats per vector, and steps per block of a left operand
-    int rows;            // rows of the register tile
-    int depth;           // longest chunk of a reduction
-    int block_rows;      // row tiles per row block, at most
-    int width() const {  // columns of the register tile: two vectors
-        return 2 * vector;
+    int vector;       // lanes of a panel of a pair, and steps per block of a left operand
+    int width;        // lanes of a panel that stands alone
+    int rows;         // rows of a tile
+    int depth;        // longest chunk of a reduction; 0: reductions aren't cut
+    int block_rows;   // row tiles per row block, at most
+    bool rows_first;  // prepared left operands have the rows of a tile innermost, not the steps
+
+    int panel_lanes(int operands) const {
+        return operands == 1 ? width : vector;
     }
 };
 
@@ -29,8 +32,15 @@ struct Tiles {
 class Panels {
 public:
     using Expr = Halide::Expr;
-    using Left = std::function<Expr(Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch)>;
-    using Right = std::function<Expr(Expr lane, Expr step, Expr panel, Expr tile, Expr batch)>;
+    /// An operand of a product: the Func that holds it, and its element for a tile of targets.
+    struct Left {
+        Halide::Func func;
+        std::function<Expr(Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch)> at;
+    };
+    struct Right {
+        Halide::Func func;
+        std::function<Expr(Expr lane, Expr step, Expr panel, Expr tile, Expr batch)> at;
+    };
 
     const Tiles tiles;
     const int tile_rows;
@@ -41,7 +51,7 @@ public:
     static constexpr bool pads_reductions = true;
 
     static constexpr int weight_dimensions = 3;       // (lane, step, panel)
-    static constexpr int left_matrix_dimensions = 4;  // (lane, row_in_tile, block, tile)
+    static constexpr int left_matrix_dimensions = 4;  // (lane, row_in_tile, block, tile), or (row_in_tile, lane, ..)
     static constexpr int per_row_dimensions = 2;      // (row_in_tile, tile)
 
     explicit Panels(const Tiles &tiles) : tiles(tiles), tile_rows(tiles.rows) {}
@@ -49,7 +59,8 @@ public:
     /// `count` things in equal parts of at most `longest`.
     struct EqualParts {
         Expr parts, length;
-        EqualParts(const Expr &count, int longest) : parts(ceil_div(count, longest)), length(ceil_div(count, parts)) {}
+        EqualParts(const Expr &count, int longest)
+            : parts(longest > 0 ? ceil_div(count, longest) : 1), length(ceil_div(count, parts)) {}
     };
     /// A reduction as equal chunks of whole blocks.
     EqualParts depth_chunks(const Expr &extent) const {
@@ -112,7 +123,10 @@ public:
         int rows;
     };
     Chunks chunks(const Expr &seq) const {
-        const EqualParts blocks(row_tiles(seq), tiles.block_rows);
+        EqualParts blocks(row_tiles(seq), tiles.block_rows);
+        if (tiles.block_rows == 1) {
+            blocks.length = 1;
+        }
         return {blocks.parts, blocks.length, seq, Halide::RDom({{0, tiles.rows}, {0, blocks.length}}, "chunk_row"),
                 tiles.rows};
     }
@@ -120,12 +134,12 @@ public:
     // ---- operands
     /// The clamp tells Halide what the tile loops can't: their last iteration ends at the last tile.
     Left left(const Halide::Func &f, const Expr &last_tile) const {
-        return [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
-            return f(lane, row_in_tile, block, Halide::min(tile, last_tile), batch);
-        };
+        return {f, [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
+                    return f(lane, row_in_tile, block, Halide::min(tile, last_tile), batch);
+                }};
     }
     Left input(const Halide::Func &x, const Expr &hidden, const Expr &seq) {
-        Halide::Func padded_x =
+        Halide::Func padded_x = stages["padded_input"] =
             Halide::BoundaryConditions::constant_exterior(x, 0.0f, {{0, hidden}, {0, seq}, {Expr(), Expr()}});
         Halide::Func f = stage("input");
         f(lane, row_in_tile, block, tile, batch) =
@@ -135,18 +149,25 @@ public:
     Left rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
         f(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
-        return [f](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
-            return f(lane, row_in_tile, block, tile, batch);
-        };
+        return {f, [f](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
+                    return f(lane, row_in_tile, block, tile, batch);
+                }};
+    }
+    /// Values of the targets that a schedule may want to compute apart.
+    Values targets(const std::string &name, const Values &values) {
+        Halide::Func f = stage(name);
+        f(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
+        return [f](const Element &e) { return f(e.lane, e.row_in_tile, e.block, e.tile, e.batch); };
     }
     Left shared_rows(const Halide::Func &matrix, const Expr &rows) const {
         const Expr last_tile = row_tiles(rows) - 1;
-        return [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
-            return matrix(lane, row_in_tile, block, Halide::min(tile, last_tile));
-        };
+        return {matrix, [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
+                    const Expr t = Halide::min(tile, last_tile);
+                    return tiles.rows_first ? matrix(row_in_tile, lane, block, t) : matrix(lane, row_in_tile, block, t);
+                }};
     }
     Right weights(const Halide::Func &matrix) const {
-        return [matrix](Expr lane, Expr step, Expr panel, Expr, Expr) { return matrix(lane, step, panel); };
+        return {matrix, [matrix](Expr lane, Expr step, Expr panel, Expr, Expr) { return matrix(lane, step, panel); }};
     }
 
     /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
@@ -165,17 +186,20 @@ public:
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;
         for (int i = 0; i < columns.func.outputs(); i++) {
-            result.push_back([=](Expr lane, Expr step, Expr panel, Expr tile, Expr batch) {
-                return columns({lane, first(tile) + step, panel, batch})[i];
-            });
+            result.push_back({columns.func, [=](Expr lane, Expr step, Expr panel, Expr tile, Expr batch) {
+                                  return columns({lane, first(tile) + step, panel, batch})[i];
+                              }});
         }
         return result;
     }
 
     /// sum over k of left(row, k) right(k, channel), for one or two right operands.
     /// sums(lane, row_in_tile, tile, panel, batch), in tile order in memory, is the sum over chunks of `partial`; the
-    /// first chunk stands apart, so that a product of one chunk is written once and never read back.
+    /// first chunk stands apart, so that a product of one chunk is written once and never read back. Where reductions
+    /// aren't cut, it's all there is.
     struct Product {
+        Halide::Func left;
+        std::vector<Halide::Func> rights;
         Halide::Func first, partial, sums;
         Halide::RDom k;      // x: step of a block; y: block of a chunk
         Halide::RDom chunk;  // the chunks after the first
@@ -194,29 +218,36 @@ public:
     };
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
         const EqualParts chunks = depth_chunks(depth);
-        Product p{stage(name + "_first"),
+        Product p{left.func,
+                  {},
+                  stage(name + "_first"),
                   stage(name + "_partial"),
                   stage(name),
                   Halide::RDom({{0, tiles.vector}, {0, chunks.length}}, name + "_k"),
                   Halide::RDom({{1, chunks.parts - 1}}, name + "_chunk"),
                   tiles.vector,
-                  tiles.width() / static_cast<int>(rights.size()),
+                  tiles.panel_lanes(static_cast<int>(rights.size())),
                   tiles.rows};
+        for (const Right &right : rights) {
+            p.rights.push_back(right.func);
+        }
         auto terms = [&](const Expr &blocks_before) {
             const Expr b = blocks_before + p.k.y;
             std::vector<Expr> result;
             for (const Right &right : rights) {
-                result.push_back(left(p.k.x, row_in_tile, b, tile, batch) *
-                                 right(lane, b * tiles.vector + p.k.x, block, tile, batch));
+                result.push_back(left.at(p.k.x, row_in_tile, b, tile, batch) *
+                                 right.at(lane, b * tiles.vector + p.k.x, block, tile, batch));
             }
             return Halide::Tuple(result);
         };
-        Halide::Var chunk("chunk");
         p.first(lane, row_in_tile, tile, block, batch) += terms(0);
-        p.partial(lane, row_in_tile, tile, block, batch, chunk) += terms(chunk * chunks.length);
         p.sums(lane, row_in_tile, tile, block, batch) = values_of(p.first, {lane, row_in_tile, tile, block, batch});
-        p.sums(lane, row_in_tile, tile, block, batch) +=
-            values_of(p.partial, {lane, row_in_tile, tile, block, batch, p.chunk});
+        if (tiles.depth > 0) {
+            Halide::Var chunk("chunk");
+            p.partial(lane, row_in_tile, tile, block, batch, chunk) += terms(chunk * chunks.length);
+            p.sums(lane, row_in_tile, tile, block, batch) +=
+                values_of(p.partial, {lane, row_in_tile, tile, block, batch, p.chunk});
+        }
         return p;
     }
 
@@ -228,11 +259,16 @@ public:
     using Matrix = std::function<Expr(Expr innermost, Expr outer)>;
     /// A matrix as the right operand of a product of `operands` right operands.
     void pack_weight(Halide::Func packed, const Matrix &matrix, int operands) const {
-        packed(lane, row, block) = matrix(row, block * (tiles.width() / operands) + lane);
+        packed(lane, row, block) = matrix(row, block * tiles.panel_lanes(operands) + lane);
     }
     /// A matrix that every sample shares, as a left operand.
     void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
-        packed(lane, row_in_tile, block, tile) = matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile);
+        const Expr value = matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile);
+        if (tiles.rows_first) {
+            packed(row_in_tile, lane, block, tile) = value;
+        } else {
+            packed(lane, row_in_tile, block, tile) = value;
+        }
     }
     void pack_per_row(Halide::Func packed, const std::function<Expr(Expr row)> &values) const {
         packed(row_in_tile, tile) = values(tile * tiles.rows + row_in_tile);

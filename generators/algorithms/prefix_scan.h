@@ -14,22 +14,23 @@ public:
     using Combine = std::function<Halide::Tuple(const Halide::Tuple &, const Halide::Tuple &)>;
 
     static constexpr int chunk_items = 32;
-    Halide::Func within, over;
+    Halide::Func items, within, over;
     Halide::Expr longest;  // items of a chunk; below chunk_items where there is only one chunk
     Halide::RDom item, chunk;
 
     /// `items` is called at the variables of form.channel_vars().
     PrefixScan(Form &form, const std::string &name, const Items &items, const Halide::Expr &count,
                const Halide::Tuple &identity, const Combine &combine)
-        : within(form.stage(name + "_within")), over(form.stage(name + "_over")), longest(min(count, chunk_items)),
-          item(1, longest, name + "_item"), chunk(1, ceil_div(count + 1, chunk_items) - 1, name + "_chunk"),
-          combine(combine) {
+        : items(form.stage(name + "_items")), within(form.stage(name + "_within")), over(form.stage(name + "_over")),
+          longest(min(count, chunk_items)), item(1, longest, name + "_item"),
+          chunk(1, ceil_div(count + 1, chunk_items) - 1, name + "_chunk"), combine(combine) {
         using namespace Halide;
         const std::vector<Expr> c = as_exprs(form.channel_vars());
         const Var i("i"), k("k");
+        this->items(at(c, i)) = items(i);
         within(at(c, i, k)) = identity;
-        within(at(c, item, k)) =
-            combine(Tuple(within(at(c, item - 1, k))), items(min(k * chunk_items + item - 1, count - 1)));
+        within(at(c, item, k)) = combine(Tuple(within(at(c, item - 1, k))),
+                                         Tuple(this->items(at(c, min(k * chunk_items + item - 1, count - 1)))));
         over(at(c, k)) = identity;
         over(at(c, chunk)) = combine(Tuple(over(at(c, chunk - 1))), Tuple(within(at(c, longest, chunk - 1))));
     }

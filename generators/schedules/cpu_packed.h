@@ -200,7 +200,7 @@ private:
         Var row_block("row_block"), row_tile("row_tile");
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
             .split(form.tile, row_block, row_tile, tiles_per_block(in), guard)
-            .split(channel, form.block, form.lane, tiles.width(), guard)
+            .split(channel, form.block, form.lane, tiles.width, guard)
             .reorder(form.lane, form.row_in_tile, row_tile, form.block, row_block, batch)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.lane)

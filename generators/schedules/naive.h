@@ -6,13 +6,46 @@ namespace aft {
 
 /// Every stage whole in memory, its innermost dimension in vectors, its outermost in parallel: the floor of the
 /// comparison, and what the autoschedulers start from.
-inline void schedule_naive(Flat &form, const Halide::Func &y, int vector) {
+inline void schedule_naive(const Flat &form, const Halide::Func &y, int vector) {
     std::vector<Halide::Func> stages = form.stages;
     stages.push_back(y);
-    for (Halide::Func &f : stages) {
+    for (Halide::Func f : stages) {
         f.compute_root().vectorize(f.args()[0], vector, Halide::TailStrategy::GuardWithIf).parallel(f.args().back());
         for (int i = 0; i < f.num_update_definitions(); i++) {
             f.update(i).vectorize(f.args()[0], vector, Halide::TailStrategy::GuardWithIf).parallel(f.args().back());
+        }
+    }
+}
+
+/// The same on a GPU: one thread per element, reductions within it.
+inline void schedule_naive_on_gpu(const Flat &form, const Halide::Func &y) {
+    using namespace Halide;
+    std::vector<Func> stages = form.stages;
+    stages.push_back(y);
+    const auto one_thread_each = [](Stage stage, const std::vector<Var> &vars) {
+        const Var others("others"), channel_i("channel_i"), others_i("others_i");
+        Var outer = vars[1];
+        for (size_t i = 2; i < vars.size(); i++) {
+            stage.fuse(outer, vars[i], others);
+            outer = others;
+        }
+        stage.gpu_tile(vars[0], outer, channel_i, others_i, 32, 8, TailStrategy::GuardWithIf);
+    };
+    // The dimensions of an update that it doesn't reduce over.
+    const auto pure_vars = [](const Func &f, int update) {
+        std::vector<Var> vars;
+        for (const Expr &arg : f.update_args(update)) {
+            const auto *variable = arg.as<Internal::Variable>();
+            if (variable && !variable->reduction_domain.defined()) {
+                vars.emplace_back(variable->name);
+            }
+        }
+        return vars;
+    };
+    for (Func f : stages) {
+        one_thread_each(f.compute_root(), f.args());
+        for (int i = 0; i < f.num_update_definitions(); i++) {
+            one_thread_each(f.update(i), pure_vars(f, i));
         }
     }
 }
