@@ -5,10 +5,8 @@
 #include <aft/layer.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstring>
-#include <mutex>
 #include <sched.h>
 #include <string>
 #include <thread>
@@ -16,15 +14,8 @@
 namespace aft {
 namespace {
 
-/// What the user context of every call points to. Null in calls that aren't ours.
-struct CallContext {
-    ScratchPool::Call *scratch;
-    std::mutex mutex;
-    std::array<char, 512> first_error{};  // memory may be what is missing: no std::string
-};
-
 void on_error(void *user_context, const char *message) {
-    if (auto *call = static_cast<CallContext *>(user_context)) {
+    if (auto *call = static_cast<HalideCall *>(user_context)) {
         if (call->scratch) {
             call->scratch->fail();
         }
@@ -38,12 +29,12 @@ void on_error(void *user_context, const char *message) {
 void on_print(void *, const char *) {}
 
 void *on_malloc(void *user_context, std::size_t bytes) {
-    auto *call = static_cast<CallContext *>(user_context);
+    const auto *call = static_cast<HalideCall *>(user_context);
     return ScratchPool::allocate(call ? call->scratch : nullptr, bytes);
 }
 
 void on_free(void *user_context, void *memory) {
-    auto *call = static_cast<CallContext *>(user_context);
+    const auto *call = static_cast<HalideCall *>(user_context);
     ScratchPool::release(call ? call->scratch : nullptr, memory);
 }
 
@@ -96,19 +87,46 @@ std::string one_line(const char *message) {
     return line;
 }
 
+/// No memory, no context, a lost driver; not a kernel that fails.
+bool is_of_device(int code) {
+    switch (code) {
+        case halide_error_code_copy_to_host_failed:
+        case halide_error_code_copy_to_device_failed:
+        case halide_error_code_device_malloc_failed:
+        case halide_error_code_device_sync_failed:
+        case halide_error_code_device_free_failed:
+        case halide_error_code_no_device_interface:
+        case halide_error_code_device_buffer_copy_failed: return true;
+        default: return false;
+    }
+}
+
 }  // namespace
 
-void call_kernel(const char *id, KernelFunction function, void **arguments, int context_argument,
-                 ScratchPool::Call *scratch) {
+HalideCall::HalideCall(ScratchPool::Call *scratch) : scratch(scratch) {
     halide_runtime();
-    CallContext call{scratch, {}};
+}
+
+HalideCall::HalideCall(const DeviceContext *device, Stream stream) : device(device), stream(stream) {
+    halide_runtime();
+}
+
+void HalideCall::check(const char *who, int code) const {
+    if (code == halide_error_code_success) {
+        return;
+    }
+    const std::string message = std::string(who) + ": " + (first_error[0] ? one_line(first_error.data()) : "failed") +
+                                " (Halide error " + std::to_string(code) + ")";
+    if (device && is_of_device(code)) {
+        throw DeviceError(device->device.id + ": " + message);
+    }
+    throw KernelError(message);
+}
+
+void call_kernel(const char *id, KernelFunction function, void **arguments, int context_argument, HalideCall &call) {
     void *context = &call;
     arguments[context_argument] = &context;
-    const int code = function(arguments);
-    if (code != halide_error_code_success) {
-        const std::string message = call.first_error[0] ? one_line(call.first_error.data()) : "failed";
-        throw KernelError(std::string(id) + ": " + message + " (Halide error " + std::to_string(code) + ")");
-    }
+    call.check(id, function(arguments));
 }
 
 void set_thread_count(int threads) {

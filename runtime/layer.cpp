@@ -1,121 +1,18 @@
-#include "parameters.h"
+#include "cuda_driver.h"
+#include "kernel_choice.h"
+#include "kernel_table.h"
 #include "prepared_kernel.h"
 
 #include <aft/error.h>
 #include <aft/layer.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <deque>
 #include <functional>
-#include <sstream>
 #include <string>
+#include <utility>
 
 namespace aft {
 namespace {
-
-std::string at_least(const char *what, std::int64_t minimum, std::int64_t value) {
-    return std::string("takes ") + what + " >= " + std::to_string(minimum) + ", not " + std::to_string(value);
-}
-
-std::string number(float value) {
-    std::ostringstream text;
-    text << value;
-    return text.str();
-}
-
-/// Why a kernel can't serve a layer; empty when it can.
-std::string objection(const KernelInfo &kernel, const LayerConfig &config, const BiasRange &bias) {
-    const MinimumExtents &minimum = kernel.minimum;
-    if (kernel.layer != config.kind) {
-        return "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.kind));
-    }
-    if (!kernel.usable) {
-        return "can't run here: " + kernel.reason;
-    }
-    if (config.hidden < minimum.hidden) {
-        return at_least("hidden", minimum.hidden, config.hidden);
-    }
-    if (config.projected < minimum.projected) {
-        return at_least("projected", minimum.projected, config.projected);
-    }
-    if (config.max_seq_len < minimum.seq) {
-        return at_least("max_seq_len", minimum.seq, config.max_seq_len);
-    }
-    if (config.kind == LayerKind::local && config.window < minimum.window) {
-        return at_least("window", minimum.window, config.window);
-    }
-    if (!kernel.any_bias_range && !(bias.range <= max_bias_range)) {
-        return "takes a position bias whose rows have a range of at most " + number(max_bias_range) + ", row " +
-               std::to_string(bias.row) + " has " + number(bias.range);
-    }
-    return "";
-}
-
-/// Why a kernel can't do a shape; empty when it can.
-std::string objection(const KernelInfo &kernel, const Shape &shape) {
-    if (shape.batch < kernel.minimum.batch) {
-        return at_least("batch", kernel.minimum.batch, shape.batch);
-    }
-    if (shape.seq < kernel.minimum.seq) {
-        return at_least("seq", kernel.minimum.seq, shape.seq);
-    }
-    return "";
-}
-
-std::size_t index_of(const std::string &id, LayerKind kind) {
-    std::string ids;
-    for (std::size_t i = 0; i < kernels().size(); i++) {
-        const KernelInfo &kernel = kernels()[i];
-        if (kernel.id == id) {
-            return i;
-        }
-        if (kernel.layer == kind) {
-            ids += (ids.empty() ? "" : ", ") + kernel.id;
-        }
-    }
-    throw ConfigError("kernel '" + id + "' doesn't exist; layer " + std::string(name(kind)) + " has " + ids);
-}
-
-std::size_t forced_kernel(const std::string &id, const LayerConfig &config, const BiasRange &bias) {
-    const std::size_t index = index_of(id, config.kind);
-    const std::string why_not = objection(kernels()[index], config, bias);
-    if (why_not.empty()) {
-        return index;
-    }
-    const auto exact = std::find_if(kernels().begin(), kernels().end(), [&](const KernelInfo &kernel) {
-        return kernel.any_bias_range && objection(kernel, config, bias).empty();
-    });
-    const bool exact_helps = !(bias.range <= max_bias_range) && exact != kernels().end();
-    throw ConfigError("kernel " + id + " " + why_not + (exact_helps ? "; " + exact->id + " takes any" : ""));
-}
-
-/// The kernels that may run, in order of preference, up to the first that takes every shape.
-std::vector<std::size_t> chosen_kernels(const LayerConfig &config, const BiasRange &bias) {
-    std::vector<std::size_t> chosen;
-    std::string objections;
-    for (std::size_t i = 0; i < kernels().size(); i++) {
-        const KernelInfo &kernel = kernels()[i];
-        const std::string why_not = objection(kernel, config, bias);
-        if (why_not.empty()) {
-            chosen.push_back(i);
-            if (objection(kernel, Shape{1, 1}).empty()) {
-                break;
-            }
-        } else if (kernel.layer == config.kind) {
-            objections += "; " + kernel.id + " " + why_not;
-        }
-    }
-    if (chosen.empty()) {
-        throw ConfigError("no kernel of this build can serve the layer" + objections);
-    }
-    return chosen;
-}
-
-std::string environment_kernel() {
-    const char *id = std::getenv("AFT_KERNEL");
-    return id ? id : "";
-}
 
 /// Checks the extents of a tensor against the layer's, and that its rows don't overlap.
 template<typename T>
@@ -176,12 +73,69 @@ T *end_of(const TensorView<T, 3> &tensor) {
     return tensor.data + last + 1;
 }
 
+void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 3> &y, const LayerConfig &config,
+                   const Device &device) {
+    check_tensor("x", x, config);
+    check_tensor("y", y, config);
+    const std::int64_t batch = x.extents[0], largest_grid = 65535;  // along all but a grid's first dimension
+    if (device.api != "cpu" && batch > largest_grid) {
+        throw ShapeError("x: batch is " + std::to_string(batch) + ", must be at most " + std::to_string(largest_grid) +
+                         " on " + device.id);
+    }
+    if (x.extents != y.extents) {
+        throw ShapeError("y is " + to_string({y.extents.begin(), y.extents.end()}) + ", must be as x " +
+                         to_string({x.extents.begin(), x.extents.end()}));
+    }
+    const std::less<const float *> before;
+    if (before(x.data, end_of(y)) && before(y.data, end_of(x))) {
+        throw ShapeError("y overlaps x in memory");
+    }
+}
+
+// Scratch memory that is free again is kept by stream, and may be written by what is queued on it next.
+const Stream stream_per_thread = reinterpret_cast<Stream>(2);  // CU_STREAM_PER_THREAD
+
 }  // namespace
 
 struct Layer::Implementation {
     LayerConfig config;
+    const DriverDevice *device = nullptr;
+    std::shared_ptr<DeviceContext> context;  // null: the CPU
     std::deque<PreparedKernel> kernels;
     ScratchPool scratch;
+
+    ~Implementation() {
+        leave();
+    }
+
+    /// Prepares the kernels of a choice. Throws DeviceError when the device fails, and leaves nothing there.
+    void move_to(const Choice &choice, const Weights &weights) {
+        device = &choice.device;
+        context = open(choice.device);
+        try {
+            for (std::size_t i : choice.kernels) {
+                kernels.emplace_back(kernel_rows[i], aft::kernels()[i], config, weights, context.get());
+            }
+        } catch (...) {
+            leave();
+            throw;
+        }
+    }
+
+    /// Work that is still queued reads the weights.
+    void leave() {
+        if (context) {
+            try {
+                context->synchronize();
+            } catch (const DeviceError &) {  // of a call, which its caller has heard or will hear from the stream
+            }
+        }
+        kernels.clear();
+        if (context) {
+            context->release_unused();
+        }
+        context.reset();
+    }
 
     const PreparedKernel &kernel_for(const Shape &shape) const {
         for (const PreparedKernel &kernel : kernels) {
@@ -198,13 +152,17 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptio
     : implementation_(std::make_unique<Implementation>()) {
     check_config(config);
     check_weights(weights, config);
-    const BiasRange bias = widest_bias_range(weights, config);
-    const std::string forced = options.kernel.empty() ? environment_kernel() : options.kernel;
-    const std::vector<std::size_t> chosen =
-        forced.empty() ? chosen_kernels(config, bias) : std::vector{forced_kernel(forced, config, bias)};
     implementation_->config = config;
-    for (std::size_t i : chosen) {
-        implementation_->kernels.emplace_back(kernel_rows[i], kernels()[i], config, weights);
+    const std::vector<Choice> all = choices(config, widest_bias_range(weights, config), options);
+    for (const Choice &choice : all) {
+        try {
+            implementation_->move_to(choice, weights);
+            return;
+        } catch (const DeviceError &) {
+            if (&choice == &all.back()) {
+                throw;
+            }
+        }
     }
 }
 
@@ -213,17 +171,32 @@ Layer::Layer(Layer &&) noexcept = default;
 Layer &Layer::operator=(Layer &&) noexcept = default;
 
 void Layer::forward(TensorView<const float, 3> x, TensorView<float, 3> y) const {
-    check_tensor("x", x, config());
-    check_tensor("y", y, config());
-    if (x.extents != y.extents) {
-        throw ShapeError("y is " + to_string({y.extents.begin(), y.extents.end()}) + ", must be as x " +
-                         to_string({x.extents.begin(), x.extents.end()}));
-    }
-    const std::less<const float *> before;
-    if (before(x.data, end_of(y)) && before(y.data, end_of(x))) {
-        throw ShapeError("y overlaps x in memory");
-    }
+    check_tensors(x, y, config(), device());
     implementation_->kernel_for({x.extents[0], x.extents[1]}).forward(x, y, implementation_->scratch);
+}
+
+void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream stream) const {
+    check_tensors(x.tensor, y.tensor, config(), device());
+    const auto *cuda = dynamic_cast<const CudaContext *>(implementation_->context.get());
+    if (!cuda) {
+        throw DeviceError("x and y are in the memory of a CUDA device, the layer is on " + device().id);
+    }
+    cuda->check_memory("x", x.tensor.data);
+    cuda->check_memory("y", y.tensor.data);
+    if (stream == stream_per_thread) {
+        throw DeviceError("the stream is cudaStreamPerThread, must be one that is the same in every thread");
+    }
+    implementation_->kernel_for({x.tensor.extents[0], x.tensor.extents[1]}).forward(x, y, stream);
+}
+
+void Layer::synchronize() const {
+    if (implementation_->context) {
+        implementation_->context->synchronize();
+    }
+}
+
+const Device &Layer::device() const {
+    return implementation_->device->info;
 }
 
 const KernelInfo &Layer::kernel_for(const Shape &shape) const {

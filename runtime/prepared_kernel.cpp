@@ -1,98 +1,23 @@
 #include "prepared_kernel.h"
 
+#include "buffer.h"
+#include "device_tensor.h"
+#include "halide_devices.h"
 #include "parameters.h"
+#include "registry.h"
 
-#include <HalideRuntime.h>
 #include <aft/error.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <deque>
 #include <map>
-#include <new>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace aft {
 namespace {
-
-constexpr halide_type_t float32(halide_type_float, 32);
-
-/// Memory for kernels: aligned for every vector, and vectors may read past the end.
-struct VectorAligned {
-    static constexpr std::align_val_t alignment{128};
-    static constexpr std::size_t past_the_end = 128;
-
-    static void *allocate(std::size_t bytes) {
-        return ::operator new(bytes + past_the_end, alignment);
-    }
-    void operator()(void *memory) const {
-        ::operator delete(memory, alignment);
-    }
-};
-
-/// A buffer argument that owns its dimensions, and its memory where nobody else does.
-struct Buffer {
-    std::vector<halide_dimension_t> dimensions;
-    std::unique_ptr<void, VectorAligned> memory;
-    halide_buffer_t header{};
-
-    /// Extents outermost first, dense. A null host makes the call a bounds query, which fills in the dimensions.
-    Buffer(halide_type_t type, const std::vector<std::int64_t> &extents, const void *host)
-        : dimensions(extents.size()) {
-        std::int64_t stride = 1;
-        for (std::size_t i = 0; i < extents.size(); i++) {
-            const std::int64_t extent = extents[extents.size() - 1 - i];
-            dimensions[i] = {0, static_cast<std::int32_t>(extent), static_cast<std::int32_t>(stride)};
-            stride *= extent;
-        }
-        header.type = type;
-        header.dimensions = static_cast<std::int32_t>(dimensions.size());
-        header.dim = dimensions.data();
-        header.host = static_cast<std::uint8_t *>(const_cast<void *>(host));
-    }
-
-    Buffer(const Buffer &) = delete;
-    Buffer &operator=(const Buffer &) = delete;
-
-    std::int64_t elements() const {
-        std::int64_t product = 1;
-        for (const halide_dimension_t &dimension : dimensions) {
-            // Kept from overflow: what is past the limit once stays there.
-            product = std::min(product, max_elements + 1) * std::max(dimension.extent, 0);
-        }
-        return product;
-    }
-
-    void allocate() {
-        memory.reset(VectorAligned::allocate(elements() * header.type.bytes()));
-        header.host = static_cast<std::uint8_t *>(memory.get());
-    }
-};
-
-/// x or y of a call. The stride of a dimension of extent 1 says nothing and may be anything.
-template<typename T>
-struct CallBuffer {
-    std::array<halide_dimension_t, 3> dimensions;
-    halide_buffer_t header{};
-
-    explicit CallBuffer(const TensorView<T, 3> &tensor) {
-        for (int i = 0; i < 3; i++) {
-            const std::int64_t extent = tensor.extents[2 - i], stride = tensor.strides[2 - i];
-            dimensions[i] = {0, static_cast<std::int32_t>(extent), static_cast<std::int32_t>(stride)};
-            if (extent == 1 && i > 0) {
-                dimensions[i].stride = dimensions[i - 1].extent * dimensions[i - 1].stride;
-            }
-        }
-        header.type = float32;
-        header.dimensions = 3;
-        header.dim = dimensions.data();
-        header.host = reinterpret_cast<std::uint8_t *>(const_cast<float *>(tensor.data));
-    }
-    CallBuffer(const CallBuffer &) = delete;
-    CallBuffer &operator=(const CallBuffer &) = delete;
-};
 
 /// The arguments of a generated function by name. Null for those that differ from call to call.
 using ArgumentTable = std::map<std::string_view, void *>;
@@ -124,19 +49,66 @@ int index_of(const char *id, const halide_filter_metadata_t &function, std::stri
 
 /// Everything that the arguments of forward point to, except for x and y.
 struct PreparedKernel::Arguments {
+    const DeviceContext *device;
     std::int32_t window, max_seq_len;
-    std::deque<Buffer> buffers;
-    std::vector<void *> forward;
-    int context, x, y;
+    std::deque<Buffer> buffers = {};
+    std::vector<void *> forward = {};
+    int context = 0, x = 0, y = 0;
+
+    ~Arguments();
+
+    /// The biases, which no kernel prepares.
+    Buffer &add_bias(const Parameter &parameter, const std::vector<float> &values);
+    /// Moves the buffers to the device, for good. Waits: calls may run on streams that wouldn't.
+    void upload(const char *id);
+    /// The arguments of a call.
+    std::array<void *, 32> with(halide_buffer_t *x_buffer, halide_buffer_t *y_buffer) const {
+        std::array<void *, 32> arguments;
+        std::copy(forward.begin(), forward.end(), arguments.begin());
+        arguments[x] = x_buffer;
+        arguments[y] = y_buffer;
+        return arguments;
+    }
 };
 
+PreparedKernel::Arguments::~Arguments() {
+    if (device) {
+        const auto turn = device->turn();
+        HalideCall call(device);
+        for (Buffer &buffer : buffers) {
+            halide_device_free(&call, &buffer.header);
+        }
+    }
+}
+
+Buffer &PreparedKernel::Arguments::add_bias(const Parameter &parameter, const std::vector<float> &values) {
+    Buffer &bias = buffers.emplace_back(float32, parameter.extents, nullptr);
+    bias.allocate();
+    float *copy = static_cast<float *>(bias.memory.get());
+    std::fill_n(copy, parameter.size(), 0.0f);
+    std::copy(values.begin(), values.end(), copy);
+    return bias;
+}
+
+void PreparedKernel::Arguments::upload(const char *id) {
+    const auto turn = device->turn();
+    HalideCall call(device);
+    for (Buffer &buffer : buffers) {
+        buffer.header.set_host_dirty();
+        call.check(id, halide_copy_to_device(&call, &buffer.header, device->interface()));
+        call.check(id, halide_device_sync(&call, &buffer.header));
+        buffer.header.host = nullptr;
+        buffer.memory.reset();
+    }
+}
+
 PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, const LayerConfig &config,
-                               const Weights &weights)
-    : row_(row), info_(info), arguments_(std::make_unique<Arguments>()) {
+                               const Weights &weights, const DeviceContext *device)
+    : row_(row), info_(info),
+      arguments_(new Arguments{device, static_cast<std::int32_t>(std::min(config.window, config.max_seq_len)),
+                               static_cast<std::int32_t>(config.max_seq_len)}) {
     const halide_filter_metadata_t &prepare = *row.prepare_metadata(), &forward = *row.forward_metadata();
     Arguments &all = *arguments_;
-    all.max_seq_len = static_cast<std::int32_t>(config.max_seq_len);
-    all.window = static_cast<std::int32_t>(std::min(config.window, config.max_seq_len));
     all.context = index_of(row.id, forward, "__user_context");
     all.x = index_of(row.id, forward, "x");
     all.y = index_of(row.id, forward, "y");
@@ -147,12 +119,7 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
     for (const Parameter &parameter : parameters(config)) {
         const std::vector<float> &values = weights.*parameter.values;
         if (parameter.optional) {
-            Buffer &bias = all.buffers.emplace_back(float32, parameter.extents, nullptr);
-            bias.allocate();
-            float *copy = static_cast<float *>(bias.memory.get());
-            std::fill_n(copy, parameter.size(), 0.0f);
-            std::copy(values.begin(), values.end(), copy);
-            table[parameter.argument] = &bias.header;
+            table[parameter.argument] = &all.add_bias(parameter, values).header;
         } else {
             raw_table[parameter.argument] = &raw.emplace_back(float32, parameter.extents, values.data()).header;
         }
@@ -174,8 +141,7 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
     table["x"] = &x.header;
     table["y"] = &y.header;
     all.forward = arguments_of(row.id, forward, table);
-    std::vector<void *> query = all.forward;
-    call_kernel(row.id, row.forward, query.data(), all.context, nullptr);
+    query_bounds();
     for (auto &[name, buffer] : prepared) {
         if (buffer->elements() > max_elements) {
             throw ShapeError(std::string(row.id) + ": " + std::string(name) + " has more than " +
@@ -187,22 +153,73 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
     for (const auto &[name, buffer] : raw_table) {
         table[name] = buffer;
     }
-    std::vector<void *> call = arguments_of(row.id, prepare, table);
-    call_kernel(row.id, row.prepare, call.data(), index_of(row.id, prepare, "__user_context"), nullptr);
+    std::vector<void *> arguments = arguments_of(row.id, prepare, table);
+    HalideCall call;
+    call_kernel(row.id, row.prepare, arguments.data(), index_of(row.id, prepare, "__user_context"), call);
+    if (device) {
+        all.upload(row.id);
+    }
 }
 
 PreparedKernel::~PreparedKernel() = default;
 
+/// A device's kernel is loaded before its bounds are known: one that the device doesn't take fails here.
+void PreparedKernel::query_bounds() const {
+    std::vector<void *> arguments = arguments_->forward;
+    const DeviceContext *device = arguments_->device;
+    if (!device) {
+        HalideCall call;
+        call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
+        return;
+    }
+    const auto turn = device->turn();
+    const auto loading = device->loading(is_autoscheduled(info_));
+    HalideCall call(device);
+    try {
+        call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
+    } catch (const KernelError &error) {
+        throw DeviceError(device->device.id + ": " + error.what());
+    }
+}
+
 void PreparedKernel::forward(const TensorView<const float, 3> &x, const TensorView<float, 3> &y,
                              ScratchPool &scratch) const {
+    ScratchPool::Call scratch_call(scratch);
+    if (arguments_->device) {
+        forward_on_device(x, y, scratch_call);
+        return;
+    }
     CallBuffer x_buffer(x);
     CallBuffer y_buffer(y);
-    std::array<void *, 32> arguments;
-    std::copy(arguments_->forward.begin(), arguments_->forward.end(), arguments.begin());
-    arguments[arguments_->x] = &x_buffer.header;
-    arguments[arguments_->y] = &y_buffer.header;
-    ScratchPool::Call call(scratch);
-    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, &call);
+    std::array<void *, 32> arguments = arguments_->with(&x_buffer.header, &y_buffer.header);
+    HalideCall call(&scratch_call);
+    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
+}
+
+void PreparedKernel::forward_on_device(const TensorView<const float, 3> &x, const TensorView<float, 3> &y,
+                                       ScratchPool::Call &scratch) const {
+    const auto turn = arguments_->device->turn();
+    HalideCall call(arguments_->device);
+    DeviceTensor x_tensor(x, call, scratch);
+    DeviceTensor y_tensor(y, call, scratch);
+    x_tensor.send();
+    std::array<void *, 32> arguments = arguments_->with(x_tensor.buffer(), y_tensor.buffer());
+    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
+    y_tensor.fetch(row_.id);
+}
+
+void PreparedKernel::forward(const DeviceView<const float, 3> &x, const DeviceView<float, 3> &y, Stream stream) const {
+    HalideCall call(arguments_->device, stream);
+    CallBuffer x_buffer(x.tensor);
+    CallBuffer y_buffer(y.tensor);
+    const auto wrap = [&](halide_buffer_t &buffer) {
+        const auto address = reinterpret_cast<std::uintptr_t>(std::exchange(buffer.host, nullptr));
+        call.check(row_.id, halide_cuda_wrap_device_ptr(&call, &buffer, address));
+    };
+    wrap(x_buffer.header);
+    wrap(y_buffer.header);
+    std::array<void *, 32> arguments = arguments_->with(&x_buffer.header, &y_buffer.header);
+    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
 }
 
 }  // namespace aft

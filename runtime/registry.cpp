@@ -1,5 +1,7 @@
 #include "registry.h"
 
+#include "devices.h"
+
 #include <HalideRuntime.h>
 #include <aft/kernels.h>
 
@@ -58,7 +60,7 @@ std::vector<CpuFeature> cpu_features() {
 
 /// Words of a target that ask nothing of the CPU.
 bool is_neutral(std::string_view word) {
-    static constexpr std::array<std::string_view, 25> words = {"x86",
+    static constexpr std::array<std::string_view, 28> words = {"x86",
                                                                "arm",
                                                                "riscv",
                                                                "32",
@@ -82,9 +84,14 @@ bool is_neutral(std::string_view word) {
                                                                "armv8a",
                                                                "no_neon",
                                                                "large_buffers",
-                                                               "enable_backtraces"};
-    return std::find(words.begin(), words.end(), word) != words.end() || word.substr(0, 5) == "tune_" ||
-           word.substr(0, 12) == "vector_bits_";
+                                                               "enable_backtraces",
+                                                               "cuda",
+                                                               "opencl",
+                                                               "vulkan"};
+    static constexpr std::array<std::string_view, 4> prefixes = {"tune_", "vector_bits_", "cuda_capability_", "vk_v"};
+    return std::find(words.begin(), words.end(), word) != words.end() ||
+           std::any_of(prefixes.begin(), prefixes.end(),
+                       [&](std::string_view prefix) { return word.substr(0, prefix.size()) == prefix; });
 }
 
 const halide_filter_argument_t *argument(const halide_filter_metadata_t &function, std::string_view name) {
@@ -116,6 +123,23 @@ MinimumExtents minimum_extents(const halide_filter_metadata_t &forward) {
     return minimum;
 }
 
+/// Why no device of this machine can run a kernel; empty when one can.
+std::string reason(const std::string &api, const std::string &target) {
+    std::string first;
+    for (const DriverDevice &device : driver_devices()) {
+        if (device.info.api != api) {
+            continue;
+        }
+        const std::string why_not = objection(device, target);
+        if (why_not.empty()) {
+            return "";
+        }
+        const bool of_device = !device.info.name.empty() && api != "cpu";
+        first = first.empty() ? (of_device ? device.info.id + " " : "") + why_not : first;
+    }
+    return first.empty() ? "this build has no kernels for " + api : first;
+}
+
 }  // namespace
 
 std::string missing_cpu_features(const std::string &target) {
@@ -131,9 +155,14 @@ std::string missing_cpu_features(const std::string &target) {
     return missing;
 }
 
+bool is_autoscheduled(const KernelInfo &kernel) {
+    const MinimumExtents &minimum = kernel.minimum;
+    return std::max({minimum.batch, minimum.seq, minimum.hidden, minimum.projected}) > 1;
+}
+
 KernelInfo kernel_info(const KernelRow &row) {
     const halide_filter_metadata_t &forward = *row.forward_metadata();
-    const std::string missing = missing_cpu_features(forward.target);
+    const std::string why_not = reason(row.device, forward.target);
     return {row.id,
             row.layer,
             row.device,
@@ -141,8 +170,8 @@ KernelInfo kernel_info(const KernelRow &row) {
             forward.target,
             row.any_bias_range,
             minimum_extents(forward),
-            missing.empty(),
-            missing.empty() ? "" : "this CPU lacks " + missing};
+            why_not.empty(),
+            why_not};
 }
 
 const std::vector<KernelInfo> &kernels() {

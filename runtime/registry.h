@@ -11,7 +11,10 @@ namespace aft {
 /// What the registry tells of a row of the table: most of it stands in the metadata of the generated code.
 KernelInfo kernel_info(const KernelRow &row);
 
-/// What of a Halide target this CPU lacks; empty when it can run the code.
+/// Autoscheduled kernels have a smallest batch, sequence and width; hand schedules take all.
+bool is_autoscheduled(const KernelInfo &kernel);
+
+/// What of a Halide target this CPU lacks; empty when it can run the code, or the host's part of a GPU kernel.
 std::string missing_cpu_features(const std::string &target);
 
 }  // namespace aft

@@ -9,7 +9,8 @@ namespace aft::cli {
 
 enum ExitCode : int { done = 0, failure = 1, bad_input = 2 };
 
-/// The user asked for what can't be: exit code 2, as for the ConfigError, ShapeError and WeightsError of the library.
+/// The user asked for what can't be: exit code 2, as for the ConfigError, DeviceError, ShapeError and WeightsError of
+/// the library.
 class UsageError : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
@@ -18,6 +19,7 @@ public:
 /// Each adds a command to the application. It runs while the arguments are parsed, once they are all known to be right,
 /// and throws what goes wrong.
 void add_kernels(CLI::App &app);
+void add_devices(CLI::App &app);
 void add_run(CLI::App &app);
 void add_bench(CLI::App &app, const std::string &command_line);
 

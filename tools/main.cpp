@@ -70,16 +70,59 @@ std::string kernels_as_json() {
     return nlohmann::ordered_json{{"kernels", rows}}.dump(2) + "\n";
 }
 
-}  // namespace
+std::string devices_as_table() {
+    std::size_t width = 4;
+    for (const Device &device : devices()) {
+        width = std::max(width, device.name.size());
+    }
+    std::string text = fmt::format("{:<8}  {:<{}}  {:>10}  {}\n", "device", "name", width, "memory", "usable here");
+    for (const Device &device : devices()) {
+        const std::string memory =
+            device.memory > 0 ? fmt::format("{:.1f} GiB", static_cast<double>(device.memory) / (1 << 30)) : "";
+        text += fmt::format("{:<8}  {:<{}}  {:>10}  {}\n", device.id, device.name, width, memory,
+                            !device.usable                         ? "no: " + device.reason
+                            : device.is_gpu || device.api == "cpu" ? "yes"
+                                                                   : "when asked for: runs on the CPU");
+    }
+    return text;
+}
 
-void add_kernels(CLI::App &app) {
-    CLI::App *command = app.add_subcommand("kernels", "List every kernel of this build");
-    command->footer("\nExample:\n  aft kernels --format json");
+std::string devices_as_json() {
+    auto rows = nlohmann::ordered_json::array();
+    for (const Device &device : devices()) {
+        rows.push_back({{"device", device.id},
+                        {"api", device.api},
+                        {"name", device.name},
+                        {"memory", device.memory},
+                        {"is_gpu", device.is_gpu},
+                        {"usable", device.usable},
+                        {"reason", device.reason}});
+    }
+    return nlohmann::ordered_json{{"devices", rows}}.dump(2) + "\n";
+}
+
+/// A command that prints one of two forms.
+void add_list(CLI::App &app, const std::string &name, const std::string &description, std::string (*as_table)(),
+              std::string (*as_json)()) {
+    CLI::App *command = app.add_subcommand(name, description);
+    command->footer("\nExample:\n  aft " + name + " --format json");
     const auto format = std::make_shared<std::string>("table");
     command->add_option("--format", *format, "table or json")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
-    command->final_callback([format] { fmt::print("{}", *format == "json" ? kernels_as_json() : kernels_as_table()); });
+    command->final_callback(
+        [format, as_table, as_json] { fmt::print("{}", *format == "json" ? as_json() : as_table()); });
+}
+
+}  // namespace
+
+void add_kernels(CLI::App &app) {
+    add_list(app, "kernels", "List every kernel of this build", kernels_as_table, kernels_as_json);
+}
+
+void add_devices(CLI::App &app) {
+    add_list(app, "devices", "List the devices that kernels of this build can run on", devices_as_table,
+             devices_as_json);
 }
 
 namespace {
@@ -98,11 +141,14 @@ int main(int argc, char **argv) {
     app.footer("\nExample:\n  aft run model.safetensors --layer full --input in.safetensors --output out.safetensors\n"
                "\nExit codes: 0 done, 1 failure, 2 wrong usage or bad input.");
     add_kernels(app);
+    add_devices(app);
     add_run(app);
     add_bench(app, fmt::format("aft {}", fmt::join(argv + std::min(argc, 1), argv + argc, " ")));
     try {
         app.parse(argc, argv);
-        return app.get_subcommands().empty() ? complain(bad_input, "a command is needed: kernels, run or bench") : done;
+        return app.get_subcommands().empty()
+                   ? complain(bad_input, "a command is needed: kernels, devices, run or bench")
+                   : done;
     } catch (const CLI::ParseError &error) {
         if (error.get_exit_code() == 0) {  // --help, --version
             return app.exit(error);

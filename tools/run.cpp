@@ -17,7 +17,7 @@ namespace aft::cli {
 namespace {
 
 struct RunOptions {
-    std::string model, layer, input, output, kernel;
+    std::string model, layer, input, output, kernel, device;
     std::int64_t window = 0;
     std::optional<int> threads;
 };
@@ -81,7 +81,7 @@ void run(const RunOptions &options) {
     config.window = options.window;
     config.max_seq_len = extents[1];  // stays for AFTSimple, which has no limit of its own
     config = config_from_weights(options.model, config);
-    const Layer layer(config, load_weights(options.model, config), LayerOptions{options.kernel});
+    const Layer layer(config, load_weights(options.model, config), LayerOptions{options.kernel, options.device});
 
     const std::vector<float> x = tensor.as_float();
     std::vector<float> y(x.size());
@@ -118,6 +118,7 @@ void add_run(CLI::App &app) {
     command->add_option("--output", options->output, "FILE or FILE:TENSOR, written whole; default tensor: output")
         ->required();
     command->add_option("--kernel", options->kernel, "id of the kernel that must run (see aft kernels)");
+    command->add_option("--device", options->device, "id or API of the device to run on (see aft devices)");
     command->add_option("--threads", options->threads, "default: every processor");
     command->final_callback([options, window] {
         if ((options->layer == "local") != (window->count() > 0)) {

@@ -2,6 +2,7 @@
 
 /// Attention-free transformer layers as ahead-of-time compiled Halide kernels. This header has all of the library.
 #include <aft/config.h>
+#include <aft/device.h>
 #include <aft/error.h>
 #include <aft/kernels.h>
 #include <aft/layer.h>

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -35,7 +34,11 @@ struct Shape {
 struct LayerOptions {
     /// The id of the kernel that must run. Empty: that of the environment's AFT_KERNEL, and without one the choice of
     /// the registry.
-    std::string kernel;
+    std::string kernel = {};
+    /// The device that the layer lives on: an id of devices(), or an API for its first usable device. Empty: that of
+    /// the environment's AFT_DEVICE; without one, the first usable device of the forced kernel's API, and without one
+    /// the first GPU of devices() that is usable, has a kernel for the layer and memory for its weights, or the CPU.
+    std::string device = {};
 };
 
 }  // namespace aft

@@ -28,6 +28,12 @@ public:
     using Error::Error;
 };
 
+/// A device that was asked for isn't there or can't be used, or one in use failed: no memory, a lost driver.
+class DeviceError : public Error {
+public:
+    using Error::Error;
+};
+
 /// A generated kernel failed; what() has the kernel's id and Halide's message. The output is undefined.
 class KernelError : public Error {
 public:

@@ -17,12 +17,12 @@ struct MinimumExtents {
 struct KernelInfo {
     std::string id;  ///< <layer>_<device>_<schedule>, e.g. aft_full_cpu_packed
     LayerKind layer;
-    std::string device;      ///< cpu
+    std::string device;      ///< cpu, cuda, opencl or vulkan: the api of its devices
     std::string schedule;    ///< packed, naive, exact, adams2019, ...
     std::string target;      ///< the Halide target it was compiled for
     bool any_bias_range;     ///< takes every position bias; the others need rows whose range is <= max_bias_range
     MinimumExtents minimum;  ///< above 1 for autoscheduled kernels: the estimates they were scheduled for
-    bool usable;             ///< this machine can run it
+    bool usable;             ///< this machine has a device that can run it
     std::string reason;      ///< why not, when it isn't usable
 };
 
@@ -31,7 +31,7 @@ struct KernelInfo {
 /// flushed to zero. Layers beyond it run on a kernel with any_bias_range.
 inline constexpr float max_bias_range = 41.0f;
 
-/// Every kernel of this build, in order of preference within a layer. Thread-safe.
+/// Every kernel of this build, in order of preference within a layer and a device. Thread-safe.
 const std::vector<KernelInfo> &kernels();
 
 }  // namespace aft

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <aft/config.h>
+#include <aft/device.h>
 #include <aft/kernels.h>
 #include <aft/tensor_view.h>
 #include <aft/weights.h>
@@ -17,10 +18,11 @@ namespace aft {
 /// A row of w that masks every source gives A = 0.
 class Layer {
 public:
-    /// Checks config and weights, chooses the kernels that may run and prepares the weights for each of them, once;
-    /// `weights` isn't kept. Position biases whose range is above max_bias_range, or with -inf entries, get a kernel
-    /// that takes them. Throws ConfigError, WeightsError, KernelError, and ShapeError for a parameter of more than
-    /// 2^31 - 1 elements.
+    /// Checks config and weights, chooses the device and the kernels that may run, and prepares the weights for each of
+    /// them, once; `weights` isn't kept. Position biases whose range is above max_bias_range, or with -inf entries, get
+    /// a kernel that takes them. A device that nobody asked for and that fails, for want of memory say, is passed over.
+    /// Throws ConfigError, WeightsError, KernelError, DeviceError for a device that was asked for, and ShapeError for a
+    /// parameter of more than 2^31 - 1 elements.
     Layer(const LayerConfig &config, const Weights &weights, const LayerOptions &options = {});
     ~Layer();
     Layer(Layer &&) noexcept;
@@ -30,18 +32,33 @@ public:
     /// x: [batch >= 1, seq in 1..max_seq_len, hidden] of float32, the channels contiguous (stride 1), rows and samples
     /// at any positive stride that keeps them apart.
     /// y: the same extents, the same rule for its strides; fully overwritten; must not overlap x.
-    /// Throws ShapeError before y is written; KernelError if the kernel fails (y is undefined then).
-    /// Thread-safe: any number of calls at a time. Allocates: at the first call of a shape, and when more calls run at
-    /// a time than ever before; other calls reuse.
-    /// The result has the same bits for any number of threads, and for a sample alone or in a batch.
+    /// A layer on a GPU copies x there and y back, and returns when y is complete.
+    /// Throws ShapeError before y is written; KernelError if the kernel fails, DeviceError if the device does, or has
+    /// no memory left (y is undefined then). Thread-safe: any number of calls at a time. Allocates: at the first call
+    /// of a shape, and when more calls run at a time than ever before; other calls reuse. The result has the same bits
+    /// for any number of threads, and for a sample alone or in a batch.
     void forward(TensorView<const float, 3> x, TensorView<float, 3> y) const;
+
+    /// The same where x and y lie in the memory of the layer's CUDA device: nothing is copied, and nothing waits. The
+    /// work is queued on `stream`, and y is complete when the stream has come to its end: read it from work on the same
+    /// stream, or after synchronize(). Kernels of the layer use the device's primary context, as the CUDA runtime and
+    /// PyTorch do. Scratch memory is kept between calls. Extents and strides as above. Throws ShapeError and
+    /// DeviceError (a layer on another API; memory that isn't the device's; cudaStreamPerThread, which is another
+    /// stream in every thread) before anything is queued, KernelError when a launch fails. Thread-safe.
+    void forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream stream = nullptr) const;
+
+    /// Waits until the device has done all that was queued on it. Throws DeviceError if some of it failed.
+    void synchronize() const;
+
+    /// Where the layer lives.
+    const Device &device() const;
 
     /// The kernel that forward() runs for a shape. Throws ShapeError.
     const KernelInfo &kernel_for(const Shape &shape) const;
 
     const LayerConfig &config() const;
 
-    /// Bytes of scratch memory that the layer keeps from call to call. They are freed with the layer.
+    /// Bytes of the host's memory that the layer keeps from call to call as scratch. They are freed with the layer.
     std::size_t scratch_bytes() const;
 
 private:

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <aft/tensor_view.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace aft {
+
+/// A device of this machine that kernels of this build were made for, or the reason why there is none.
+struct Device {
+    std::string id;            ///< cpu, or <api>:<number>: cuda:0, opencl:0, opencl:1
+    std::string api;           ///< cpu, cuda, opencl, vulkan: the `device` of its kernels
+    std::string name;          ///< as its driver calls it; empty when no device was found
+    std::uint64_t memory = 0;  ///< bytes; 0 when unknown
+    bool is_gpu = false;       ///< false: the CPU, also behind a driver that runs OpenCL or Vulkan on it
+    bool usable = false;       ///< some kernel of this build can run on it
+    std::string reason;        ///< why not, when it isn't usable
+};
+
+/// Every device, in the order in which layers that ask for none choose: GPUs by cuda, opencl, vulkan, then the CPU,
+/// then drivers that run on the CPU, which are never chosen unasked. An API without a device is listed once and last,
+/// with the reason. Of Vulkan there is one device, since a process can use one: the first GPU, or what the
+/// environment's HL_VK_DEVICE_TYPE (gpu, integrated-gpu, virtual-gpu, cpu) asks for. Found once per process. Never
+/// fails, whatever is missing or broken. Thread-safe.
+const std::vector<Device> &devices();
+
+/// A tensor in the memory of a CUDA device; data is a device pointer (of cudaMalloc, cuMemAlloc, torch's data_ptr()).
+template<typename T, std::size_t Rank>
+struct DeviceView {
+    TensorView<T, Rank> tensor;
+};
+
+/// A CUstream or cudaStream_t; null is the default stream.
+using Stream = void *;
+
+}  // namespace aft

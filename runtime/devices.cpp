@@ -1,0 +1,172 @@
+#include "devices.h"
+
+#include "cuda_driver.h"
+#include "kernel_table.h"
+#include "registry.h"
+
+#include <HalideRuntime.h>
+#include <aft/error.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <unistd.h>
+
+namespace aft {
+namespace {
+
+std::string cpu_name() {
+    std::ifstream file("/proc/cpuinfo");
+    for (std::string line; std::getline(file, line);) {
+        const std::size_t colon = line.find(": ");
+        if (line.rfind("model name", 0) == 0 && colon != std::string::npos) {
+            return line.substr(colon + 2);
+        }
+    }
+    return "CPU";
+}
+
+DriverDevices find_cpu() {
+    DriverDevice cpu;
+    cpu.info.api = "cpu";
+    cpu.info.name = cpu_name();
+    cpu.info.memory = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+    return {{cpu}, ""};
+}
+
+struct Api {
+    const char *name;
+    DriverDevices (*find)();
+};
+constexpr Api apis[] = {{"cuda", find_cuda_devices},
+                        {"opencl", find_opencl_devices},
+                        {"vulkan", find_vulkan_devices},
+                        {"cpu", find_cpu}};
+
+/// The targets that this build has kernels of the API for.
+std::vector<std::string> targets_of(const std::string &api) {
+    std::vector<std::string> targets;
+    for (std::size_t i = 0; i < kernel_row_count; i++) {
+        if (api == kernel_rows[i].device) {
+            targets.emplace_back(kernel_rows[i].forward_metadata()->target);
+        }
+    }
+    return targets;
+}
+
+/// Fills in whether some kernel of the build can run on the device.
+void judge(DriverDevice &device, const std::vector<std::string> &targets) {
+    const auto fits = [&](const std::string &target) { return objection(device, target).empty(); };
+    device.info.usable = std::any_of(targets.begin(), targets.end(), fits);
+    device.info.reason = device.info.usable ? "" : objection(device, targets.front());
+}
+
+std::vector<DriverDevice> devices_of(const Api &api, const std::vector<std::string> &targets) {
+    DriverDevices found = api.find();
+    if (found.devices.empty()) {
+        found.devices.emplace_back();
+        found.devices[0].info.api = api.name;
+        found.devices[0].problem = found.reason;
+    }
+    int number = 0;
+    for (DriverDevice &device : found.devices) {
+        device.info.id = device.info.api == "cpu" ? "cpu" : device.info.api + ":" + std::to_string(number++);
+        judge(device, targets);
+    }
+    return found.devices;
+}
+
+int rank(const Device &device) {
+    return device.name.empty() ? 3 : device.is_gpu ? 0 : device.api == "cpu" ? 1 : 2;
+}
+
+/// 80 in cuda_capability_80, 13 in vk_v13; 0 where the target has no such word.
+int version_in(const std::string &target, const std::string &prefix) {
+    std::string word;
+    for (std::istringstream words(target); std::getline(words, word, '-');) {
+        if (word.rfind(prefix, 0) == 0) {
+            return std::atoi(word.c_str() + prefix.size());
+        }
+    }
+    return 0;
+}
+
+std::string version(int number) {
+    return std::to_string(number / 10) + "." + std::to_string(number % 10);
+}
+
+}  // namespace
+
+std::string objection(const DriverDevice &device, const std::string &target) {
+    if (!device.problem.empty()) {
+        return device.problem;
+    }
+    const std::string missing = missing_cpu_features(target);
+    if (!missing.empty()) {
+        return "this CPU lacks " + missing;
+    }
+    const bool cuda = device.info.api == "cuda";
+    const int needed = version_in(target, cuda ? "cuda_capability_" : "vk_v");
+    if (device.version >= needed) {
+        return "";
+    }
+    return (cuda ? "has compute capability " : "has Vulkan ") + version(device.version) + ", not " + version(needed);
+}
+
+const std::vector<DriverDevice> &driver_devices() {
+    static const std::vector<DriverDevice> all = [] {
+        std::vector<DriverDevice> result;
+        for (const Api &api : apis) {
+            const std::vector<std::string> targets = targets_of(api.name);
+            if (!targets.empty()) {
+                const std::vector<DriverDevice> found = devices_of(api, targets);
+                result.insert(result.end(), found.begin(), found.end());
+            }
+        }
+        std::stable_sort(result.begin(), result.end(),
+                         [](const DriverDevice &a, const DriverDevice &b) { return rank(a.info) < rank(b.info); });
+        return result;
+    }();
+    return all;
+}
+
+const std::vector<Device> &devices() {
+    static const std::vector<Device> all = [] {
+        std::vector<Device> result;
+        for (const DriverDevice &device : driver_devices()) {
+            result.push_back(device.info);
+        }
+        return result;
+    }();
+    return all;
+}
+
+const DriverDevice &device_named(const std::string &id_or_api) {
+    const DriverDevice *unusable = nullptr;
+    std::string ids;
+    for (const DriverDevice &device : driver_devices()) {
+        if (device.info.id == id_or_api || device.info.api == id_or_api) {
+            if (device.info.usable) {
+                return device;
+            }
+            unusable = unusable ? unusable : &device;
+        }
+        ids += (ids.empty() ? "" : ", ") + device.info.id;
+    }
+    if (unusable) {
+        throw DeviceError("device " + unusable->info.id + " can't be used: " + unusable->info.reason);
+    }
+    throw ConfigError("device '" + id_or_api + "' doesn't exist: must be " + ids);
+}
+
+std::shared_ptr<DeviceContext> open(const DriverDevice &device) {
+    static const std::map<std::string, std::shared_ptr<DeviceContext> (*)(const DriverDevice &)> ways = {
+        {"cuda", [](const DriverDevice &cuda) -> std::shared_ptr<DeviceContext> { return CudaContext::open(cuda); }},
+        {"opencl", open_opencl_device},
+        {"vulkan", open_vulkan_device}};
+    const auto way = ways.find(device.info.api);
+    return way == ways.end() ? nullptr : way->second(device);
+}
+
+}  // namespace aft

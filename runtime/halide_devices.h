@@ -1,0 +1,28 @@
+#pragma once
+
+#include <HalideRuntime.h>
+#include <HalideRuntimeCuda.h>
+#include <HalideRuntimeOpenCL.h>
+#include <HalideRuntimeVulkan.h>
+
+// Exported by Halide's runtime, but in no header.
+extern "C" int halide_cuda_device_malloc(void *user_context, halide_buffer_t *buffer);
+extern "C" int halide_opencl_device_malloc(void *user_context, halide_buffer_t *buffer);
+extern "C" int halide_vulkan_device_malloc(void *user_context, halide_buffer_t *buffer);
+extern "C" void halide_vulkan_set_alloc_config(const char *config);
+
+// A build has the parts of Halide's runtime that its kernels need. What isn't there is null, and never called: without
+// kernels for an API, none of its devices is found.
+#pragma weak halide_cuda_device_interface
+#pragma weak halide_cuda_device_malloc
+#pragma weak halide_cuda_release_unused_device_allocations
+#pragma weak halide_cuda_wrap_device_ptr
+#pragma weak halide_opencl_device_interface
+#pragma weak halide_opencl_device_malloc
+#pragma weak halide_set_cuda_acquire_context
+#pragma weak halide_set_cuda_get_stream
+#pragma weak halide_set_cuda_release_context
+#pragma weak halide_vulkan_device_interface
+#pragma weak halide_vulkan_device_malloc
+#pragma weak halide_vulkan_set_alloc_config
+#pragma weak halide_vulkan_set_device_type
