@@ -1,61 +1,17 @@
+#include "command_line.h"
 #include "golden.h"
+#include "problem.h"
 
 #include <aft/aft.h>
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <sys/wait.h>
-
-#include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
-#include <sstream>
 
 using namespace aft;
-namespace fs = std::filesystem;
 
 namespace {
-
-/// A folder that goes away with the test.
-class Folder {
-public:
-    Folder() {
-        std::string pattern = (fs::temp_directory_path() / "aft_cli_XXXXXX").string();
-        path = mkdtemp(pattern.data());
-    }
-    ~Folder() {
-        fs::remove_all(path);
-    }
-    std::string operator/(const std::string &name) const {
-        return (path / name).string();
-    }
-    bool empty() const {
-        return fs::is_empty(path);
-    }
-
-private:
-    fs::path path;
-};
-
-struct Outcome {
-    int exit_code;
-    std::string out, err;
-};
-
-std::string content(const std::string &path) {
-    std::ostringstream text;
-    text << std::ifstream(path).rdbuf();
-    return text.str();
-}
-
-/// Runs the built command line. The paths and names of the tests need no quotes.
-Outcome aft_cli(const std::string &arguments) {
-    const Folder streams;
-    const std::string out = streams / "out", err = streams / "err";
-    const int status = std::system((AFT_CLI " " + arguments + " >" + out + " 2>" + err).c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(out), content(err)};
-}
 
 std::string run_arguments(const Golden &golden, const std::string &output) {
     std::string text = "run " + golden.path + " --layer " + golden.metadata("layer");
@@ -68,10 +24,6 @@ void check_output(const Golden &golden, const std::string &path) {
     const StoredTensor y = read_safetensors(path).tensors.at("output");
     CHECK(y.extents == golden.file.tensors.at("input").extents);
     CHECK(golden_error(golden, y.as_float()) <= 1);
-}
-
-bool is_one_line(const std::string &text) {
-    return !text.empty() && std::count(text.begin(), text.end(), '\n') == 1 && text.back() == '\n';
 }
 
 /// Wrong usage or bad input: exit code 2, one line that has the word, nothing else written.
@@ -167,8 +119,27 @@ TEST_CASE("aft kernels lists every kernel", "[cli]") {
     }
 }
 
+TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
+    for (const Device &device : devices()) {
+        if (!device.usable)
+            continue;
+        INFO(device.id);
+        const Outcome outcome =
+            aft_cli("bench --layer simple --shape 2,65,24,24 --min-time 0.001 --format csv --device " + device.id);
+        INFO(outcome.err);
+        CHECK(outcome.exit_code == 0);
+        for (const KernelInfo &kernel : kernels()) {
+            const Problem problem{{LayerKind::simple, 24, 24, 65, 0}, {2, 65}};
+            if (kernel.device == device.api && admits(kernel, problem)) {
+                INFO(kernel.id);
+                CHECK(outcome.out.find(kernel.id + "," + device.id) != std::string::npos);
+            }
+        }
+    }
+}
+
 TEST_CASE("every command explains itself", "[cli]") {
-    for (const std::string command : {"", "kernels", "run", "bench"}) {
+    for (const std::string command : {"", "kernels", "devices", "run", "bench"}) {
         const Outcome outcome = aft_cli(command + " --help");
         CHECK(outcome.exit_code == 0);
         CHECK(outcome.err.empty());
@@ -194,6 +165,7 @@ TEST_CASE("wrong usage is refused in one line", "[cli]") {
     check_refused(run_arguments(golden, y) + " --kernel aft_full_cpu_nothing", "aft_full_cpu_nothing", folder);
     check_refused(run_arguments(golden, y) + " --unknown", "--unknown", folder);
     check_refused("bench --shape 1,2", "1,2", folder);
+    check_refused("bench --device abacus", "abacus", folder);
 }
 
 TEST_CASE("bad input is refused in one line and nothing is written", "[cli]") {

@@ -1,3 +1,4 @@
+#include "devices.h"
 #include "halide_runtime.h"
 #include "kernel_table.h"
 #include "run.h"
@@ -20,8 +21,8 @@ namespace {
 /// The arguments of one generated function, called as the runtime calls it, but with extents of the test's choice.
 class Arguments {
 public:
-    Arguments(const char *id, KernelFunction function, const halide_filter_metadata_t &metadata)
-        : id_(id), function_(function), metadata_(metadata) {
+    Arguments(const char *id, KernelFunction function, const halide_filter_metadata_t &metadata, const char *device)
+        : id_(id), function_(function), metadata_(metadata), device_(open(device_named(device))) {
         for (int i = 0; i < metadata.num_arguments; i++) {
             const halide_filter_argument_t &argument = metadata.arguments[i];
             Buffer &buffer = buffers_[argument.name];
@@ -72,7 +73,8 @@ public:
             const bool is_buffer = argument.kind != halide_argument_kind_input_scalar;
             arguments.push_back(is_buffer ? static_cast<void *>(&buffers_.at(argument.name).header) : &scalar_);
         }
-        call_kernel(id_, function_, arguments.data(), context, nullptr);
+        HalideCall call(device_.get());
+        call_kernel(id_, function_, arguments.data(), context, call);
     }
     /// The message of the KernelError that a call throws; empty when it throws none.
     std::string error() {
@@ -104,6 +106,7 @@ private:
     const char *id_;
     KernelFunction function_;
     const halide_filter_metadata_t &metadata_;
+    std::shared_ptr<DeviceContext> device_;
     std::map<std::string, Buffer> buffers_;
     int scalar_ = 0;
 };
@@ -156,7 +159,7 @@ TEST_CASE("every kernel requires extents that fit, and writes nothing otherwise"
                                                                                {"bo", {e.hidden + 1}}};
         for (const auto &[name, extents] : misfits) {
             INFO(row.id << " with another " << name);
-            Arguments forward(row.id, row.forward, *row.forward_metadata());
+            Arguments forward(row.id, row.forward, *row.forward_metadata(), row.device);
             shape_forward(forward, e);
             forward.query();
             forward.shape(name, extents);
@@ -178,7 +181,7 @@ TEST_CASE("no kernel prepares matrices that don't fit each other", "[kernels]") 
         }
         for (const auto &[name, extents] : misfits) {
             INFO(row.id << " with another " << name);
-            Arguments prepare(row.id, row.prepare, *row.prepare_metadata());
+            Arguments prepare(row.id, row.prepare, *row.prepare_metadata(), "cpu");
             shape_prepare(prepare, e);
             prepare.shape(name, extents);
             // Whatever the layout, a buffer of some extents: the check comes first.

@@ -63,7 +63,7 @@ struct Work {
 void add_kernels_that_admit(const Problem &problem, std::vector<Work> &work) {
     work.push_back({problem, {}});
     for (const KernelInfo &kernel : kernels())
-        if (kernel.usable && admits(kernel, problem))
+        if (is_tested(kernel) && admits(kernel, problem))
             work.back().kernels.push_back(kernel);
 }
 
@@ -96,7 +96,7 @@ void check_layer(LayerKind kind) {
 
     std::map<std::string, Work> at_minimum;  // by problem: schedules share their minima
     for (const KernelInfo &kernel : kernels())
-        if (kernel.usable && kernel.layer == kind)
+        if (is_tested(kernel) && kernel.layer == kind)
             for (const Problem &problem : problems_at_minimum(kernel)) {
                 Work &same = at_minimum[describe(problem)];
                 same.problem = problem;

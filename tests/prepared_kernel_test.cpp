@@ -103,7 +103,7 @@ float run_fake() {
     Weights weights;
     weights.query_weight = {1, 7};
     weights.key_weight = weights.value_weight = weights.project_weight = {0, 0};
-    const PreparedKernel kernel(fake, info, config, weights);
+    const PreparedKernel kernel(fake, info, config, weights, nullptr);
     const float x[2] = {};
     float y[2] = {};
     ScratchPool scratch;
@@ -196,5 +196,6 @@ TEST_CASE("a kernel for a CPU that isn't here is unusable and says why", "[kerne
 TEST_CASE("the words of a target are those of the CPU's features", "[kernel]") {
     CHECK(missing_cpu_features("x86-64-linux-user_context-no_runtime-vector_bits_256") == "");
     CHECK(missing_cpu_features("arm-64-linux-arm_dot_prod-sve2") == "arm_dot_prod, sve2");
-    CHECK(missing_cpu_features("x86-64-linux-cuda") == "cuda");
+    CHECK(missing_cpu_features("x86-64-linux-cuda-cuda_capability_80-opencl-vulkan-vk_v13") == "");
+    CHECK(missing_cpu_features("x86-64-linux-metal") == "metal");
 }

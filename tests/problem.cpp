@@ -272,12 +272,19 @@ std::vector<Problem> benchmark_problems() {
                            {1, 64, 64, 32}});    // one short sequence: what calls and threads cost
 }
 
-std::vector<Problem> quick_benchmark_problems() {
+std::vector<Problem> gpu_benchmark_problems() {
+    return for_each_layer({{32, 1024, 512, 32},  // enwik8, 12 layers of 512
+                           {16, 197, 192, 32},   // ImageNet, DeiT tiny
+                           {2, 3072, 256, 256},  // CIFAR10
+                           {1, 64, 64, 32}});    // what calls and launches cost
+}
+
+std::vector<Problem> quick_benchmark_problems(const std::string &api) {
     std::vector<Problem> problems = for_each_layer({{2, 197, 192, 32}, {1, 64, 64, 32}});
     for (const KernelInfo &kernel : kernels()) {
         const auto admitted = [&kernel](const Problem &problem) { return admits(kernel, problem); };
         const MinimumExtents &m = kernel.minimum;
-        if (kernel.usable && std::none_of(problems.begin(), problems.end(), admitted))
+        if (kernel.usable && kernel.device == api && std::none_of(problems.begin(), problems.end(), admitted))
             problems.push_back({{kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}});
     }
     return problems;

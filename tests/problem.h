@@ -55,7 +55,10 @@ Problem problem_for(const KernelInfo &kernel);
 /// Speed: the shapes of the paper's models, for each layer.
 std::vector<Problem> benchmark_problems();
 
-/// Small ones that together admit every kernel of the build.
-std::vector<Problem> quick_benchmark_problems();
+/// The same for GPUs: fewer of them, the largest in a batch that fills a device.
+std::vector<Problem> gpu_benchmark_problems();
+
+/// Small ones that together admit every kernel of the build for an API (the `device` of its kernels).
+std::vector<Problem> quick_benchmark_problems(const std::string &api);
 
 }  // namespace aft

@@ -22,21 +22,21 @@ Problem small(LayerKind kind) {
     return {{kind, 12, 8, 20, kind == LayerKind::local ? 4 : 0}, {2, 17}};
 }
 
-Layer make_layer(const Problem &problem, const std::string &kernel = "") {
-    return Layer(problem.config, make_weights(problem), {kernel});
+Layer make_layer(const Problem &problem, const std::string &kernel = "", const std::string &device = "") {
+    return Layer(problem.config, make_weights(problem), {kernel, device});
 }
 
-/// The table's order is the order of preference.
-const KernelInfo *first_that_admits(const Problem &problem) {
+/// The table's order is the order of preference among the kernels of a device.
+const KernelInfo *first_that_admits(const Problem &problem, const Device &device) {
     for (const KernelInfo &kernel : kernels())
-        if (kernel.usable && admits(kernel, problem))
+        if (kernel.device == device.api && kernel.usable && admits(kernel, problem))
             return &kernel;
     return nullptr;
 }
 
 const KernelInfo *find(LayerKind kind, const std::string &schedule) {
     for (const KernelInfo &kernel : kernels())
-        if (kernel.usable && kernel.layer == kind && kernel.schedule == schedule)
+        if (kernel.device == "cpu" && kernel.usable && kernel.layer == kind && kernel.schedule == schedule)
             return &kernel;
     return nullptr;
 }
@@ -46,7 +46,7 @@ void check_schedule(const Problem &problem, const std::string &schedule) {
     if (!find(problem.config.kind, schedule))
         return;  // left out by AFT_SCHEDULES
     INFO(describe(problem));
-    CHECK(make_layer(problem).kernel_for(problem.shape).schedule == schedule);
+    CHECK(make_layer(problem, "", "cpu").kernel_for(problem.shape).schedule == schedule);
 }
 
 Problem with_bias(LayerKind kind, float range, std::int64_t source, Weights &weights) {
@@ -60,7 +60,7 @@ Problem with_bias(LayerKind kind, float range, std::int64_t source, Weights &wei
 std::string schedule_with_bias(LayerKind kind, float range, std::int64_t source) {
     Weights weights;
     const Problem problem = with_bias(kind, range, source, weights);
-    return Layer(problem.config, weights).kernel_for(problem.shape).schedule;
+    return Layer(problem.config, weights, {"", "cpu"}).kernel_for(problem.shape).schedule;
 }
 
 }  // namespace
@@ -78,12 +78,18 @@ TEST_CASE("kernel ids are unique and made of layer, device and schedule", "[regi
     CHECK(!ids.empty());
 }
 
-TEST_CASE("a layer runs the first kernel of the table that can serve it", "[registry]") {
-    for (const Problem &problem : test_problems()) {
-        INFO(describe(problem));
-        const KernelInfo *expected = first_that_admits(problem);
-        REQUIRE(expected);
-        CHECK(make_layer(problem).kernel_for(problem.shape).id == expected->id);
+TEST_CASE("a layer runs the first kernel of the table that can serve it on its device", "[registry]") {
+    for (const Device &device : devices()) {
+        if (!device.usable)
+            continue;
+        for (const Problem &problem : test_problems()) {
+            INFO(describe(problem) << " on " << device.id);
+            const KernelInfo *expected = first_that_admits(problem, device);
+            if (expected)
+                CHECK(make_layer(problem, "", device.id).kernel_for(problem.shape).id == expected->id);
+            else
+                CHECK_THROWS_AS(make_layer(problem, "", device.id), ConfigError);
+        }
     }
 }
 

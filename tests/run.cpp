@@ -70,8 +70,20 @@ std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Sh
     return y;
 }
 
+bool is_tested(const KernelInfo &kernel) {
+#ifdef AFT_TEST_API
+    const std::int64_t longest_quick = 1;
+    if (kernel.device != AFT_TEST_API)
+        return false;
+#else
+    const std::int64_t longest_quick = 256;
+#endif
+    const bool is_quick = kernel.device == "cpu" || kernel.minimum.seq <= longest_quick;
+    return kernel.usable && (is_quick || std::getenv("AFT_LONG_TESTS"));
+}
+
 bool runs_by_default(const KernelInfo &kernel) {
-    return kernel.usable && (kernel.minimum.seq <= 256 || std::getenv("AFT_LONG_TESTS"));
+    return is_tested(kernel) && (kernel.minimum.seq <= 256 || std::getenv("AFT_LONG_TESTS"));
 }
 
 Environment::Environment(const char *name, const std::string &value) : name(name) {

@@ -18,8 +18,13 @@ struct Padding {
 std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape,
                        const Padding &padding = {});
 
-/// Whether tests that run a kernel many times take it: it is usable, and its smallest problem is quick. Autoscheduled
-/// kernels for long sequences take up to a second a run; AFT_LONG_TESTS=1 has them in.
+/// Whether a kernel is run: it is usable, and of the one API that this test program is for (any, unless its build
+/// defines AFT_TEST_API). Autoscheduled GPU kernels take minutes where an interpreter or a CPU stands for the GPU: with
+/// AFT_LONG_TESTS=1 only, but for what a CPU does in seconds.
+bool is_tested(const KernelInfo &kernel);
+
+/// Whether tests that run a kernel many times take it: its smallest problem is quick. Autoscheduled kernels for long
+/// sequences take up to a second a run; AFT_LONG_TESTS=1 has them in.
 bool runs_by_default(const KernelInfo &kernel);
 
 /// The process runs kernels on so many threads while this lives.
