@@ -5,7 +5,7 @@ PRESET := release
 CMAKE := .venv/bin/cmake
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test configure setup format clean help
+.PHONY: bench test gpu-bundle configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -14,6 +14,9 @@ bench: configure
 test: configure
 	$(CMAKE) --build --preset $(PRESET)
 	.venv/bin/ctest --preset $(PRESET)
+
+gpu-bundle: setup
+	scripts/gpu-bundle $(CMAKE_FLAGS)
 
 configure: setup
 	$(CMAKE) --preset $(PRESET) $(CMAKE_FLAGS)
@@ -28,8 +31,9 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make bench    generate the kernels for this machine and compare every schedule: build/bench/report.html'
-	@echo 'make test     build everything and run every test'
-	@echo 'make setup    install what is missing: packages (as root or with sudo) and .venv; the others do it first'
-	@echo 'make format   format the sources'
-	@echo 'make clean    remove build/'
+	@echo 'make bench       generate the kernels for this machine and compare every schedule: build/bench/report.html'
+	@echo 'make test        build everything and run every test'
+	@echo 'make gpu-bundle  pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
+	@echo 'make setup       install what is missing: packages (as root or with sudo) and .venv; the others do it first'
+	@echo 'make format      format the sources'
+	@echo 'make clean       remove build/'

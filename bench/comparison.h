@@ -1,20 +1,27 @@
 #pragma once
 
 #include "machine.h"
+#include "probes.h"
 
 #include "tests/problem.h"
 
+#include <aft/device.h>
 #include <aft/kernels.h>
 
 #include <functional>
-#include <limits>
 #include <string>
 #include <vector>
 
 namespace aft::bench {
 
-struct ComparisonOptions {
+/// A device and what its kernels are compared on.
+struct DeviceProblems {
+    Device device;
     std::vector<Problem> problems;
+};
+
+struct ComparisonOptions {
+    std::vector<DeviceProblems> devices;
     std::vector<std::string> schedules;  ///< empty: all
     double min_seconds = 1;              ///< of measuring, per kernel and problem
 
@@ -22,23 +29,18 @@ struct ComparisonOptions {
     std::function<void(const std::string &line, bool lasting)> progress;
 };
 
-/// What the machine reached when it did nothing else, sampled in turn with the kernels.
-struct Ceiling {
-    double median = 0, best = 0;
-};
-
-inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
-
-/// One kernel on one problem.
+/// One kernel on one problem, or cuBLAS, whose row has the id of no kernel of the build.
 struct Measurement {
     KernelInfo kernel;
     Problem problem;
+    std::string device;                                       ///< id of devices()
     double median_ms = not_measured, best_ms = not_measured;  ///< of one call, over the rounds
-    double gflops = not_measured;                             ///< work floor / median time
+    double gflops = not_measured;                ///< work floor (cuBLAS: what its products take) / median time
     double peak_gflops = not_measured;           ///< multiply-add peak: its median in the rounds of this problem
     double percent_of_peak = not_measured;       ///< median over the median of the peak
     double best_percent_of_peak = not_measured;  ///< best over best
-    double speedup_over_naive = not_measured;    ///< of the medians
+    double speedup_over_naive = not_measured;    ///< of the medians, on this device
+    double speedup_over_cublas = not_measured;   ///< of the medians; the layer against its matrix products alone
     double max_error = not_measured;             ///< largest error / largest output
     int rounds = 0;
     std::string failure = {};  ///< why the kernel is wrong or failed, and wasn't timed; empty: right
@@ -51,17 +53,28 @@ struct Skip {
     std::string reason;
 };
 
+/// A device that took part.
+struct DeviceResult {
+    Device device;
+    std::string description;  ///< of CUDA: driver and clock
+    /// What a call's time is. "call": the call on host memory; on a device that isn't the CPU, x and y are copied in
+    /// it. "device": x and y lie on the device, and many calls are queued before one waits.
+    std::string timed;
+    Ceiling fma_peak_gflops, fma_peak_gflops_one_thread, copy_gbytes_per_second;
+    std::string cublas;  ///< its version, or why it wasn't measured; empty where there can be none
+};
+
 struct Comparison {
     Machine machine;
     int threads = 0;
-    Ceiling fma_peak_gflops, fma_peak_gflops_one_thread, copy_gbytes_per_second;
-    std::vector<Measurement> measurements;  ///< problem by problem, kernels in the order of the registry
+    std::vector<DeviceResult> devices;
+    std::vector<Measurement> measurements;  ///< device by device, then problem by problem, then as in the registry
     std::vector<Skip> skipped;
     std::string command;  ///< how to repeat it
 };
 
-/// Checks every kernel of each problem's layer against the double reference, then measures those that are right in
-/// turn, together with the ceilings of the machine.
+/// Checks every kernel of each device and each problem's layer against the double reference, then measures those that
+/// are right in turn, together with the ceilings of the device.
 Comparison compare(const ComparisonOptions &options);
 
 /// Floating-point operations that the layer can't do without: multiply-adds of projections and core counted as 2.

@@ -52,12 +52,12 @@ std::string cache_sizes() {
     return text;
 }
 
-// Kernels for several instruction sets may be in one build.
+// Kernels for several instruction sets may be in one build. Those of other devices have the CPU's for their own half.
 std::string kernel_targets() {
     std::set<std::string> targets;
     std::string text;
     for (const KernelInfo &kernel : kernels()) {
-        if (targets.insert(kernel.target).second) {
+        if (kernel.device == "cpu" && targets.insert(kernel.target).second) {
             text += (text.empty() ? "" : ", ") + kernel.target;
         }
     }

@@ -52,6 +52,7 @@ Json json_of(const Measurement &each) {
     return {{"kernel", each.kernel.id},
             {"layer", name(each.kernel.layer)},
             {"device", each.kernel.device},
+            {"device_id", each.device},
             {"schedule", each.kernel.schedule},
             {"entry", entry_name(each.kernel)},
             {"target", each.kernel.target},
@@ -63,14 +64,46 @@ Json json_of(const Measurement &each) {
             {"percent_of_peak", json_number(each.percent_of_peak)},
             {"best_percent_of_peak", json_number(each.best_percent_of_peak)},
             {"speedup_over_naive", json_number(each.speedup_over_naive)},
+            {"speedup_over_cublas", json_number(each.speedup_over_cublas)},
             {"max_error", json_number(each.max_error)},
             {"rounds", each.rounds},
             {"correct", each.failure.empty()},
             {"failure", each.failure.empty() ? Json(nullptr) : Json(each.failure)}};
 }
 
+// How to name a device where one reads it, and the ceilings that it has.
+std::string title_of(const DeviceResult &each) {
+    return each.device.api == "cpu" ? "cpu" : fmt::format("{}, {}", each.device.id, each.device.name);
+}
+
+Json json_of(const DeviceResult &each) {
+    return {{"id", each.device.id},
+            {"api", each.device.api},
+            {"name", each.device.name},
+            {"memory", each.device.memory},
+            {"is_gpu", each.device.is_gpu},
+            {"description", each.description},
+            {"timed", each.timed},
+            {"fma_peak_gflops", json_number(each.fma_peak_gflops.median)},
+            {"fma_peak_gflops_best", json_number(each.fma_peak_gflops.best)},
+            {"copy_gbytes_per_second", json_number(each.copy_gbytes_per_second.median)},
+            {"copy_gbytes_per_second_best", json_number(each.copy_gbytes_per_second.best)},
+            {"cublas", each.cublas.empty() ? Json(nullptr) : Json(each.cublas)}};
+}
+
+// The CPU's results; empty ones when it took no part.
+DeviceResult cpu_of(const Comparison &comparison) {
+    for (const DeviceResult &each : comparison.devices) {
+        if (each.device.api == "cpu") {
+            return each;
+        }
+    }
+    return {};
+}
+
 Json json_of(const Comparison &comparison) {
     const Machine &machine = comparison.machine;
+    const DeviceResult cpu = cpu_of(comparison);
     Json report;
     report["machine"] = {
         {"cpu", machine.cpu},
@@ -84,12 +117,16 @@ Json json_of(const Comparison &comparison) {
         {"target", machine.target},
         {"date", machine.date},
         {"command", comparison.command},
-        {"fma_peak_gflops", json_number(comparison.fma_peak_gflops.median)},
-        {"fma_peak_gflops_best", json_number(comparison.fma_peak_gflops.best)},
-        {"fma_peak_gflops_one_thread", json_number(comparison.fma_peak_gflops_one_thread.median)},
-        {"copy_gbytes_per_second", json_number(comparison.copy_gbytes_per_second.median)},
-        {"copy_gbytes_per_second_best", json_number(comparison.copy_gbytes_per_second.best)},
+        {"fma_peak_gflops", json_number(cpu.fma_peak_gflops.median)},
+        {"fma_peak_gflops_best", json_number(cpu.fma_peak_gflops.best)},
+        {"fma_peak_gflops_one_thread", json_number(cpu.fma_peak_gflops_one_thread.median)},
+        {"copy_gbytes_per_second", json_number(cpu.copy_gbytes_per_second.median)},
+        {"copy_gbytes_per_second_best", json_number(cpu.copy_gbytes_per_second.best)},
     };
+    report["devices"] = Json::array();
+    for (const DeviceResult &each : comparison.devices) {
+        report["devices"].push_back(json_of(each));
+    }
     report["kernels"] = Json::array();
     for (const Measurement &each : comparison.measurements) {
         report["kernels"].push_back(json_of(each));
@@ -126,45 +163,60 @@ std::string skipped_table(const std::vector<Skip> &skipped) {
 
 std::string to_table(const Comparison &comparison) {
     const Machine &machine = comparison.machine;
-    std::string text =
-        fmt::format("{}, {} of {} processors, {}: {:.1f} GFLOP/s multiply-add peak ({:.1f} best), {:.1f} GB/s copy\n"
-                    "kernels for {}, Halide {}, {}\n",
-                    machine.cpu, comparison.threads, machine.cores, machine.isa, comparison.fma_peak_gflops.median,
-                    comparison.fma_peak_gflops.best, comparison.copy_gbytes_per_second.median, machine.target,
-                    machine.halide, machine.date);
-    const Problem *problem = nullptr;
+    std::string text = fmt::format("{}, {} of {} processors\nkernels for {}, Halide {}, {}\n", machine.cpu,
+                                   comparison.threads, machine.cores, machine.target, machine.halide, machine.date);
+    for (const DeviceResult &each : comparison.devices) {
+        text += fmt::format("{}{}{}", title_of(each), each.description.empty() ? "" : ", ", each.description);
+        if (!std::isnan(each.fma_peak_gflops.median)) {
+            text += fmt::format("{}: {:.1f} GFLOP/s multiply-add peak ({:.1f} best), {:.1f} GB/s copy",
+                                each.device.api == "cpu" ? ", " + machine.isa : "", each.fma_peak_gflops.median,
+                                each.fma_peak_gflops.best, each.copy_gbytes_per_second.median);
+        }
+        if (each.device.api != "cpu") {
+            text += each.timed == "call" ? "; times are of calls that copy x and y"
+                                         : "; times are of calls on tensors of the device";
+        }
+        text += each.cublas.empty() ? "\n" : fmt::format("; {}\n", each.cublas);
+    }
+    const Measurement *before = nullptr;
     for (const Measurement &each : comparison.measurements) {
-        if (!problem || !same_problem(*problem, each.problem)) {
-            problem = &each.problem;
-            text += fmt::format("\nAFT {}, {}\n", name(problem->config.kind), shape_name(*problem));
+        if (!before || before->device != each.device || !same_problem(before->problem, each.problem)) {
+            text += fmt::format("\nAFT {}, {}{}\n", name(each.problem.config.kind), shape_name(each.problem),
+                                each.kernel.device == "cpu" ? "" : ", " + each.device);
             text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms", "best ms",
                                 "GFLOP/s", "% peak", "best %", "x naive", "max error");
         }
+        before = &each;
         if (!each.failure.empty()) {
             text += fmt::format("  {:<20}{}\n", schedule_name(each.kernel), each.failure);
             continue;
         }
-        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8.1f}{:>8.1f}{:>9}{:>11.1e}\n",
-                            schedule_name(each.kernel), each.median_ms, each.best_ms, each.gflops, each.percent_of_peak,
-                            each.best_percent_of_peak,
-                            std::isnan(each.speedup_over_naive) ? "-" : fmt::format("{:.2f}", each.speedup_over_naive),
+        const auto known = [](double value, const char *format) {
+            return std::isnan(value) ? "-" : fmt::format(fmt::runtime(format), value);
+        };
+        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8}{:>8}{:>9}{:>11.1e}\n", schedule_name(each.kernel),
+                            each.median_ms, each.best_ms, each.gflops, known(each.percent_of_peak, "{:.1f}"),
+                            known(each.best_percent_of_peak, "{:.1f}"), known(each.speedup_over_naive, "{:.2f}"),
                             each.max_error);
     }
     return text + skipped_table(comparison.skipped);
 }
 
 std::string to_csv(const Comparison &comparison) {
-    std::string text = "kernel,layer,schedule,batch,seq,hidden,projected,window,median_ms,best_ms,gflops,"
-                       "percent_of_peak,best_percent_of_peak,speedup_over_naive,max_error,rounds,failure\n";
+    std::string text =
+        "kernel,device,layer,schedule,batch,seq,hidden,projected,window,median_ms,best_ms,gflops,"
+        "percent_of_peak,best_percent_of_peak,speedup_over_naive,speedup_over_cublas,max_error,rounds,failure\n";
     for (const Measurement &each : comparison.measurements) {
         const LayerConfig &config = each.problem.config;
-        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id, name(config.kind),
-                            each.kernel.schedule, each.problem.shape.batch, each.problem.shape.seq, config.hidden,
-                            config.projected, config.kind == LayerKind::local ? std::to_string(config.window) : "",
-                            csv_number(each.median_ms), csv_number(each.best_ms), csv_number(each.gflops),
-                            csv_number(each.percent_of_peak), csv_number(each.best_percent_of_peak),
-                            csv_number(each.speedup_over_naive), csv_number(each.max_error), each.rounds,
-                            each.failure.empty() ? "" : csv_text(each.failure));
+        text +=
+            fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id, each.device,
+                        name(config.kind), each.kernel.schedule, each.problem.shape.batch, each.problem.shape.seq,
+                        config.hidden, config.projected,
+                        config.kind == LayerKind::local ? std::to_string(config.window) : "",
+                        csv_number(each.median_ms), csv_number(each.best_ms), csv_number(each.gflops),
+                        csv_number(each.percent_of_peak), csv_number(each.best_percent_of_peak),
+                        csv_number(each.speedup_over_naive), csv_number(each.speedup_over_cublas),
+                        csv_number(each.max_error), each.rounds, each.failure.empty() ? "" : csv_text(each.failure));
     }
     return text;
 }

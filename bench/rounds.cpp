@@ -29,9 +29,13 @@ bool is_done(const Contestant &contestant, const double measured_seconds) {
 }
 
 void run(benchmark::State &state, Contestant &contestant) {
+    benchmark::IterationCount left = state.max_iterations;
     for (auto _ : state) {
         try {
             contestant.call();
+            if (--left == 0 && contestant.finish) {
+                contestant.finish();
+            }
         } catch (const std::exception &error) {
             contestant.failure = error.what();
             state.SkipWithError("failed");

@@ -8,10 +8,11 @@ namespace aft::bench {
 
 /// One of the things that are measured in turn.
 struct Contestant {
-    std::string name;            ///< unique among its opponents
-    std::function<void()> call;  ///< may throw: it is out from then on
-    double estimate = 0;         ///< seconds that a call is expected to take
-    double min_seconds = 0;      ///< to be measured for, at least
+    std::string name;                   ///< unique among its opponents
+    std::function<void()> call;         ///< may throw: it is out from then on
+    double estimate = 0;                ///< seconds that a call is expected to take
+    double min_seconds = 0;             ///< to be measured for, at least
+    std::function<void()> finish = {};  ///< waits for what the calls of a round only queued: part of the round's time
 
     std::vector<double> seconds = {};  ///< per call, one value for each round
     std::string failure = {};          ///< what `call` threw

@@ -27,7 +27,7 @@ namespace aft::cli {
 namespace {
 
 struct BenchOptions {
-    std::vector<std::string> layers, shapes, schedules;
+    std::vector<std::string> layers, shapes, schedules, devices;
     std::string format = "table", report;
     std::optional<int> threads;
     std::optional<double> min_seconds;
@@ -81,7 +81,46 @@ Problem problem(const std::string &text, LayerKind kind) {
     return result;
 }
 
-std::vector<Problem> problems(const BenchOptions &options) {
+// An id of devices(), or an API for its first usable device. Throws UsageError.
+const Device &device(const std::string &id) {
+    std::string ids;
+    const Device *found = nullptr;
+    for (const Device &each : devices()) {
+        ids += (ids.empty() ? "" : ", ") + each.id;
+        if ((each.id == id || each.api == id) && (!found || (!found->usable && each.usable))) {
+            found = &each;
+        }
+    }
+    if (!found) {
+        throw UsageError(fmt::format("--device '{}' isn't one of {}", id, ids));
+    }
+    if (!found->usable) {
+        throw UsageError(fmt::format("--device {}: {}", id, found->reason));
+    }
+    return *found;
+}
+
+// Those that are asked for; else the CPU, and of each API the first GPU. The CPU behind another API is no default.
+std::vector<Device> chosen_devices(const BenchOptions &options) {
+    std::vector<Device> chosen;
+    for (const std::string &id : options.devices) {
+        chosen.push_back(device(id));
+    }
+    const auto add = [&](bool gpus) {
+        for (const Device &each : devices()) {
+            const bool has_api =
+                std::any_of(chosen.begin(), chosen.end(), [&](const Device &other) { return other.api == each.api; });
+            if (options.devices.empty() && each.usable && !has_api && (gpus ? each.is_gpu : each.api == "cpu")) {
+                chosen.push_back(each);
+            }
+        }
+    };
+    add(false);
+    add(true);
+    return chosen;
+}
+
+std::vector<Problem> problems(const BenchOptions &options, const Device &device) {
     std::vector<LayerKind> kinds;
     for (const LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local}) {
         if (options.layers.empty() ||
@@ -89,7 +128,9 @@ std::vector<Problem> problems(const BenchOptions &options) {
             kinds.push_back(kind);
         }
     }
-    const std::vector<Problem> listed = options.quick ? quick_benchmark_problems() : benchmark_problems();
+    const std::vector<Problem> listed = options.quick   ? quick_benchmark_problems(device.api)
+                                        : device.is_gpu ? gpu_benchmark_problems()
+                                                        : benchmark_problems();
     std::vector<Problem> result;
     for (const LayerKind kind : kinds) {
         for (const std::string &shape : options.shapes) {
@@ -128,7 +169,9 @@ void bench(const BenchOptions &options, const std::string &command) {
         set_thread_count(*options.threads);
     }
     bench::ComparisonOptions comparison_options;
-    comparison_options.problems = problems(options);
+    for (const Device &each : chosen_devices(options)) {
+        comparison_options.devices.push_back({each, problems(options, each)});
+    }
     comparison_options.schedules = options.schedules;
     comparison_options.min_seconds = options.min_seconds.value_or(options.quick ? 0.2 : 1.0);
     comparison_options.progress = show_progress;
@@ -178,6 +221,7 @@ void add_bench(CLI::App &app, const std::string &command_line) {
     command->add_option("--shape", options->shapes,
                         fmt::format("B,T,H,P or, for local, B,T,H,P,s; default s: {}", default_window));
     command->add_option("--schedule", options->schedules, "default: all")->check(CLI::IsMember(schedule_names()));
+    command->add_option("--device", options->devices, "id or API as in `aft devices`; default: the CPU and every GPU");
     command->add_option("--threads", options->threads, "default: every processor");
     command->add_flag("--quick", options->quick, "small shapes, short measurements: under a minute");
     command->add_option("--min-time", options->min_seconds, "seconds of measuring per kernel and shape; default 1")

@@ -1,0 +1,144 @@
+#include "field.h"
+
+#include "cublas.h"
+
+#include <aft/error.h>
+#include <aft/layer.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <memory>
+
+namespace aft::bench {
+
+namespace {
+
+constexpr char cublas_name[] = "cublas_sgemm";
+
+// A wrong product is off by far more: TF32 has 11 bits.
+constexpr double cublas_tolerance = 1e-5;
+
+double seconds_of(const std::function<void()> &call) {
+    const auto start = std::chrono::steady_clock::now();
+    call();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Seconds of a call once it is warm: the first ones allocate, load and assemble.
+double estimate_of(const Contestant &contestant) {
+    const auto calls = [&](int count) {
+        for (int i = 0; i < count; ++i) {
+            contestant.call();
+        }
+        if (contestant.finish) {
+            contestant.finish();
+        }
+    };
+    if (!contestant.finish) {
+        return seconds_of([&] { calls(1); });
+    }
+    calls(2);
+    for (int count = 1;; count *= 4) {
+        const double seconds = seconds_of([&] { calls(count); });
+        if (seconds > 2e-3 || count > 1000) {
+            return seconds / count;
+        }
+    }
+}
+
+}  // namespace
+
+Site::Site(const Device &device, int threads) {
+    result.device = device;
+    result.timed = device.api == "cuda" ? "device" : "call";
+    if (device.api == "cuda") {
+        cuda.emplace(std::stoi(device.id.substr(device.id.find(':') + 1)));
+        result.description = cuda->description();
+        try {
+            ceilings = CeilingProbes::of_cuda(*cuda);
+        } catch (const std::exception &error) {
+            result.description += fmt::format(", no ceilings: {}", error.what());
+        }
+    } else if (device.api == "cpu") {
+        ceilings = CeilingProbes::of_cpu(threads);
+    }
+}
+
+// Where calls are queued, the last wait is part of the time: ten milliseconds a round at least.
+Field::Field(Site &site, const Problem &problem, double min_seconds)
+    : site_(site), problem_(problem), min_seconds_(site.cuda ? std::max(min_seconds, 0.2) : min_seconds),
+      arena_(problem, site.cuda ? &*site.cuda : nullptr) {}
+
+bool Field::has(const std::string &entry) const {
+    return std::any_of(measurements.begin(), measurements.end(),
+                       [&](const Measurement &each) { return entry_name(each.kernel) == entry; });
+}
+
+void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
+    Measurement measurement{kernel, problem_, site_.result.device.id};
+    Contestant contestant{kernel.id, {}, 0, min_seconds_};
+    try {
+        const std::shared_ptr<const Layer> layer = arena_.layer(kernel, site_.result.device);
+        contestant.call = [this, layer] { arena_.forward(*layer); };
+        if (site_.cuda) {
+            contestant.finish = [this, layer] { arena_.finish(*layer); };
+        }
+        const auto check = [&] { arena_.check(*layer, measurement.max_error, contestant.failure); };
+        contestant.estimate = seconds_of(check);
+        // The first call allocates and is compared: a short one is estimated once more.
+        if (contestant.failure.empty() && (contestant.finish || contestant.estimate < 0.2)) {
+            contestant.estimate = estimate_of(contestant);
+        }
+    } catch (const ConfigError &error) {
+        skipped.push_back({kernel.id, entry_name(kernel), problem_, error.what()});
+        return;
+    } catch (const ShapeError &error) {
+        skipped.push_back({kernel.id, entry_name(kernel), problem_, error.what()});
+        return;
+    } catch (const std::exception &error) {  // KernelError, DeviceError
+        contestant.failure = error.what();
+    }
+    measurements.push_back(std::move(measurement));
+    contestants.push_back(std::move(contestant));
+}
+
+void Field::enter_cublas() {
+    DeviceResult &result = site_.result;
+    try {
+        const auto products = std::make_shared<CublasProducts>(*site_.cuda, problem_, arena_.weights(), arena_.x());
+        result.cublas = products->version();
+        KernelInfo info{};
+        info.id = info.schedule = cublas_name;
+        info.layer = problem_.config.kind;
+        info.device = result.device.api;
+        info.target = result.cublas;
+        info.usable = true;
+        Measurement measurement{info, problem_, result.device.id};
+        Contestant contestant{cublas_name, [products] { products->multiply(); }, 0, min_seconds_,
+                              [this] { site_.cuda->synchronize(); }};
+        try {
+            measurement.max_error = products->max_error();
+            if (measurement.max_error > cublas_tolerance) {
+                contestant.failure = fmt::format("WRONG: the error is {:.3g}", measurement.max_error);
+            } else {
+                contestant.estimate = estimate_of(contestant);
+            }
+        } catch (const std::exception &error) {
+            contestant.failure = error.what();
+        }
+        measurements.push_back(std::move(measurement));
+        contestants.push_back(std::move(contestant));
+    } catch (const std::exception &error) {
+        result.cublas = fmt::format("cuBLAS not measured: {}", error.what());
+    }
+}
+
+bool is_cublas(const Measurement &measurement) {
+    return measurement.kernel.id == cublas_name;
+}
+
+}  // namespace aft::bench
