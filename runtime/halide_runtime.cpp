@@ -1,11 +1,12 @@
 #include "halide_runtime.h"
 
+#include "thread_pool.h"
+
 #include <HalideRuntime.h>
 #include <aft/error.h>
 #include <aft/layer.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <sched.h>
 #include <string>
@@ -38,18 +39,7 @@ void on_free(void *user_context, void *memory) {
     ScratchPool::release(call ? call->scratch : nullptr, memory);
 }
 
-int on_task(void *user_context, halide_task_t task, int index, std::uint8_t *closure) {
-    const ScratchPool::Task scope;
-    return task(user_context, index, closure);
-}
-
-/// A loop of one task is a call: small layers would spend more time on waking threads than on work.
-int on_parallel_loop(void *user_context, halide_task_t task, int first, int count, std::uint8_t *closure) {
-    return count == 1 ? on_task(user_context, task, first, closure)
-                      : halide_default_do_par_for(user_context, task, first, count, closure);
-}
-
-constexpr int max_threads = 256;  // of Halide's pool
+constexpr int max_threads = 256;
 
 int processors() {
     cpu_set_t set;
@@ -59,18 +49,33 @@ int processors() {
     return std::clamp(count, 1, max_threads);
 }
 
+ThreadPool &threads() {
+    static ThreadPool pool(processors());
+    return pool;
+}
+
+int on_parallel_loop(void *user_context, halide_task_t task, int first, int count, std::uint8_t *closure) {
+    struct Body {
+        void *user_context;
+        halide_task_t task;
+        std::uint8_t *closure;
+    } body{user_context, task, closure};
+    const auto iteration = [](void *argument, int index) {
+        const ScratchPool::Task scope;
+        const Body &body = *static_cast<const Body *>(argument);
+        return body.task(body.user_context, index, body.closure);
+    };
+    return threads().run(iteration, &body, first, count);
+}
+
 /// Halide's runtime, set up on first use.
 struct HalideRuntime {
-    std::atomic<int> threads{processors()};
-
     HalideRuntime() {
         halide_set_error_handler(on_error);
         halide_set_custom_print(on_print);
         halide_set_custom_malloc(on_malloc);
         halide_set_custom_free(on_free);
-        halide_set_custom_do_task(on_task);
         halide_set_custom_do_par_for(on_parallel_loop);
-        halide_set_num_threads(threads);
     }
 };
 
@@ -134,15 +139,11 @@ void set_thread_count(int threads) {
         throw ConfigError("thread count is " + std::to_string(threads) + ", must be 1 to " +
                           std::to_string(max_threads));
     }
-    // Halide's pool starts threads when it has too few, but never stops any.
-    if (halide_runtime().threads.exchange(threads) > threads) {
-        halide_shutdown_thread_pool();
-    }
-    halide_set_num_threads(threads);
+    aft::threads().set_threads(threads);
 }
 
 int thread_count() {
-    return halide_runtime().threads;
+    return threads().threads();
 }
 
 }  // namespace aft

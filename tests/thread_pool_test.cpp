@@ -1,0 +1,133 @@
+#include "thread_pool.h"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+using namespace aft;
+
+namespace {
+
+constexpr int iterations = 1000;
+
+/// Counts how often each iteration ran.
+struct Counts {
+    std::array<std::atomic<int>, iterations> of{};
+
+    static int count(void *counts, int index) {
+        static_cast<Counts *>(counts)->of[index]++;
+        return 0;
+    }
+    bool all_are(int expected) const {
+        return std::all_of(of.begin(), of.end(), [expected](const auto &count) { return count == expected; });
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a loop runs every iteration once, on any number of threads", "[threads]") {
+    ThreadPool pool(1);
+    for (const int threads : {1, 2, 3, 8, 2, 1}) {
+        pool.set_threads(threads);
+        CHECK(pool.threads() == threads);
+        Counts counts;
+        for (int repeat = 1; repeat <= 50; repeat++) {
+            CHECK(pool.run(Counts::count, &counts, 0, iterations) == 0);
+            CHECK(counts.all_are(repeat));
+        }
+    }
+}
+
+TEST_CASE("a loop covers its range and nothing else", "[threads]") {
+    ThreadPool pool(2);
+    Counts counts;
+    CHECK(pool.run(Counts::count, &counts, 7, 3) == 0);
+    CHECK(pool.run(Counts::count, &counts, 500, 0) == 0);
+    CHECK(pool.run(Counts::count, &counts, 600, 1) == 0);
+    for (int i = 0; i < iterations; i++) {
+        CHECK(counts.of[i] == ((i >= 7 && i < 10) || i == 600 ? 1 : 0));
+    }
+}
+
+TEST_CASE("threads that went to sleep take part in the next loop", "[threads]") {
+    ThreadPool pool(2);
+    Counts counts;
+    pool.run(Counts::count, &counts, 0, iterations);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    // Two iterations that wait for each other need two threads.
+    std::atomic<int> arrived = 0;
+    const auto meet = [](void *argument, int) {
+        auto &arrived = *static_cast<std::atomic<int> *>(argument);
+        arrived++;
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        while (arrived < 2 && std::chrono::steady_clock::now() < end) {
+            std::this_thread::yield();
+        }
+        return arrived == 2 ? 0 : 1;
+    };
+    CHECK(pool.run(meet, &arrived, 0, 2) == 0);
+}
+
+TEST_CASE("a loop ends at its first error, and returns it", "[threads]") {
+    for (const int threads : {1, 2, 4}) {
+        ThreadPool pool(threads);
+        std::atomic<int> runs = 0;
+        const auto fail_at_10 = [](void *argument, int index) {
+            ++*static_cast<std::atomic<int> *>(argument);
+            return index == 10 ? -7 : 0;
+        };
+        CHECK(pool.run(fail_at_10, &runs, 0, 1000000) == -7);
+        CHECK(runs < 1000000);
+        Counts counts;
+        CHECK(pool.run(Counts::count, &counts, 0, iterations) == 0);
+        CHECK(counts.all_are(1));
+    }
+}
+
+TEST_CASE("loops of several callers, and loops within loops, run side by side", "[threads]") {
+    ThreadPool pool(3);
+    struct Outer {
+        ThreadPool &pool;
+        Counts counts;
+    } outer{pool, {}};
+    const auto nested = [](void *argument, int) {
+        Outer &outer = *static_cast<Outer *>(argument);
+        return outer.pool.run(Counts::count, &outer.counts, 0, iterations);
+    };
+    std::vector<std::thread> callers;
+    std::atomic<int> errors = 0;
+    for (int caller = 0; caller < 4; caller++) {
+        callers.emplace_back([&] { errors += pool.run(nested, &outer, 0, 5) != 0; });
+    }
+    for (std::thread &caller : callers) {
+        caller.join();
+    }
+    CHECK(errors == 0);
+    CHECK(outer.counts.all_are(20));
+}
+
+TEST_CASE("a loop uses no more threads than the pool has", "[threads]") {
+    ThreadPool pool(2);
+    struct Seen {
+        std::mutex mutex;
+        std::set<std::thread::id> threads;
+    } seen;
+    const auto note = [](void *argument, int) {
+        Seen &seen = *static_cast<Seen *>(argument);
+        const std::lock_guard lock(seen.mutex);
+        seen.threads.insert(std::this_thread::get_id());
+        return 0;
+    };
+    for (int i = 0; i < 100; i++) {
+        pool.run(note, &seen, 0, 20);
+    }
+    CHECK(seen.threads.size() <= 2);
+    CHECK(seen.threads.count(std::this_thread::get_id()) == 1);
+}
