@@ -1,11 +1,12 @@
 # THE TABLE. One row is one kernel: a static library, a row of the registry, a test and a benchmark. Within a layer and
-# a device the rows stand in order of preference: the first one that can do a call's shape runs.
+# a device the rows stand in order of preference: the first one that is for a call's shape runs.
 #
 #   aft_kernel(LAYER full|local|simple DEVICE cpu|cuda|opencl|vulkan SCHEDULE <name>
 #              [HAND naive|packed|tiled|exact] the hand schedule it is built with; default: SCHEDULE itself
 #              [AUTOSCHEDULER <plugin>         or one of Halide's autoschedulers
 #               ESTIMATES <batch> <seq> <hidden> <projected> <window>]   that it is made for; it takes no smaller ones
 #              [VARIANT <name>]                appended to the id
+#              [PREFERRED <extent>=<from>:<to>...]   seq, hidden, projected or window: the shapes that it's for
 #              [PARAMS <name>=<value>...])     of the generator or the autoscheduler, e.g. tile_rows=6
 include(${CMAKE_CURRENT_LIST_DIR}/kernel_rows.cmake)
 
@@ -31,6 +32,10 @@ set(params_Anderson2021 PARAMS autoscheduler.beam_size=8)
 foreach(device ${AFT_DEVICES})
     foreach(layer full local simple)
         set(row LAYER ${layer} DEVICE ${device})
+        if(device STREQUAL cpu)
+            aft_kernel(${row} SCHEDULE packed VARIANT short PARAMS tile_rows=4 short_sequences=true
+                       PREFERRED seq=1:16)
+        endif()
         foreach(schedule ${schedules_${device}})
             # AFTSimple has no position bias: its softmax is exact in every schedule.
             if(NOT (layer STREQUAL simple AND schedule STREQUAL exact))

@@ -44,6 +44,8 @@ public:
     Halide::GeneratorParam<int> tile_rows{"tile_rows", 0};
     Halide::GeneratorParam<int> depth{"depth", 0};
     Halide::GeneratorParam<int> block_rows{"block_rows", 0};
+    /// Of `packed`: made for sequences of some rows.
+    Halide::GeneratorParam<bool> short_sequences{"short_sequences", false};
 
 protected:
     bool in_panels() const {
@@ -127,7 +129,18 @@ protected:
     }
 
     LayerInputs inputs() {
-        return {x.dim(0).extent(), x.dim(1).extent(), bq->dim(0).extent(), x, *wq, *wk, *wv, *wo, *bq, *bv, *bo};
+        return {y.dim(2).extent(),
+                x.dim(0).extent(),
+                x.dim(1).extent(),
+                bq->dim(0).extent(),
+                x,
+                *wq,
+                *wk,
+                *wv,
+                *wo,
+                *bq,
+                *bv,
+                *bo};
     }
 
     /// Defines y by a layer in panels, and its hand schedule.
@@ -137,7 +150,7 @@ protected:
         y(channel, row, batch) = layer->y;
         apply_schedule = [this, layer] {
             if (this->device == Device::cpu) {
-                CpuPacked(*this->panels).schedule(*layer, y, inputs());
+                CpuPacked(*this->panels, this->short_sequences).schedule(*layer, y, inputs());
             } else {
                 // OpenCL has vectors of at most 16 floats; of more steps Halide makes longer ones.
                 GpuTiled(*this->panels, this->device == Device::cuda ? 8 : 4).schedule(*layer, y);

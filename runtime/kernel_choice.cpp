@@ -49,6 +49,26 @@ std::string objection(const KernelInfo &kernel, const LayerConfig &config, const
     return "";
 }
 
+bool contains(const PreferredExtents::Range &range, std::int64_t value) {
+    return range.from <= value && value <= range.to;
+}
+
+/// Why a kernel isn't chosen for a layer that it could serve; empty when it is, for some or all of its shapes.
+std::string reservation(const KernelInfo &kernel, const LayerConfig &config) {
+    const PreferredExtents &preferred = kernel.preferred;
+    const bool is_for_layer = contains(preferred.hidden, config.hidden) &&
+                              contains(preferred.projected, config.projected) &&
+                              (config.kind != LayerKind::local || contains(preferred.window, config.window)) &&
+                              preferred.seq.from <= config.max_seq_len;
+    return is_for_layer ? "" : "is for other extents";
+}
+
+/// Whether a kernel is for every sequence of a layer.
+bool is_for_all(const KernelInfo &kernel, const LayerConfig &config) {
+    return objection(kernel, Shape{1, 1}).empty() && is_for(kernel, Shape{1, 1}) &&
+           is_for(kernel, Shape{1, config.max_seq_len});
+}
+
 std::size_t index_of(const std::string &id, LayerKind kind) {
     std::string ids;
     for (std::size_t i = 0; i < kernels().size(); i++) {
@@ -105,9 +125,10 @@ std::vector<std::size_t> chosen_kernels(const DriverDevice &device, const LayerC
         }
         std::string why_not = objection(device, kernel.target);
         why_not = why_not.empty() ? objection(kernel, config, bias) : why_not;
+        why_not = why_not.empty() ? reservation(kernel, config) : why_not;
         if (why_not.empty()) {
             chosen.push_back(i);
-            if (objection(kernel, Shape{1, 1}).empty()) {
+            if (is_for_all(kernel, config)) {
                 break;
             }
         } else {
@@ -151,6 +172,10 @@ std::vector<Choice> choices(const LayerConfig &config, const BiasRange &bias, co
                           objections);
     }
     return result;
+}
+
+bool is_for(const KernelInfo &kernel, const Shape &shape) {
+    return contains(kernel.preferred.seq, shape.seq);
 }
 
 std::string objection(const KernelInfo &kernel, const Shape &shape) {

@@ -11,7 +11,7 @@
 namespace aft {
 
 /// A device, and the kernels of a layer that may run on it: rows of the table in order of preference, up to the first
-/// that takes every shape.
+/// that is for every shape.
 struct Choice {
     const DriverDevice &device;
     std::vector<std::size_t> kernels;
@@ -23,5 +23,8 @@ std::vector<Choice> choices(const LayerConfig &config, const BiasRange &bias, co
 
 /// Why a kernel can't do a shape; empty when it can.
 std::string objection(const KernelInfo &kernel, const Shape &shape);
+
+/// Whether the shape is one that the kernel, chosen for a layer, is preferred for.
+bool is_for(const KernelInfo &kernel, const Shape &shape);
 
 }  // namespace aft

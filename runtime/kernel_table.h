@@ -1,6 +1,6 @@
 #pragma once
 
-#include <aft/config.h>
+#include <aft/kernels.h>
 
 #include <cstddef>
 
@@ -21,6 +21,7 @@ struct KernelRow {
     const char *device;
     const char *schedule;
     bool any_bias_range;
+    PreferredExtents preferred;
     int (*prepare)(void **);
     const halide_filter_metadata_t *(*prepare_metadata)();
     int (*forward)(void **);

@@ -139,7 +139,9 @@ struct Layer::Implementation {
 
     const PreparedKernel &kernel_for(const Shape &shape) const {
         for (const PreparedKernel &kernel : kernels) {
-            if (objection(kernel.info(), shape).empty()) {
+            // The last one, or the only one where it is asked for by name, is for whatever no other is for.
+            if (objection(kernel.info(), shape).empty() &&
+                (is_for(kernel.info(), shape) || &kernel == &kernels.back())) {
                 return kernel;
             }
         }

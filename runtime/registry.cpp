@@ -170,6 +170,7 @@ KernelInfo kernel_info(const KernelRow &row) {
             forward.target,
             row.any_bias_range,
             minimum_extents(forward),
+            row.preferred,
             why_not.empty(),
             why_not};
 }

@@ -89,6 +89,7 @@ KernelRow row() {
             "cpu",
             "fake",
             true,
+            {},
             prepare,
             [] { return metadata(prepare_arguments, "fake_prepare"); },
             forward,

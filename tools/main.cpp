@@ -16,12 +16,19 @@ namespace aft::cli {
 
 namespace {
 
-// The extents that a kernel is bound to; empty when it takes all.
-std::string limits(const MinimumExtents &minimum) {
+// The extents that a kernel is bound to or for; "any" when it takes all.
+std::string shapes(const KernelInfo &kernel) {
+    const MinimumExtents &minimum = kernel.minimum;
+    const PreferredExtents &preferred = kernel.preferred;
     std::string text;
     const auto append = [&text](const char *extent, std::int64_t value, std::int64_t any) {
         if (value > any) {
             text += fmt::format("{}{}>={}", text.empty() ? "" : " ", extent, value);
+        }
+    };
+    const auto append_range = [&text](const char *extent, const PreferredExtents::Range &range) {
+        if (range.to != PreferredExtents::Range().to) {
+            text += fmt::format("{}for {}={}..{}", text.empty() ? "" : ", ", extent, range.from, range.to);
         }
     };
     append("B", minimum.batch, 1);
@@ -29,7 +36,11 @@ std::string limits(const MinimumExtents &minimum) {
     append("H", minimum.hidden, 1);
     append("P", minimum.projected, 1);
     append("s", minimum.window, 0);
-    return text;
+    append_range("T", preferred.seq);
+    append_range("H", preferred.hidden);
+    append_range("P", preferred.projected);
+    append_range("s", preferred.window);
+    return text.empty() ? "any" : text;
 }
 
 std::string kernels_as_table() {
@@ -40,10 +51,9 @@ std::string kernels_as_table() {
     std::string text =
         fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", "kernel", width, "device", "biases", "shapes", "usable here");
     for (const KernelInfo &kernel : kernels()) {
-        const std::string shapes = limits(kernel.minimum);
         text += fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", kernel.id, width, kernel.device,
-                            kernel.any_bias_range ? "any" : fmt::format("<= {:g}", max_bias_range),
-                            shapes.empty() ? "any" : shapes, kernel.usable ? "yes" : "no: " + kernel.reason);
+                            kernel.any_bias_range ? "any" : fmt::format("<= {:g}", max_bias_range), shapes(kernel),
+                            kernel.usable ? "yes" : "no: " + kernel.reason);
     }
     return text;
 }
@@ -52,6 +62,15 @@ std::string kernels_as_json() {
     auto rows = nlohmann::ordered_json::array();
     for (const KernelInfo &kernel : kernels()) {
         const MinimumExtents &minimum = kernel.minimum;
+        const PreferredExtents &preferred = kernel.preferred;
+        // [from, to]; to is null where there is no end.
+        const auto range = [](const PreferredExtents::Range &range) {
+            auto ends = nlohmann::ordered_json::array({range.from, nullptr});
+            if (range.to != PreferredExtents::Range().to) {
+                ends[1] = range.to;
+            }
+            return ends;
+        };
         rows.push_back({{"kernel", kernel.id},
                         {"layer", name(kernel.layer)},
                         {"device", kernel.device},
@@ -64,6 +83,11 @@ std::string kernels_as_json() {
                           {"hidden", minimum.hidden},
                           {"projected", minimum.projected},
                           {"window", minimum.window}}},
+                        {"preferred",
+                         {{"seq", range(preferred.seq)},
+                          {"hidden", range(preferred.hidden)},
+                          {"projected", range(preferred.projected)},
+                          {"window", range(preferred.window)}}},
                         {"usable", kernel.usable},
                         {"reason", kernel.reason}});
     }

@@ -6,10 +6,10 @@ namespace aft {
 
 /// What the three layers share: the sizes, the input, the prepared projections, the gate.
 struct LayerInputs {
-    Halide::Expr hidden, seq, projected;  // H, T, P
-    Halide::Func x;                       // (hidden, seq, batch)
-    Halide::Func wq, wk, wv, wo;          // in the layout of the form
-    Halide::Func bq, bv, bo;              // (channel). bk is missing: exp(bk) cancels in every weighted mean
+    Halide::Expr batch, hidden, seq, projected;  // B, H, T, P
+    Halide::Func x;                              // (hidden, seq, batch)
+    Halide::Func wq, wk, wv, wo;                 // in the layout of the form
+    Halide::Func bq, bv, bo;                     // (channel). bk is missing: exp(bk) cancels in every weighted mean
 };
 
 inline Halide::Expr sigmoid(const Halide::Expr &v) {

@@ -14,30 +14,31 @@ namespace aft {
 /// In a job everything that one register tile hands to the next stays in L2.
 class CpuPacked {
 public:
-    explicit CpuPacked(Panels &form) : form(form), tiles(form.tiles) {}
+    /// short_sequences: too few rows to make jobs of; those of the second stage are groups of channels as well.
+    CpuPacked(Panels &form, bool short_sequences) : form(form), tiles(form.tiles), short_sequences(short_sequences) {}
 
     void schedule(AftFull<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
-        schedule_sources(layer.sources, layer.key_value);
+        schedule_sources(layer.sources, layer.key_value, in);
         schedule_targets(y, layer.output, layer.query, &layer.sums, in);
     }
 
     void schedule(AftLocal<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
-        schedule_sources(layer.sources, layer.key_value);
-        schedule_outside_sums(layer);
+        schedule_sources(layer.sources, layer.key_value, in);
+        schedule_outside_sums(layer, in);
         schedule_targets(y, layer.output, layer.query, &layer.sums, in);
     }
 
     void schedule(AftSimple<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
-        schedule_softmax_sum(layer.softmax_sum, layer.key_value);
+        schedule_softmax_sum(layer.softmax_sum, layer.key_value, in);
         schedule_targets(y, layer.output, layer.query, nullptr, in);
     }
 
     void schedule(AftExact<Panels> &layer, Halide::Func y, const LayerInputs &in) {
         schedule_input(in);
-        schedule_columns(layer.rows.func, layer.key_value);
+        schedule_columns(layer.rows.func, layer.key_value, in);
         schedule_exact_mean(layer);
         schedule_targets(y, layer.output, layer.query, nullptr, in);
     }
@@ -51,10 +52,17 @@ private:
     // Steps of a reduction per iteration of the register kernel. Unrolled over a whole block of 16, LLVM hoists so many
     // broadcasts that it spills them: 70 % of the peak instead of 92 % (AVX-512, EPYC Zen 4, 2026-11-22).
     static constexpr int unrolled_steps = 4;
-    // Channel blocks whose K and V one job makes, and whose sums it then turns into sources while they are in L2.
+    // Channel blocks at most whose K and V one job makes, and whose sums it then turns into sources while they are in
+    // L2.
     static constexpr int key_value_group = 4;
     // Channel blocks whose sums and queries are held at a time: 16 x 144 rows x 2 vectors of 8 floats = 144 KiB.
     static constexpr int target_group = 16;
+    // Jobs that a call should have, so that 2 to 8 threads have equal shares; and the multiply-adds that a job should
+    // have: 5 us of a core, twice what it takes another thread to notice it.
+    static constexpr int wanted_jobs = 16;
+    static constexpr float job_work = 3e5f;
+    // Weights that a job of a short sequence reads at least: 256 KiB, some 6 us from a shared cache.
+    static constexpr int job_weights = 65536;
 
     // ---- products
     /// The register tile lives in registers for a whole chunk; `tile_loop` is the loop over row tiles.
@@ -92,10 +100,31 @@ private:
         schedule_tile(p, row_tile);
     }
 
+    // ---- jobs
+    /// How many of a sample's `count` pieces of work, `work` multiply-adds each, make a job: `most` where there are
+    /// jobs enough; fewer where a small batch would leave threads without any, but not so few that the job isn't worth
+    /// waking a thread for. No sum is split between jobs, so that the bits don't depend on it.
+    Halide::Expr pieces_per_job(const Halide::Expr &count, const Halide::Expr &work, int most,
+                                const LayerInputs &in) const {
+        const Halide::Expr worth_a_thread = Halide::cast<int>(Halide::min(job_work / work, float(most)));
+        const Halide::Expr longest =
+            Halide::clamp(Halide::max(count * in.batch / wanted_jobs, worth_a_thread), 1, most);
+        return ceil_div(count, ceil_div(count, longest));
+    }
+    static Halide::Expr product_of(const Halide::Expr &a, const Halide::Expr &b) {
+        return Halide::cast<float>(a) * Halide::cast<float>(b);  // beyond 2^31 for some shapes
+    }
     /// Row blocks are the jobs of what goes row by row.
     Halide::Expr tiles_per_block(const LayerInputs &in) const {
-        return Panels::EqualParts(form.row_tiles(in.seq), tiles.block_rows).length;
+        const Halide::Expr work = 2.0f * tiles.rows * product_of(in.hidden, in.projected);
+        return pieces_per_job(form.row_tiles(in.seq), work, tiles.block_rows, in);
     }
+    /// Channel blocks whose K and V one job makes.
+    Halide::Expr blocks_per_group(const LayerInputs &in) const {
+        const Halide::Expr work = 2.0f * tiles.vector * product_of(in.hidden, in.seq);
+        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, key_value_group, in);
+    }
+
     void schedule_input(const LayerInputs &in) {
         Var row_block("row_block");
         Func input = form.stages.at("input");
@@ -106,29 +135,30 @@ private:
             .vectorize(form.lane)
             .unroll(form.row_in_tile)
             .split(form.tile, row_block, form.tile, tiles_per_block(in), guard)
-            .fuse(row_block, form.batch, job)
+            .reorder(form.lane, form.row_in_tile, form.block, form.tile, form.batch, row_block)
+            .fuse(form.batch, row_block, job)
             .parallel(job);
     }
 
     // ---- first stage
     /// One job per group of channel blocks and sample.
-    void schedule_by_groups(Func columns) {
+    void schedule_by_groups(Func columns, const LayerInputs &in) {
         columns.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
-            .split(form.block, group, form.block, key_value_group, guard)
-            .reorder(form.lane, form.row, form.block, group, form.batch)
-            .fuse(group, form.batch, job)
+            .split(form.block, group, form.block, blocks_per_group(in), guard)
+            .reorder(form.lane, form.row, form.block, form.batch, group)
+            .fuse(form.batch, group, job)
             .parallel(job);
     }
-    void schedule_columns(Func columns, Panels::Product &key_value) {
-        schedule_by_groups(columns);
+    void schedule_columns(Func columns, Panels::Product &key_value, const LayerInputs &in) {
+        schedule_by_groups(columns, in);
         schedule_product_by_row_blocks(key_value);
         key_value.sums.compute_at(columns, job);
     }
-    void schedule_sources(Sources<Panels> &sources, Panels::Product &key_value) {
+    void schedule_sources(Sources<Panels> &sources, Panels::Product &key_value, const LayerInputs &in) {
         Func columns = sources.columns.func;
-        schedule_columns(columns, key_value);
+        schedule_columns(columns, key_value, in);
         sources.key_maximum.compute_at(columns, form.block).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
         sources.key_maximum.update().vectorize(form.lane);
         sources.exp_key.compute_at(columns, form.row).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
@@ -140,19 +170,23 @@ private:
         }
         scan.within.update().reorder(form.lane, scan.item);
     }
-    void schedule_outside_sums(AftLocal<Panels> &layer) {
+    void schedule_outside_sums(AftLocal<Panels> &layer, const LayerInputs &in) {
         Func sums = layer.outside_sums.func;
-        schedule_by_groups(sums);
+        schedule_by_groups(sums, in);
         schedule_scan(layer.before, LoopLevel(sums, form.block));
         schedule_scan(layer.after, LoopLevel(sums, form.block));
     }
-    void schedule_softmax_sum(SoftmaxSum<Panels> &s, Panels::Product &key_value) {
+    /// One job per row block, group of channel blocks and sample.
+    void schedule_softmax_sum(SoftmaxSum<Panels> &s, Panels::Product &key_value, const LayerInputs &in) {
         const Var chunk = s.chunk_state.args().back();
+        Var sample("sample");
         s.chunk_state.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
-            .reorder(form.lane, form.block, chunk, form.batch)
-            .fuse(chunk, form.batch, job)
+            .split(form.block, group, form.block, blocks_per_group(in), guard)
+            .reorder(form.lane, form.block, form.batch, chunk, group)
+            .fuse(form.batch, chunk, sample)
+            .fuse(sample, group, job)
             .parallel(job);
         for (Func f : {s.chunk_maximum, s.chunk_sums}) {
             f.compute_at(s.chunk_state, form.block).vectorize(form.lane, tiles.vector);
@@ -192,20 +226,66 @@ private:
     }
 
     // ---- second stage
-    /// The stored output by equal row blocks, guarded at its right and lower edge; in the job of a row block all that
-    /// comes after the sources. sums: null where the mean of the values is computed before.
     void schedule_targets(Func y, Panels::Product &output, Panels::Product &query, Panels::Product *sums,
                           const LayerInputs &in) {
+        if (short_sequences) {
+            schedule_targets_by_channels(y, output, query, sums, in);
+        } else {
+            schedule_targets_by_row_blocks(y, output, query, sums, in);
+        }
+    }
+    /// Panels of a product of `depth` steps that are a job's work: reading a weight takes longer than the few
+    /// multiply-adds that it is for, and less than that isn't worth waking a thread.
+    Halide::Expr panels_per_job(const Halide::Expr &depth) const {
+        return Halide::max(job_weights / (depth * tiles.width), 1);
+    }
+    /// Two rounds of jobs: gated values, output.
+    void schedule_targets_by_channels(Func y, Panels::Product &output, Panels::Product &query, Panels::Product *sums,
+                                      const LayerInputs &in) {
+        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
+        y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
+            .split(channel, form.block, form.lane, tiles.width, guard)
+            .split(form.block, group, form.block, panels_per_job(in.projected), guard)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, batch, group)
+            .vectorize(form.lane, tiles.vector)
+            .unroll(form.lane)
+            .unroll(form.row_in_tile)
+            .fuse(batch, group, job)
+            .parallel(job);
+        schedule_product(output);
+        output.sums.compute_at(y, form.block);
+
+        Func gated = form.stages.at("gated");
+        gated.compute_root()
+            .bound(form.lane, 0, tiles.vector)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .split(form.block, group, form.block, 2 * panels_per_job(in.hidden), guard)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch, group)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile)
+            .fuse(form.batch, group, job)
+            .parallel(job);
+        schedule_product(query);
+        query.sums.compute_at(gated, job);
+        if (sums) {
+            schedule_product(*sums);
+            sums->sums.compute_at(gated, job);
+        }
+    }
+    /// The stored output by equal row blocks, guarded at its right and lower edge; in the job of a row block all that
+    /// comes after the sources. sums: null where the mean of the values is computed before.
+    void schedule_targets_by_row_blocks(Func y, Panels::Product &output, Panels::Product &query, Panels::Product *sums,
+                                        const LayerInputs &in) {
         const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
         Var row_block("row_block"), row_tile("row_tile");
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
             .split(form.tile, row_block, row_tile, tiles_per_block(in), guard)
             .split(channel, form.block, form.lane, tiles.width, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, form.block, row_block, batch)
+            .reorder(form.lane, form.row_in_tile, row_tile, form.block, batch, row_block)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.lane)
             .unroll(form.row_in_tile)
-            .fuse(row_block, batch, job)
+            .fuse(batch, row_block, job)
             .parallel(job);
         schedule_product(output);
         output.sums.compute_at(y, form.block);
@@ -228,6 +308,7 @@ private:
 
     Panels &form;
     const Tiles &tiles;
+    const bool short_sequences;
     Var group{"group"}, job{"job"};
 };
 

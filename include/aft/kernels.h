@@ -3,6 +3,7 @@
 #include <aft/config.h>
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -13,17 +14,26 @@ struct MinimumExtents {
     std::int64_t batch = 1, seq = 1, hidden = 1, projected = 1, window = 0;
 };
 
+/// The extents that a kernel is for.
+struct PreferredExtents {
+    struct Range {
+        std::int64_t from = 0, to = std::numeric_limits<std::int64_t>::max();
+    };
+    Range seq, hidden, projected, window;  // not the batch: a sample has the same bits alone and in a batch
+};
+
 /// One kernel of this build: one layer, scheduled one way for one target.
 struct KernelInfo {
     std::string id;  ///< <layer>_<device>_<schedule>, e.g. aft_full_cpu_packed
     LayerKind layer;
-    std::string device;      ///< cpu, cuda, opencl or vulkan: the api of its devices
-    std::string schedule;    ///< packed, naive, exact, adams2019, ...
-    std::string target;      ///< the Halide target it was compiled for
-    bool any_bias_range;     ///< takes every position bias; the others need rows whose range is <= max_bias_range
-    MinimumExtents minimum;  ///< above 1 for autoscheduled kernels: the estimates they were scheduled for
-    bool usable;             ///< this machine has a device that can run it
-    std::string reason;      ///< why not, when it isn't usable
+    std::string device;          ///< cpu, cuda, opencl or vulkan: the api of its devices
+    std::string schedule;        ///< packed, naive, exact, adams2019, ...
+    std::string target;          ///< the Halide target it was compiled for
+    bool any_bias_range;         ///< takes every position bias; the others need rows whose range is <= max_bias_range
+    MinimumExtents minimum;      ///< above 1 for autoscheduled kernels: the estimates they were scheduled for
+    PreferredExtents preferred;  ///< beyond them, only a kernel that is asked for by name runs
+    bool usable;                 ///< this machine has a device that can run it
+    std::string reason;          ///< why not, when it isn't usable
 };
 
 /// Largest range (maximum - minimum over a row, 0 included for AFTLocal) of a row of position bias that the fast
