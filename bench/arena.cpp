@@ -80,7 +80,7 @@ void Arena::finish(const Layer &layer) {
     }
 }
 
-void Arena::check(const Layer &layer, double &max_error, std::string &failure) {
+void Arena::check(const KernelInfo &kernel, const Layer &layer, double &max_error, std::string &failure) {
     std::fill(y_.begin(), y_.end(), std::numeric_limits<float>::quiet_NaN());
     if (device_y_) {
         device_y_->upload(y_);
@@ -99,7 +99,7 @@ void Arena::check(const Layer &layer, double &max_error, std::string &failure) {
     }
     max_error = largest_error / largest_output;
     const double in_tolerances = error_in_tolerances(reference_, actual);
-    if (!(in_tolerances <= 1)) {
+    if (!(in_tolerances <= allowed_tolerances(kernel))) {
         failure = fmt::format("WRONG: the error is {:.3g} times the tolerance", in_tolerances);
     } else if (!std::all_of(y_.begin(), y_.end(), [](float value) { return std::isfinite(value); })) {
         failure = "WRONG: an output that isn't compared isn't a number";

@@ -30,7 +30,7 @@ public:
     void finish(const Layer &layer);
 
     /// Runs the layer on a y of NaN. Throws KernelError or DeviceError.
-    void check(const Layer &layer, double &max_error, std::string &failure);
+    void check(const KernelInfo &kernel, const Layer &layer, double &max_error, std::string &failure);
 
     const Weights &weights() const {
         return weights_;

@@ -87,7 +87,7 @@ void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
         if (site_.cuda) {
             contestant.finish = [this, layer] { arena_.finish(*layer); };
         }
-        const auto check = [&] { arena_.check(*layer, measurement.max_error, contestant.failure); };
+        const auto check = [&] { arena_.check(kernel, *layer, measurement.max_error, contestant.failure); };
         contestant.estimate = seconds_of(check);
         // The first call allocates and is compared: a short one is estimated once more.
         if (contestant.failure.empty() && (contestant.finish || contestant.estimate < 0.2)) {

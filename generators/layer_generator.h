@@ -44,6 +44,8 @@ public:
     Halide::GeneratorParam<int> tile_rows{"tile_rows", 0};
     Halide::GeneratorParam<int> depth{"depth", 0};
     Halide::GeneratorParam<int> block_rows{"block_rows", 0};
+    /// Of the forms in panels; see Panels::storage.
+    Halide::GeneratorParam<Halide::Type> storage{"storage", Halide::Float(32)};
     /// Of `packed`: made for sequences of some rows.
     Halide::GeneratorParam<bool> short_sequences{"short_sequences", false};
 
@@ -56,7 +58,8 @@ protected:
     }
     void make_form() {
         if (in_panels()) {
-            panels = std::make_unique<Panels>(tiles_for(device, this->get_target(), {tile_rows, depth, block_rows}));
+            panels = std::make_unique<Panels>(tiles_for(device, this->get_target(), {tile_rows, depth, block_rows}),
+                                              storage);
         }
     }
     /// Calls f with the form that the schedule works on.
@@ -93,10 +96,10 @@ public:
     Halide::GeneratorParam<int> estimated_window{"estimated_window", 32};
 
     void configure() {
-        wq = add_parameter("wq", this->weight_dimensions());
-        wk = add_parameter("wk", this->weight_dimensions());
-        wv = add_parameter("wv", this->weight_dimensions());
-        wo = add_parameter("wo", this->weight_dimensions());
+        wq = add_parameter("wq", this->weight_dimensions(), this->storage);
+        wk = add_parameter("wk", this->weight_dimensions(), this->storage);
+        wv = add_parameter("wv", this->weight_dimensions(), this->storage);
+        wo = add_parameter("wo", this->weight_dimensions(), this->storage);
         bq = add_parameter("bq", 1);
         bv = add_parameter("bv", 1);
         bo = add_parameter("bo", 1);
@@ -119,12 +122,12 @@ public:
 protected:
     using Parameter = Halide::GeneratorInput<Buffer<>> *;
 
-    Parameter add_parameter(const std::string &name, int dimensions) {
-        return this->template add_input<Buffer<>>(name, Halide::Float(32), dimensions);
+    Parameter add_parameter(const std::string &name, int dimensions, const Halide::Type &type = Halide::Float(32)) {
+        return this->template add_input<Buffer<>>(name, type, dimensions);
     }
     /// A left operand of a product.
     Parameter add_left_matrix(const std::string &name) {
-        left_matrix = add_parameter(name, this->left_matrix_dimensions());
+        left_matrix = add_parameter(name, this->left_matrix_dimensions(), this->storage);
         return left_matrix;
     }
 
@@ -248,7 +251,7 @@ public:
 
     void configure() {
         for (const char *name : {"wq", "wk", "wv", "wo"}) {
-            packed.push_back(add_prepared(name, this->weight_dimensions()));
+            packed.push_back(add_prepared(name, this->weight_dimensions(), this->storage));
         }
         this->make_form();
         static_cast<Derived &>(*this).configure_core();
@@ -281,8 +284,8 @@ protected:
     using Matrix = Halide::GeneratorInput<Buffer<float, 2>>;
     using Prepared = Halide::GeneratorOutput<Buffer<>> *;
 
-    Prepared add_prepared(const std::string &name, int dimensions) {
-        prepared.push_back(this->template add_output<Buffer<>>(name, Halide::Float(32), dimensions));
+    Prepared add_prepared(const std::string &name, int dimensions, const Halide::Type &type = Halide::Float(32)) {
+        prepared.push_back(this->template add_output<Buffer<>>(name, type, dimensions));
         return prepared.back();
     }
     /// Panels are padded with zeros: a matrix that is too small would pass for one of zeros.

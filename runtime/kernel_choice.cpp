@@ -55,6 +55,9 @@ bool contains(const PreferredExtents::Range &range, std::int64_t value) {
 
 /// Why a kernel isn't chosen for a layer that it could serve; empty when it is, for some or all of its shapes.
 std::string reservation(const KernelInfo &kernel, const LayerConfig &config) {
+    if (kernel.storage != "float32") {
+        return "keeps " + kernel.storage + ", for those who ask for it";
+    }
     const PreferredExtents &preferred = kernel.preferred;
     const bool is_for_layer = contains(preferred.hidden, config.hidden) &&
                               contains(preferred.projected, config.projected) &&

@@ -140,6 +140,12 @@ std::string reason(const std::string &api, const std::string &target) {
     return first.empty() ? "this build has no kernels for " + api : first;
 }
 
+/// In what a kernel keeps its weights.
+std::string storage(const halide_filter_metadata_t &forward) {
+    const halide_filter_argument_t *weight = argument(forward, "wq");
+    return weight && weight->type.code == halide_type_bfloat ? "bfloat16" : "float32";
+}
+
 }  // namespace
 
 std::string missing_cpu_features(const std::string &target) {
@@ -168,6 +174,7 @@ KernelInfo kernel_info(const KernelRow &row) {
             row.device,
             row.schedule,
             forward.target,
+            storage(forward),
             row.any_bias_range,
             minimum_extents(forward),
             row.preferred,

@@ -84,16 +84,11 @@ int prepare(void **arguments) {
 }
 
 KernelRow row() {
-    return {"fake",
-            LayerKind::simple,
-            "cpu",
-            "fake",
-            true,
-            {},
-            prepare,
-            [] { return metadata(prepare_arguments, "fake_prepare"); },
-            forward,
-            [] { return metadata(forward_arguments, "fake_forward"); }};
+    return {"fake",  LayerKind::simple,
+            "cpu",   "fake",
+            true,    {},
+            prepare, [] { return metadata(prepare_arguments, "fake_prepare"); },
+            forward, [] { return metadata(forward_arguments, "fake_forward"); }};
 }
 
 /// Makes the kernel and returns y of one element.

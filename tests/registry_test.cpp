@@ -32,7 +32,8 @@ bool contains(const PreferredExtents::Range &range, std::int64_t value) {
 
 bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
     const PreferredExtents &preferred = kernel.preferred;
-    return contains(preferred.seq, problem.shape.seq) && contains(preferred.hidden, problem.config.hidden) &&
+    return kernel.storage == "float32" && contains(preferred.seq, problem.shape.seq) &&
+           contains(preferred.hidden, problem.config.hidden) &&
            contains(preferred.projected, problem.config.projected) && contains(preferred.window, problem.config.window);
 }
 

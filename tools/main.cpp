@@ -76,6 +76,7 @@ std::string kernels_as_json() {
                         {"device", kernel.device},
                         {"schedule", kernel.schedule},
                         {"target", kernel.target},
+                        {"storage", kernel.storage},
                         {"any_bias_range", kernel.any_bias_range},
                         {"minimum",
                          {{"batch", minimum.batch},

@@ -113,6 +113,9 @@ public:
         }
         return result;
     }
+    Columns stored_columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
+        return columns(name, values);
+    }
     /// Column values from row `first(tile)` on.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;

@@ -43,7 +43,7 @@ struct Sources {
           exp_key(form.stage("exp_key")) {
         const Element at = form.variable();
         exp_key(form.source_vars()) = exp(key(at) - key_maximum(form.channel_vars()));
-        columns = form.columns("sources", [&](const Element &e) {
+        columns = form.stored_columns("sources", [&](const Element &e) {
             const Halide::Expr source = e.row - front;
             const bool exact_rows = !Form::pads_reductions && is_const_zero(front);
             const Element s = form.source(e, exact_rows ? source : clamp(source, 0, seq - 1));

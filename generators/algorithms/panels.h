@@ -44,6 +44,8 @@ public:
 
     const Tiles tiles;
     const int tile_rows;
+    /// Of the operands that are kept: weights, exponentials of the position bias, sources. Sums are in float32.
+    const Halide::Type storage;
     /// Func of each stage, by name: what a schedule works on.
     std::map<std::string, Halide::Func> stages;
 
@@ -54,7 +56,8 @@ public:
     static constexpr int left_matrix_dimensions = 4;  // (lane, row_in_tile, block, tile), or (row_in_tile, lane, ..)
     static constexpr int per_row_dimensions = 2;      // (row_in_tile, tile)
 
-    explicit Panels(const Tiles &tiles) : tiles(tiles), tile_rows(tiles.rows) {}
+    explicit Panels(const Tiles &tiles, const Halide::Type &storage = Halide::Float(32))
+        : tiles(tiles), tile_rows(tiles.rows), storage(storage) {}
 
     /// `count` things in equal parts of at most `longest`.
     struct EqualParts {
@@ -159,28 +162,42 @@ public:
         f(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
         return [f](const Element &e) { return f(e.lane, e.row_in_tile, e.block, e.tile, e.batch); };
     }
-    Left shared_rows(const Halide::Func &matrix, const Expr &rows) const {
+    Left shared_rows(const Halide::Func &matrix, const Expr &rows) {
         const Expr last_tile = row_tiles(rows) - 1;
-        return {matrix, [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
+        // In float32, as a Func of its own where a schedule would rather widen a block than every element that it
+        // broadcasts.
+        Halide::Func shared = matrix;
+        if (storage != Halide::Float(32)) {
+            shared = stage("shared_rows");
+            shared(Halide::_) = Halide::cast<float>(matrix(Halide::_));
+        }
+        return {shared, [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
                     const Expr t = Halide::min(tile, last_tile);
-                    return tiles.rows_first ? matrix(row_in_tile, lane, block, t) : matrix(lane, row_in_tile, block, t);
+                    return tiles.rows_first ? shared(row_in_tile, lane, block, t) : shared(lane, row_in_tile, block, t);
                 }};
     }
     Right weights(const Halide::Func &matrix) const {
-        return {matrix, [matrix](Expr lane, Expr step, Expr panel, Expr, Expr) { return matrix(lane, step, panel); }};
+        return {matrix, [matrix](Expr lane, Expr step, Expr panel, Expr, Expr) {
+                    return Halide::cast<float>(matrix(lane, step, panel));
+                }};
     }
 
     /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
     struct Columns {
         Halide::Func func;
         Halide::Tuple operator()(const std::vector<Expr> &at) const {
-            return values_of(func, at);
+            return as_type(Halide::Float(32), values_of(func, at).as_vector());
         }
     };
-    Columns columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
+    using ColumnValues = std::function<std::vector<Expr>(const Element &)>;
+    Columns columns(const std::string &name, const ColumnValues &values) {
         Columns result{stage(name)};
         result.func(lane, row, block, batch) = Halide::Tuple(values(variable()));
         return result;
+    }
+    /// The same, kept as the prepared parameters are.
+    Columns stored_columns(const std::string &name, const ColumnValues &values) {
+        return columns(name, [&](const Element &e) { return as_type(storage, values(e)).as_vector(); });
     }
     /// Column values from row `first(tile)` on.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
@@ -251,6 +268,12 @@ public:
         return p;
     }
 
+    static Halide::Tuple as_type(const Halide::Type &type, std::vector<Expr> values) {
+        for (Expr &value : values) {
+            value = Halide::cast(type, value);
+        }
+        return Halide::Tuple(values);
+    }
     Halide::Func stage(const std::string &name) {
         return stages[name] = Halide::Func(name);
     }
@@ -259,11 +282,11 @@ public:
     using Matrix = std::function<Expr(Expr innermost, Expr outer)>;
     /// A matrix as the right operand of a product of `operands` right operands.
     void pack_weight(Halide::Func packed, const Matrix &matrix, int operands) const {
-        packed(lane, row, block) = matrix(row, block * tiles.panel_lanes(operands) + lane);
+        packed(lane, row, block) = Halide::cast(storage, matrix(row, block * tiles.panel_lanes(operands) + lane));
     }
     /// A matrix that every sample shares, as a left operand.
     void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
-        const Expr value = matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile);
+        const Expr value = Halide::cast(storage, matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile));
         if (tiles.rows_first) {
             packed(row_in_tile, lane, block, tile) = value;
         } else {

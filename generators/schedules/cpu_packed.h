@@ -81,7 +81,22 @@ private:
             f.update().reorder(form.lane, form.row_in_tile, p.k.x, p.k.y);
             tile_of(f.update());
             f.update().unroll(p.k.x, unrolled_steps);
+            const auto widened = form.stages.find("shared_rows");
+            if (widened != form.stages.end() && widened->second.name() == p.left.name()) {
+                widen_left(p, f);
+            }
         }
+    }
+    /// A block of left values in float32, 12 rows x 16 steps, from which the register kernel broadcasts.
+    void widen_left(const Panels::Product &p, Func of) {
+        const std::vector<Var> vars = Func(p.left).args();
+        Func(p.left)
+            .in(of)
+            .compute_at(of, p.k.y)
+            .bound_extent(vars[0], tiles.vector)
+            .bound_extent(vars[1], tiles.rows)
+            .vectorize(vars[0])
+            .unroll(vars[1]);
     }
     /// Loops, outer to inner: panel, chunk, row tile.
     void schedule_product(Panels::Product &p) {
