@@ -35,6 +35,7 @@ foreach(device ${AFT_DEVICES})
         if(device STREQUAL cpu)
             aft_kernel(${row} SCHEDULE packed VARIANT short PARAMS tile_rows=4 short_sequences=true
                        PREFERRED seq=1:16)
+            aft_kernel(${row} SCHEDULE packed VARIANT single PARAMS tile_rows=2 short_sequences=true PREFERRED seq=1:2)
         endif()
         foreach(schedule ${schedules_${device}})
             # AFTSimple has no position bias: its softmax is exact in every schedule.

@@ -1,8 +1,8 @@
 #include "thread_pool.h"
 
-#include <algorithm>
 #include <chrono>
 #include <system_error>
+#include <utility>
 
 namespace aft {
 namespace {
@@ -19,20 +19,24 @@ void pause() {
 #endif
 }
 
-/// Waits for a condition, though not for long. Returns whether it holds.
+/// Some looks at a condition. Returns whether it holds.
 template<typename Condition>
-bool look_out_for(const Condition &condition) {
-    constexpr int looks_per_time = 32;  // reading the clock takes as long as some looks
-    const auto end = std::chrono::steady_clock::now() + lookout;
-    do {
-        for (int i = 0; i < looks_per_time; i++) {
-            if (condition()) {
-                return true;
-            }
-            pause();
+bool look(const Condition &condition) {
+    for (int i = 0; i < 32; i++) {  // reading the clock takes as long as some looks
+        if (condition()) {
+            return true;
         }
-    } while (std::chrono::steady_clock::now() < end);
+        pause();
+    }
     return condition();
+}
+
+std::chrono::steady_clock::time_point lookout_end() {
+    return std::chrono::steady_clock::now() + lookout;
+}
+
+bool is_past(std::chrono::steady_clock::time_point end) {
+    return std::chrono::steady_clock::now() >= end;
 }
 
 }  // namespace
@@ -41,15 +45,17 @@ struct ThreadPool::Loop {
     Task task;
     void *argument;
     int end;
+    bool is_shared;
+    const Loop *root;  // the outermost loop that this one is within
     std::atomic<int> next;
     std::atomic<int> error = 0;
     std::atomic<int> helpers = 0;
     Loop *following = nullptr;
 
-    bool is_open() const {
-        return next.load(std::memory_order_relaxed) < end;
-    }
+    static thread_local const Loop *current;  // whose iteration this thread runs
 };
+
+thread_local const ThreadPool::Loop *ThreadPool::Loop::current = nullptr;
 
 ThreadPool::ThreadPool(int threads) : threads_(threads) {}
 
@@ -75,7 +81,7 @@ void ThreadPool::stop() {
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
-        opened_.notify_all();
+        changed_.notify_all();
     }
     for (std::thread &other : others_) {
         other.join();
@@ -88,57 +94,62 @@ int ThreadPool::run(Task task, void *argument, int first, int count) {
     if (count <= 0) {
         return 0;
     }
-    Loop loop{task, argument, first + count, {first}};
-    if (count == 1 || threads_ == 1) {  // small layers would spend more time on waking threads than on work
+    // Small layers would spend more time on waking threads than on work.
+    const bool is_shared = count > 1 && threads_ > 1;
+    Loop loop{task, argument, first + count, is_shared, nullptr, {first}};
+    loop.root = Loop::current ? Loop::current->root : &loop;
+    if (!is_shared) {
         take_part(loop);
         return loop.error;
     }
     {
         const std::lock_guard lock(mutex_);
         start_missing();
-        loop.following = loops_;
-        loops_ = &loop;
-        open_loops_++;
-        for (int i = std::min(sleeping_, count - 1); i > 0; i--) {
-            opened_.notify_one();
-        }
+        open(&loop);
     }
     take_part(loop);
-    {
-        const std::lock_guard lock(mutex_);
-        Loop **at = &loops_;
-        while (*at != &loop) {
-            at = &(*at)->following;
-        }
-        *at = loop.following;
-        open_loops_--;
-    }
-    const auto is_left = [&loop] { return loop.helpers == 0; };
-    if (!look_out_for(is_left)) {
-        std::unique_lock lock(mutex_);
-        left_.wait(lock, is_left);
-    }
-    // The last helper may still hold the mutex, but no longer looks at the loop.
+    finish(loop);
     return loop.error;
 }
 
 void ThreadPool::take_part(Loop &loop) {
-    while (loop.is_open()) {
-        const int index = loop.next++;
-        if (index >= loop.end) {
-            return;
-        }
+    const Loop *const outer = std::exchange(Loop::current, &loop);
+    int index = loop.next++;
+    for (; index < loop.end; index = loop.next++) {
         if (const int error = loop.task(loop.argument, index)) {
             int none = 0;
             loop.error.compare_exchange_strong(none, error);
             loop.next = loop.end;
         }
     }
+    Loop::current = outer;
+    if (loop.is_shared && index == loop.end) {  // the first to find nothing left
+        const std::lock_guard lock(mutex_);
+        close(&loop);
+    }
 }
 
-ThreadPool::Loop *ThreadPool::join_a_loop() {
+void ThreadPool::open(Loop *loop) {
+    loop->following = std::exchange(loops_, loop);
+    open_loops_++;
+    if (sleeping_ > 0) {
+        changed_.notify_all();
+    }
+}
+
+void ThreadPool::close(Loop *loop) {
+    for (Loop **at = &loops_; *at; at = &(*at)->following) {
+        if (*at == loop) {
+            *at = loop->following;
+            open_loops_--;
+            return;
+        }
+    }
+}
+
+ThreadPool::Loop *ThreadPool::join(const Loop *root) {
     for (Loop *loop = loops_; loop; loop = loop->following) {
-        if (loop->is_open()) {
+        if (!root || loop->root == root) {
             loop->helpers++;
             return loop;
         }
@@ -146,28 +157,61 @@ ThreadPool::Loop *ThreadPool::join_a_loop() {
     return nullptr;
 }
 
-void ThreadPool::leave(Loop &loop) {
-    const std::lock_guard lock(mutex_);
-    if (--loop.helpers == 0) {
-        left_.notify_all();
+void ThreadPool::leave(Loop *loop) {
+    if (--loop->helpers == 0 && sleeping_ > 0) {
+        changed_.notify_all();
     }
 }
 
-void ThreadPool::work() {
-    while (!stopping_) {
-        look_out_for([this] { return open_loops_ > 0 || stopping_; });
+/// Until all iterations are done. Whoever runs the last ones may have started loops in them.
+void ThreadPool::finish(Loop &loop) {
+    {
+        const std::lock_guard lock(mutex_);
+        close(&loop);  // after an error nobody may have come to its end; from here on nobody joins
+    }
+    const auto is_left = [&loop] { return loop.helpers == 0; };
+    auto end = lookout_end();
+    while (!look(is_left)) {
         std::unique_lock lock(mutex_);
-        Loop *loop = join_a_loop();
-        if (!loop && open_loops_ == 0 && !stopping_) {
+        Loop *other = join(loop.root);
+        if (!other && !is_left() && is_past(end)) {
             sleeping_++;
-            opened_.wait(lock);
+            changed_.wait(lock);
             sleeping_--;
-            loop = join_a_loop();
+            end = lookout_end();
+        }
+        lock.unlock();
+        if (other) {
+            take_part(*other);
+            lock.lock();
+            leave(other);
+            end = lookout_end();
+        }
+    }
+    const std::lock_guard lock(mutex_);  // the last helper has let go of the loop
+}
+
+void ThreadPool::work() {
+    auto end = lookout_end();
+    while (!stopping_) {
+        if (!look([this] { return open_loops_ > 0 || stopping_; }) && !is_past(end)) {
+            continue;
+        }
+        std::unique_lock lock(mutex_);
+        Loop *loop = join(nullptr);
+        if (!loop && !stopping_ && is_past(end)) {
+            sleeping_++;
+            changed_.wait(lock);
+            sleeping_--;
+            loop = join(nullptr);
+            end = lookout_end();
         }
         lock.unlock();
         if (loop) {
             take_part(*loop);
-            leave(*loop);
+            lock.lock();
+            leave(loop);
+            end = lookout_end();
         }
     }
 }

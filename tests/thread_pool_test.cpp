@@ -30,6 +30,17 @@ struct Counts {
     }
 };
 
+/// An iteration of two that wait for each other, which takes two threads. Returns 1 when the other doesn't come.
+int meet(void *argument, int) {
+    auto &arrived = *static_cast<std::atomic<int> *>(argument);
+    arrived++;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (arrived < 2 && std::chrono::steady_clock::now() < end) {
+        std::this_thread::yield();
+    }
+    return arrived == 2 ? 0 : 1;
+}
+
 }  // namespace
 
 TEST_CASE("a loop runs every iteration once, on any number of threads", "[threads]") {
@@ -61,18 +72,32 @@ TEST_CASE("threads that went to sleep take part in the next loop", "[threads]") 
     Counts counts;
     pool.run(Counts::count, &counts, 0, iterations);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    // Two iterations that wait for each other need two threads.
     std::atomic<int> arrived = 0;
-    const auto meet = [](void *argument, int) {
-        auto &arrived = *static_cast<std::atomic<int> *>(argument);
-        arrived++;
-        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-        while (arrived < 2 && std::chrono::steady_clock::now() < end) {
-            std::this_thread::yield();
-        }
-        return arrived == 2 ? 0 : 1;
-    };
     CHECK(pool.run(meet, &arrived, 0, 2) == 0);
+}
+
+TEST_CASE("whoever has finished its own iterations takes part in loops within the others", "[threads]") {
+    ThreadPool pool(2);
+    for (const auto rest : {std::chrono::microseconds(0), std::chrono::microseconds(1000)}) {
+        struct Outer {
+            ThreadPool &pool;
+            std::chrono::microseconds rest;
+            std::atomic<int> arrived = 0, inner_arrived = 0;
+        };
+        const auto one_has_a_loop_within = [](void *argument, int index) {
+            Outer &outer = *static_cast<Outer *>(argument);
+            const int error = meet(&outer.arrived, index);  // on the caller and on the other thread, either way
+            if (error || index == 0) {
+                return error;
+            }
+            std::this_thread::sleep_for(outer.rest);
+            return outer.pool.run(meet, &outer.inner_arrived, 0, 2);
+        };
+        for (int repeat = 0; repeat < 50; repeat++) {
+            Outer outer{pool, rest};
+            CHECK(pool.run(one_has_a_loop_within, &outer, 0, 2) == 0);
+        }
+    }
 }
 
 TEST_CASE("a loop ends at its first error, and returns it", "[threads]") {

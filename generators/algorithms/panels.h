@@ -186,7 +186,11 @@ public:
     struct Columns {
         Halide::Func func;
         Halide::Tuple operator()(const std::vector<Expr> &at) const {
-            return as_type(Halide::Float(32), values_of(func, at).as_vector());
+            std::vector<Expr> values = values_of(func, at).as_vector();
+            for (Expr &value : values) {
+                value = Halide::cast<float>(value);
+            }
+            return Halide::Tuple(values);
         }
     };
     using ColumnValues = std::function<std::vector<Expr>(const Element &)>;
@@ -197,7 +201,13 @@ public:
     }
     /// The same, kept as the prepared parameters are.
     Columns stored_columns(const std::string &name, const ColumnValues &values) {
-        return columns(name, [&](const Element &e) { return as_type(storage, values(e)).as_vector(); });
+        return columns(name, [&](const Element &e) {
+            std::vector<Expr> kept = values(e);
+            for (Expr &value : kept) {
+                value = stored(value);
+            }
+            return kept;
+        });
     }
     /// Column values from row `first(tile)` on.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
@@ -268,11 +278,15 @@ public:
         return p;
     }
 
-    static Halide::Tuple as_type(const Halide::Type &type, std::vector<Expr> values) {
-        for (Expr &value : values) {
-            value = Halide::cast(type, value);
-        }
-        return Halide::Tuple(values);
+    Expr stored(const Expr &value) const {
+        return storage == Halide::BFloat(16) ? to_bfloat16(value) : value;
+    }
+    /// To the nearest, to even; Halide's own cast isn't vectorised. A NaN stays one, whichever bits it has.
+    static Expr to_bfloat16(const Expr &value) {
+        const Expr bits = Halide::reinterpret<uint32_t>(value);
+        const Expr rounded = bits + 0x7fff + (bits >> 16 & 1), quiet_nan = bits | 0x400000;
+        const Expr upper = Halide::select((bits & 0x7fffffff) > 0x7f800000, quiet_nan, rounded) >> 16;
+        return Halide::reinterpret(Halide::BFloat(16), Halide::cast<uint16_t>(upper));
     }
     Halide::Func stage(const std::string &name) {
         return stages[name] = Halide::Func(name);
@@ -282,7 +296,7 @@ public:
     using Matrix = std::function<Expr(Expr innermost, Expr outer)>;
     /// A matrix as the right operand of a product of `operands` right operands.
     void pack_weight(Halide::Func packed, const Matrix &matrix, int operands) const {
-        packed(lane, row, block) = Halide::cast(storage, matrix(row, block * tiles.panel_lanes(operands) + lane));
+        packed(lane, row, block) = stored(matrix(row, block * tiles.panel_lanes(operands) + lane));
     }
     /// A matrix that every sample shares, as a left operand.
     void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {

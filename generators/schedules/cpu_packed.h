@@ -83,16 +83,17 @@ private:
             f.update().unroll(p.k.x, unrolled_steps);
             const auto widened = form.stages.find("shared_rows");
             if (widened != form.stages.end() && widened->second.name() == p.left.name()) {
-                widen_left(p, f);
+                widen_left(p, f, tile_loop);
             }
         }
     }
-    /// A block of left values in float32, 12 rows x 16 steps, from which the register kernel broadcasts.
-    void widen_left(const Panels::Product &p, Func of) {
+    /// The left values of a tile and a chunk in float32, from which the register kernel broadcasts. Widened block by
+    /// block between its steps, they'd cost it the registers of its sums.
+    void widen_left(const Panels::Product &p, Func of, const Var &tile_loop) {
         const std::vector<Var> vars = Func(p.left).args();
         Func(p.left)
             .in(of)
-            .compute_at(of, p.k.y)
+            .compute_at(p.sums, tile_loop)
             .bound_extent(vars[0], tiles.vector)
             .bound_extent(vars[1], tiles.rows)
             .vectorize(vars[0])
@@ -115,7 +116,7 @@ private:
         schedule_tile(p, row_tile);
     }
 
-    // ---- jobs
+    // ---- jobs: of a sample, so that a thread stays with what it has of one in its cache; samples side by side
     /// How many of a sample's `count` pieces of work, `work` multiply-adds each, make a job: `most` where there are
     /// jobs enough; fewer where a small batch would leave threads without any, but not so few that the job isn't worth
     /// waking a thread for. No sum is split between jobs, so that the bits don't depend on it.
@@ -141,7 +142,6 @@ private:
     }
 
     void schedule_input(const LayerInputs &in) {
-        Var row_block("row_block");
         Func input = form.stages.at("input");
         input.compute_root()
             .bound(form.lane, 0, tiles.vector)
@@ -149,10 +149,10 @@ private:
             .bound(form.block, 0, form.padded_blocks(in.hidden))
             .vectorize(form.lane)
             .unroll(form.row_in_tile)
-            .split(form.tile, row_block, form.tile, tiles_per_block(in), guard)
-            .reorder(form.lane, form.row_in_tile, form.block, form.tile, form.batch, row_block)
-            .fuse(form.batch, row_block, job)
-            .parallel(job);
+            .split(form.tile, job, form.tile, tiles_per_block(in), guard)
+            .reorder(form.lane, form.row_in_tile, form.block, form.tile, job, form.batch)
+            .parallel(job)
+            .parallel(form.batch);
     }
 
     // ---- first stage
@@ -161,10 +161,10 @@ private:
         columns.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
-            .split(form.block, group, form.block, blocks_per_group(in), guard)
-            .reorder(form.lane, form.row, form.block, form.batch, group)
-            .fuse(form.batch, group, job)
-            .parallel(job);
+            .split(form.block, job, form.block, blocks_per_group(in), guard)
+            .reorder(form.lane, form.row, form.block, job, form.batch)
+            .parallel(job)
+            .parallel(form.batch);
     }
     void schedule_columns(Func columns, Panels::Product &key_value, const LayerInputs &in) {
         schedule_by_groups(columns, in);
@@ -194,15 +194,14 @@ private:
     /// One job per row block, group of channel blocks and sample.
     void schedule_softmax_sum(SoftmaxSum<Panels> &s, Panels::Product &key_value, const LayerInputs &in) {
         const Var chunk = s.chunk_state.args().back();
-        Var sample("sample");
         s.chunk_state.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
-            .split(form.block, group, form.block, blocks_per_group(in), guard)
-            .reorder(form.lane, form.block, form.batch, chunk, group)
-            .fuse(form.batch, chunk, sample)
-            .fuse(sample, group, job)
-            .parallel(job);
+            .split(form.block, job, form.block, blocks_per_group(in), guard)
+            .reorder(form.lane, form.block, job, chunk, form.batch)
+            .parallel(job)
+            .parallel(chunk)
+            .parallel(form.batch);
         for (Func f : {s.chunk_maximum, s.chunk_sums}) {
             f.compute_at(s.chunk_state, form.block).vectorize(form.lane, tiles.vector);
             f.update().vectorize(form.lane, tiles.vector);
@@ -260,13 +259,13 @@ private:
         const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
             .split(channel, form.block, form.lane, tiles.width, guard)
-            .split(form.block, group, form.block, panels_per_job(in.projected), guard)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, batch, group)
+            .split(form.block, job, form.block, panels_per_job(in.projected), guard)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, batch)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.lane)
             .unroll(form.row_in_tile)
-            .fuse(batch, group, job)
-            .parallel(job);
+            .parallel(job)
+            .parallel(batch);
         schedule_product(output);
         output.sums.compute_at(y, form.block);
 
@@ -274,12 +273,12 @@ private:
         gated.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
-            .split(form.block, group, form.block, 2 * panels_per_job(in.hidden), guard)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch, group)
+            .split(form.block, job, form.block, 2 * panels_per_job(in.hidden), guard)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, form.batch)
             .vectorize(form.lane)
             .unroll(form.row_in_tile)
-            .fuse(form.batch, group, job)
-            .parallel(job);
+            .parallel(job)
+            .parallel(form.batch);
         schedule_product(query);
         query.sums.compute_at(gated, job);
         if (sums) {
@@ -292,16 +291,16 @@ private:
     void schedule_targets_by_row_blocks(Func y, Panels::Product &output, Panels::Product &query, Panels::Product *sums,
                                         const LayerInputs &in) {
         const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
-        Var row_block("row_block"), row_tile("row_tile");
+        Var row_tile("row_tile");
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
-            .split(form.tile, row_block, row_tile, tiles_per_block(in), guard)
+            .split(form.tile, job, row_tile, tiles_per_block(in), guard)
             .split(channel, form.block, form.lane, tiles.width, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, form.block, batch, row_block)
+            .reorder(form.lane, form.row_in_tile, row_tile, form.block, job, batch)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.lane)
             .unroll(form.row_in_tile)
-            .fuse(batch, row_block, job)
-            .parallel(job);
+            .parallel(job)
+            .parallel(batch);
         schedule_product(output);
         output.sums.compute_at(y, form.block);
 
