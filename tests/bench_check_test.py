@@ -1,0 +1,84 @@
+"""scripts/bench-check tells a slower kernel from noise."""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+path = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "scripts", "bench-check")
+loader = importlib.machinery.SourceFileLoader("bench_check", path)
+bench_check = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_check", loader))
+loader.exec_module(bench_check)
+
+RECORDED = {"best_percent_of_peak": 90.0, "percent_of_peak": 88.0, "percent_of_blas": 95.0, "deviation_percent": 0.5}
+
+
+def report(best=1.0, median=1.0, blas=1.0, deviation=0.5, cpu="a CPU"):
+    """Of a kernel whose ratios are these parts of those that are recorded."""
+    shape = {"batch": 2, "seq": 3, "hidden": 4, "projected": 5, "window": 6}
+    row = {"kernel": "aft_local_cpu_packed", "target": "avx2", "shape": shape, "best_percent_of_peak": 90 * best,
+           "percent_of_peak": 88 * median, "percent_of_blas": None if blas is None else 95 * blas,
+           "deviation_percent": deviation}
+    return {"machine": {"cpu": cpu, "threads": 1}, "kernels": [row, {**row, "kernel": "onednn_sgemm"}]}
+
+
+class BenchCheck(unittest.TestCase):
+    def check(self, *reports):
+        """Exit code when the first problem gives these reports in turn, and every other one what is recorded."""
+        self.said, self.left = [], list(reports)
+        return bench_check.check(self.measure, bench_check.baseline_of([report()]), [1], self.said.append)
+
+    def measure(self, problem, _):
+        return self.left.pop(0) if problem == bench_check.PROBLEMS[0] else report()
+
+    def test_the_same_figures_pass(self):
+        self.assertEqual(self.check(report()), 0)
+
+    def test_the_baseline_has_every_kernel_but_no_library(self):
+        found = bench_check.baseline_of([report()])
+        self.assertEqual(found, {"a CPU, avx2, threads: 1": {"aft_local_cpu_packed B2 T3 H4 P5 s6": RECORDED}})
+
+    def test_a_slowdown_that_stays_fails(self):
+        self.assertEqual(self.check(*[report(0.95, 0.95, 0.95)] * 3), 1)
+        self.assertIn("  SLOWER: aft_local_cpu_packed B2 T3 H4 P5 s6", self.said)
+
+    def test_a_slowdown_that_a_repetition_does_not_show_passes(self):
+        slow = report(0.9, 0.9, 0.9)
+        self.assertEqual(self.check(slow, report()), 0)
+        self.assertEqual(self.check(slow, slow, report()), 0)
+        self.assertEqual(self.left, [])
+
+    def test_a_slowdown_of_less_than_three_percent_passes(self):
+        self.assertEqual(self.check(report(0.975, 0.975, 0.975)), 0)
+
+    def test_a_median_that_falls_alone_passes(self):
+        self.assertEqual(self.check(report(median=0.8, blas=0.8)), 0)
+
+    def test_a_fall_that_the_blas_shares_passes(self):
+        self.assertEqual(self.check(report(0.8, 0.8, 1.0)), 0)
+
+    def test_a_slowdown_within_three_deviations_passes(self):
+        self.assertEqual(self.check(report(0.9, 0.9, 0.9, deviation=4)), 0)
+
+    def test_without_a_blas_the_other_ratios_decide(self):
+        self.assertEqual(self.check(*[report(0.9, 0.9, None)] * 3), 1)
+        self.assertEqual(self.check(report(1, 1, None)), 0)
+
+    def test_a_figure_that_is_no_number_fails(self):
+        nan = float("nan")
+        self.assertEqual(self.check(*[report(nan, nan, nan)] * 3), 1)
+
+    def test_a_machine_without_a_baseline_is_told_and_passes(self):
+        self.assertEqual(self.check(report(0.1, 0.1, 0.1, cpu="another CPU")), 0)
+        self.assertTrue(any("no baseline for another CPU, avx2, threads: 1" in line for line in self.said))
+
+    def test_the_baseline_is_the_median_of_its_runs_and_knows_their_spread(self):
+        found = bench_check.recorded_of([report(median=part)["kernels"][0] for part in (0.9, 1.0, 1.1)])
+        self.assertEqual(found["percent_of_peak"], 88)
+        self.assertAlmostEqual(found["deviation_percent"], 14.83, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
