@@ -1,4 +1,4 @@
-"""scripts/bench-check tells a slower kernel from noise."""
+"""scripts/bench-check tells a slower kernel from noise; scripts/bench-scaling knows what grows too fast."""
 
 import importlib.machinery
 import importlib.util
@@ -7,10 +7,17 @@ import sys
 import unittest
 
 sys.dont_write_bytecode = True
-path = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "scripts", "bench-check")
-loader = importlib.machinery.SourceFileLoader("bench_check", path)
-bench_check = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_check", loader))
-loader.exec_module(bench_check)
+
+
+def load(name):
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "scripts", name)
+    loader = importlib.machinery.SourceFileLoader(name, path)
+    script = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(script)
+    return script
+
+
+bench_check, bench_scaling = load("bench-check"), load("bench-scaling")
 
 RECORDED = {"best_percent_of_peak": 90.0, "percent_of_peak": 88.0, "percent_of_blas": 95.0, "deviation_percent": 0.5}
 
@@ -78,6 +85,28 @@ class BenchCheck(unittest.TestCase):
         found = bench_check.recorded_of([report(median=part)["kernels"][0] for part in (0.9, 1.0, 1.1)])
         self.assertEqual(found["percent_of_peak"], 88)
         self.assertAlmostEqual(found["deviation_percent"], 14.83, 2)
+
+
+class BenchScaling(unittest.TestCase):
+    def failures(self, exponent=1.0, over_inputs=1):
+        times = [{"T": seq, "best_ms": (seq / 1024) ** exponent if seq >= 1024 else 1} for seq in (256, 1024, 8192)]
+        memory = [{"layer": layer, "T": seq, "matrix": 100, "over_inputs": over_inputs if seq == 512 else 1000}
+                  for layer in bench_scaling.LAYERS for seq in (256, 512)]
+        exponents = {layer: bench_scaling.exponent(times) for layer in bench_scaling.LAYERS}
+        return list(bench_scaling.failures({"exponents": exponents, "memory": memory}))
+
+    def test_linear_layers_pass(self):
+        self.assertEqual(self.failures(1.09, 49), [])
+
+    def test_time_above_the_exponent_fails_but_of_aft_full(self):
+        self.assertEqual([each.split(":")[0] for each in self.failures(1.2)], ["AFTSimple", "AFTLocal"])
+
+    def test_an_exponent_that_is_no_number_fails(self):
+        self.assertEqual(len(self.failures(float("nan"))), 2)
+
+    def test_a_matrix_over_the_sequence_fails_but_the_bias_of_aft_full(self):
+        self.assertEqual(len(self.failures(over_inputs=100)), 2)
+        self.assertEqual(len(self.failures(over_inputs=200)), 3)
 
 
 if __name__ == "__main__":
