@@ -128,6 +128,17 @@ std::string entry_name(const KernelInfo &kernel) {
     return takes_any_shape ? schedule_name(kernel) : kernel.schedule;
 }
 
+bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
+    const auto contains = [](const PreferredExtents::Range &range, std::int64_t extent) {
+        return range.from <= extent && extent <= range.to;
+    };
+    const PreferredExtents &preferred = kernel.preferred;
+    const LayerConfig &config = problem.config;
+    return contains(preferred.seq, problem.shape.seq) && contains(preferred.hidden, config.hidden) &&
+           contains(preferred.projected, config.projected) &&
+           (config.kind != LayerKind::local || contains(preferred.window, config.window));
+}
+
 std::string shape_name(const Problem &problem) {
     const LayerConfig &config = problem.config;
     return fmt::format("B{} T{} H{} P{}{}", problem.shape.batch, problem.shape.seq, config.hidden, config.projected,

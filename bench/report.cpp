@@ -55,6 +55,7 @@ Json json_of(const Measurement &each) {
             {"device_id", each.device},
             {"schedule", each.kernel.schedule},
             {"entry", entry_name(each.kernel)},
+            {"preferred", is_preferred(each.kernel, each.problem)},
             {"target", each.kernel.target},
             {"shape", json_of(each.problem)},
             {"median_ms", json_number(each.median_ms)},
