@@ -3,9 +3,11 @@
 
 PRESET := release
 CMAKE := .venv/bin/cmake
+# With the libraries that the kernels are compared with.
+BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test gpu-bundle configure setup format clean help
+.PHONY: bench test bench-check bench-baseline bench-scaling gpu-bundle configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -14,6 +16,24 @@ bench: configure
 test: configure
 	$(CMAKE) --build --preset $(PRESET)
 	.venv/bin/ctest --preset $(PRESET)
+
+# Against the figures of this kind of machine in bench/baseline.json, and how to replace these.
+bench-check: configure $(BENCH_VENV)/installed
+	$(CMAKE) --build --preset $(PRESET) --target aft_cli
+	$(BENCH_VENV)/bin/python scripts/bench-check build/aft
+
+bench-baseline: configure $(BENCH_VENV)/installed
+	$(CMAKE) --build --preset $(PRESET) --target aft_cli
+	$(BENCH_VENV)/bin/python scripts/bench-check --record 5 build/aft
+
+bench-scaling: configure $(BENCH_VENV)/installed
+	$(CMAKE) --build --preset $(PRESET) --target aft_cli aft_memory
+	$(BENCH_VENV)/bin/python scripts/bench-scaling build
+
+$(BENCH_VENV)/installed: bench/check-requirements.txt
+	python3 -m venv --clear $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 gpu-bundle: setup
 	scripts/gpu-bundle $(CMAKE_FLAGS)
@@ -31,9 +51,12 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make bench       generate the kernels for this machine and compare every schedule: build/bench/report.html'
-	@echo 'make test        build everything and run every test'
-	@echo 'make gpu-bundle  pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
-	@echo 'make setup       install what is missing: packages (as root or with sudo) and .venv; the others do it first'
-	@echo 'make format      format the sources'
-	@echo 'make clean       remove build/'
+	@echo 'make bench           generate the kernels for this machine and compare every schedule: build/bench/report.html'
+	@echo 'make test            build everything and run every test'
+	@echo 'make bench-check     fail if a hand schedule got slower than bench/baseline.json says of such a machine'
+	@echo 'make bench-baseline  record that; nothing else should run meanwhile'
+	@echo 'make bench-scaling   time and memory as T, P and B grow: build/bench/scaling.svg'
+	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
+	@echo 'make setup           install what is missing: packages (as root or with sudo) and .venv; the others do it first'
+	@echo 'make format          format the sources'
+	@echo 'make clean           remove build/'

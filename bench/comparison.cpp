@@ -1,6 +1,5 @@
 #include "comparison.h"
 
-#include "cublas.h"
 #include "field.h"
 #include "probes.h"
 #include "rounds.h"
@@ -10,15 +9,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 
 namespace aft::bench {
 
 namespace {
 
-// Of what is measured: a layer, or only its products.
-double work_of(const Measurement &measurement) {
-    return is_cublas(measurement) ? CublasProducts::flops(measurement.problem) : work(measurement.problem);
+// As a standard deviation, of normal noise; a few rounds that something else disturbed don't move it.
+double robust_deviation(const std::vector<double> &values) {
+    const double middle = median(values);
+    std::vector<double> distances;
+    for (const double value : values) {
+        distances.push_back(std::abs(value - middle));
+    }
+    return 1.4826 * median(distances);
 }
 
 void take_result(const Contestant &contestant, const Ceiling &fma_peak_gflops, Measurement &measurement) {
@@ -29,10 +34,11 @@ void take_result(const Contestant &contestant, const Ceiling &fma_peak_gflops, M
     measurement.rounds = static_cast<int>(contestant.seconds.size());
     measurement.median_ms = median(contestant.seconds) * 1e3;
     measurement.best_ms = *std::min_element(contestant.seconds.begin(), contestant.seconds.end()) * 1e3;
-    measurement.gflops = work_of(measurement) / measurement.median_ms / 1e6;
+    measurement.deviation_percent = 100 * robust_deviation(contestant.seconds) * 1e3 / measurement.median_ms;
+    measurement.gflops = measurement.work / measurement.median_ms / 1e6;
     measurement.peak_gflops = fma_peak_gflops.median;
     measurement.percent_of_peak = 100 * measurement.gflops / fma_peak_gflops.median;
-    measurement.best_percent_of_peak = 100 * work_of(measurement) / measurement.best_ms / 1e6 / fma_peak_gflops.best;
+    measurement.best_percent_of_peak = 100 * measurement.work / measurement.best_ms / 1e6 / fma_peak_gflops.best;
 }
 
 std::vector<KernelInfo> wanted_kernels(const Problem &problem, const ComparisonOptions &options, const Site &site) {
@@ -59,10 +65,8 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     }
     std::copy_if(unfit.begin(), unfit.end(), std::back_inserter(skipped),
                  [&](const Skip &skip) { return !field.has(skip.entry); });
-    if (site.cuda) {
-        options.progress(fmt::format("{}: checking cuBLAS", title), false);
-        field.enter_cublas();
-    }
+    options.progress(fmt::format("{}: checking matrix libraries", title), false);
+    field.enter_blas();
     std::vector<Measurement> &measurements = field.measurements;
     site.ceilings.join(field.contestants, std::max(options.min_seconds, site.cuda ? 1.0 : 0.0) / 10);
     measure_in_turn(field.contestants, [&](int round) {
@@ -70,20 +74,23 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     });
     const Ceiling fma_peak_gflops = site.ceilings.gather(field.contestants);
 
-    double naive_ms = not_measured, cublas_ms = not_measured;
+    double naive_ms = not_measured, cublas_ms = not_measured, blas_gflops = not_measured;
     for (std::size_t i = 0; i < measurements.size(); ++i) {
         take_result(field.contestants[i], fma_peak_gflops, measurements[i]);
         if (schedule_name(measurements[i].kernel) == "naive") {
             naive_ms = measurements[i].median_ms;
-        } else if (is_cublas(measurements[i])) {
+        } else if (measurements[i].is_library && site.cuda) {
             cublas_ms = measurements[i].median_ms;
+        } else if (measurements[i].is_library) {
+            blas_gflops = std::fmax(blas_gflops, measurements[i].gflops);  // the one that isn't NaN
         }
     }
     std::string summary = title + ":";
     for (Measurement &each : measurements) {
-        if (!is_cublas(each)) {
+        if (!each.is_library) {
             each.speedup_over_naive = naive_ms / each.median_ms;
             each.speedup_over_cublas = cublas_ms / each.median_ms;
+            each.percent_of_blas = 100 * each.gflops / blas_gflops;
         }
         summary += each.failure.empty() ? fmt::format("  {} {:.4g} ms", schedule_name(each.kernel), each.median_ms)
                                         : fmt::format("  {} failed", schedule_name(each.kernel));
@@ -121,6 +128,17 @@ std::string entry_name(const KernelInfo &kernel) {
     return takes_any_shape ? schedule_name(kernel) : kernel.schedule;
 }
 
+bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
+    const auto contains = [](const PreferredExtents::Range &range, std::int64_t extent) {
+        return range.from <= extent && extent <= range.to;
+    };
+    const PreferredExtents &preferred = kernel.preferred;
+    const LayerConfig &config = problem.config;
+    return contains(preferred.seq, problem.shape.seq) && contains(preferred.hidden, config.hidden) &&
+           contains(preferred.projected, config.projected) &&
+           (config.kind != LayerKind::local || contains(preferred.window, config.window));
+}
+
 std::string shape_name(const Problem &problem) {
     const LayerConfig &config = problem.config;
     return fmt::format("B{} T{} H{} P{}{}", problem.shape.batch, problem.shape.seq, config.hidden, config.projected,
@@ -132,7 +150,7 @@ Comparison compare(const ComparisonOptions &options) {
     comparison.machine = this_machine();
     comparison.threads = thread_count();
     for (const auto &[device, problems] : options.devices) {
-        Site site(device, comparison.threads);
+        Site site(device, comparison.threads, options.blas);
         for (std::size_t i = 0; i < problems.size(); ++i) {
             const std::string title =
                 fmt::format("{}[{:2}/{}] {} {}", device.api == "cpu" ? "" : device.id + " ", i + 1, problems.size(),

@@ -24,23 +24,28 @@ struct ComparisonOptions {
     std::vector<DeviceProblems> devices;
     std::vector<std::string> schedules;  ///< empty: all
     double min_seconds = 1;              ///< of measuring, per kernel and problem
+    bool blas = false;                   ///< on the CPU, its matrix libraries too; cuBLAS takes part anyhow
 
     /// Shows one line. A line that isn't `lasting` is replaced by the next one.
     std::function<void(const std::string &line, bool lasting)> progress;
 };
 
-/// One kernel on one problem, or cuBLAS, whose row has the id of no kernel of the build.
+/// One kernel on one problem, or a matrix library, whose row has the id of no kernel of the build.
 struct Measurement {
     KernelInfo kernel;
     Problem problem;
-    std::string device;                                       ///< id of devices()
+    std::string device;          ///< id of devices()
+    double work = not_measured;  ///< work floor; of a library, what its products take
+    bool is_library = false;
     double median_ms = not_measured, best_ms = not_measured;  ///< of one call, over the rounds
-    double gflops = not_measured;                ///< work floor (cuBLAS: what its products take) / median time
+    double gflops = not_measured;                             ///< work / median time
     double peak_gflops = not_measured;           ///< multiply-add peak: its median in the rounds of this problem
     double percent_of_peak = not_measured;       ///< median over the median of the peak
     double best_percent_of_peak = not_measured;  ///< best over best
     double speedup_over_naive = not_measured;    ///< of the medians, on this device
     double speedup_over_cublas = not_measured;   ///< of the medians; the layer against its matrix products alone
+    double percent_of_blas = not_measured;       ///< gflops over the best library's, on the CPU
+    double deviation_percent = not_measured;     ///< of the rounds: 1.4826 median absolute deviations / median
     double max_error = not_measured;             ///< largest error / largest output
     int rounds = 0;
     std::string failure = {};  ///< why the kernel is wrong or failed, and wasn't timed; empty: right
@@ -61,7 +66,7 @@ struct DeviceResult {
     /// it. "device": x and y lie on the device, and many calls are queued before one waits.
     std::string timed;
     Ceiling fma_peak_gflops, fma_peak_gflops_one_thread, copy_gbytes_per_second;
-    std::string cublas;  ///< its version, or why it wasn't measured; empty where there can be none
+    std::string blas;  ///< versions of the matrix libraries, or why they weren't measured; empty where none was wanted
 };
 
 struct Comparison {
@@ -86,6 +91,9 @@ std::string schedule_name(const KernelInfo &kernel);
 /// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own; any
 /// other kernel is an entry of its own, "packed" or, with its variant, "packed_deep".
 std::string entry_name(const KernelInfo &kernel);
+
+/// Whether the kernel is for the problem's extents; others only run there when they are asked for by name.
+bool is_preferred(const KernelInfo &kernel, const Problem &problem);
 
 /// "B4 T1024 H512 P512", with " s32" for a local layer.
 std::string shape_name(const Problem &problem);

@@ -1,11 +1,11 @@
 #include "cublas.h"
 
+#include "products.h"
 #include "shared_library.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -167,35 +167,21 @@ double CublasProducts::max_error() {
     self.device_y.download(y);
     const std::vector<float> &gated = self.has_core ? core : qkv;
 
-    // Elements spread over rows and columns: the strides are primes.
-    double worst = 0;
-    const auto compare = [&](std::int64_t columns, std::int64_t steps, const std::vector<float> &actual,
-                             const auto &left, const auto &right) {
-        double largest_error = 0, largest = 0;
-        for (std::int64_t i = 0; i < 64; ++i) {
-            const std::int64_t row = i * 7919 % rows, column = i * 104729 % columns;
-            double sum = 0;
-            for (std::int64_t step = 0; step < steps; ++step) {
-                sum += static_cast<double>(left(row, step)) * static_cast<double>(right(row, step, column));
-            }
-            const double error = std::abs(actual[row * columns + column] - sum);
-            largest_error = std::max(largest_error, std::isnan(error) ? HUGE_VAL : error);
-            largest = std::max(largest, std::abs(sum));
-        }
-        worst = std::max(worst, largest_error / largest);
-    };
-    compare(
-        3 * P, H, qkv, [&](auto row, auto step) { return self.x[row * H + step]; },
+    double worst = product_error(
+        rows, 3 * P, H, qkv.data(), [&](auto row, auto step) { return self.x[row * H + step]; },
         [&](auto, auto step, auto column) { return self.weight[column * H + step]; });
     if (self.has_core) {
-        compare(
-            2 * P, T, core, [&](auto row, auto step) { return self.position_bias[row % T * S + step]; },
-            [&](auto row, auto step, auto column) { return qkv[(row / T * T + step) * 3 * P + P + column]; });
+        worst = std::max(worst, product_error(
+                                    rows, 2 * P, T, core.data(),
+                                    [&](auto row, auto step) { return self.position_bias[row % T * S + step]; },
+                                    [&](auto row, auto step, auto column) {
+                                        return qkv[(row / T * T + step) * 3 * P + P + column];
+                                    }));
     }
-    compare(
-        H, P, y, [&](auto row, auto step) { return gated[row * gated_stride + step]; },
-        [&](auto, auto step, auto column) { return self.project_weight[column * P + step]; });
-    return worst;
+    return std::max(worst,
+                    product_error(
+                        rows, H, P, y.data(), [&](auto row, auto step) { return gated[row * gated_stride + step]; },
+                        [&](auto, auto step, auto column) { return self.project_weight[column * P + step]; }));
 }
 
 double CublasProducts::flops(const Problem &problem) {

@@ -1,5 +1,6 @@
 #include "field.h"
 
+#include "blas.h"
 #include "cublas.h"
 
 #include <aft/error.h>
@@ -17,10 +18,8 @@ namespace aft::bench {
 
 namespace {
 
-constexpr char cublas_name[] = "cublas_sgemm";
-
 // A wrong product is off by far more: TF32 has 11 bits.
-constexpr double cublas_tolerance = 1e-5;
+constexpr double product_tolerance = 1e-5;
 
 double seconds_of(const std::function<void()> &call) {
     const auto start = std::chrono::steady_clock::now();
@@ -52,7 +51,7 @@ double estimate_of(const Contestant &contestant) {
 
 }  // namespace
 
-Site::Site(const Device &device, int threads) {
+Site::Site(const Device &device, int threads, bool with_blas) {
     result.device = device;
     result.timed = device.api == "cuda" ? "device" : "call";
     if (device.api == "cuda") {
@@ -65,6 +64,9 @@ Site::Site(const Device &device, int threads) {
         }
     } else if (device.api == "cpu") {
         ceilings = CeilingProbes::of_cpu(threads);
+        if (with_blas) {
+            blas = blas_products(threads, result.blas);
+        }
     }
 }
 
@@ -79,7 +81,7 @@ bool Field::has(const std::string &entry) const {
 }
 
 void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
-    Measurement measurement{kernel, problem_, site_.result.device.id};
+    Measurement measurement{kernel, problem_, site_.result.device.id, work(problem_)};
     Contestant contestant{kernel.id, {}, 0, min_seconds_};
     try {
         const std::shared_ptr<const Layer> layer = arena_.layer(kernel, site_.result.device);
@@ -106,39 +108,45 @@ void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
     contestants.push_back(std::move(contestant));
 }
 
-void Field::enter_cublas() {
-    DeviceResult &result = site_.result;
+void Field::enter(const Products &products) {
+    KernelInfo info{};
+    info.id = info.schedule = products.name;
+    info.layer = problem_.config.kind;
+    info.device = site_.result.device.api;
+    info.target = products.library;
+    info.usable = true;
+    Measurement measurement{info, problem_, site_.result.device.id, products.flops, true};
+    Contestant contestant{products.name, products.multiply, 0, min_seconds_, products.finish};
     try {
-        const auto products = std::make_shared<CublasProducts>(*site_.cuda, problem_, arena_.weights(), arena_.x());
-        result.cublas = products->version();
-        KernelInfo info{};
-        info.id = info.schedule = cublas_name;
-        info.layer = problem_.config.kind;
-        info.device = result.device.api;
-        info.target = result.cublas;
-        info.usable = true;
-        Measurement measurement{info, problem_, result.device.id};
-        Contestant contestant{cublas_name, [products] { products->multiply(); }, 0, min_seconds_,
-                              [this] { site_.cuda->synchronize(); }};
-        try {
-            measurement.max_error = products->max_error();
-            if (measurement.max_error > cublas_tolerance) {
-                contestant.failure = fmt::format("WRONG: the error is {:.3g}", measurement.max_error);
-            } else {
-                contestant.estimate = estimate_of(contestant);
-            }
-        } catch (const std::exception &error) {
-            contestant.failure = error.what();
+        measurement.max_error = products.max_error();
+        if (!(measurement.max_error <= product_tolerance)) {
+            contestant.failure = fmt::format("WRONG: the error is {:.3g}", measurement.max_error);
+        } else {
+            contestant.estimate = estimate_of(contestant);
         }
-        measurements.push_back(std::move(measurement));
-        contestants.push_back(std::move(contestant));
     } catch (const std::exception &error) {
-        result.cublas = fmt::format("cuBLAS not measured: {}", error.what());
+        contestant.failure = error.what();
     }
+    measurements.push_back(std::move(measurement));
+    contestants.push_back(std::move(contestant));
 }
 
-bool is_cublas(const Measurement &measurement) {
-    return measurement.kernel.id == cublas_name;
+void Field::enter_blas() {
+    for (const Products &each : site_.blas) {
+        enter(each);
+    }
+    if (site_.cuda) {
+        std::string &library = site_.result.blas;
+        try {
+            const auto products = std::make_shared<CublasProducts>(*site_.cuda, problem_, arena_.weights(), arena_.x());
+            library = products->version();
+            enter({"cublas_sgemm", library, CublasProducts::flops(problem_),
+                   [products] { return products->max_error(); }, [products] { products->multiply(); },
+                   [this] { site_.cuda->synchronize(); }});
+        } catch (const std::exception &error) {
+            library = fmt::format("cuBLAS not measured: {}", error.what());
+        }
+    }
 }
 
 }  // namespace aft::bench

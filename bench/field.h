@@ -4,6 +4,7 @@
 #include "comparison.h"
 #include "cuda_device.h"
 #include "probes.h"
+#include "products.h"
 #include "rounds.h"
 
 #include <optional>
@@ -11,13 +12,15 @@
 
 namespace aft::bench {
 
-/// A device that takes part: how it is reached, and its ceilings.
+/// A device that takes part: how it is reached, its ceilings, and on the CPU the matrix libraries, where they are
+/// wanted.
 struct Site {
     DeviceResult result;
     std::optional<CudaDevice> cuda;
     CeilingProbes ceilings;
+    std::vector<Products> blas;
 
-    Site(const Device &device, int threads);
+    Site(const Device &device, int threads, bool with_blas);
 };
 
 /// What runs in turn on one problem on one device.
@@ -28,8 +31,9 @@ public:
     /// Checks a kernel, which is timed if it is right. One that can't do the problem goes to `skipped`.
     void enter(const KernelInfo &kernel, std::vector<Skip> &skipped);
 
-    /// cuBLAS on the layer's products; why it isn't there is told in the site's result.
-    void enter_cublas();
+    /// Checks the device's matrix libraries, which are timed if they are right: those of the CPU, or cuBLAS on the
+    /// layer's products; why that isn't there is told in the site's result.
+    void enter_blas();
 
     /// Whether a kernel of this entry is in.
     bool has(const std::string &entry) const;
@@ -38,12 +42,12 @@ public:
     std::vector<Contestant> contestants;  // the same, in the same order; a wrong one has a failure and isn't run
 
 private:
+    void enter(const Products &products);
+
     Site &site_;
     const Problem &problem_;
     double min_seconds_;
     Arena arena_;
 };
-
-bool is_cublas(const Measurement &measurement);
 
 }  // namespace aft::bench

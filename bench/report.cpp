@@ -55,6 +55,7 @@ Json json_of(const Measurement &each) {
             {"device_id", each.device},
             {"schedule", each.kernel.schedule},
             {"entry", entry_name(each.kernel)},
+            {"preferred", is_preferred(each.kernel, each.problem)},
             {"target", each.kernel.target},
             {"shape", json_of(each.problem)},
             {"median_ms", json_number(each.median_ms)},
@@ -65,6 +66,8 @@ Json json_of(const Measurement &each) {
             {"best_percent_of_peak", json_number(each.best_percent_of_peak)},
             {"speedup_over_naive", json_number(each.speedup_over_naive)},
             {"speedup_over_cublas", json_number(each.speedup_over_cublas)},
+            {"percent_of_blas", json_number(each.percent_of_blas)},
+            {"deviation_percent", json_number(each.deviation_percent)},
             {"max_error", json_number(each.max_error)},
             {"rounds", each.rounds},
             {"correct", each.failure.empty()},
@@ -88,7 +91,7 @@ Json json_of(const DeviceResult &each) {
             {"fma_peak_gflops_best", json_number(each.fma_peak_gflops.best)},
             {"copy_gbytes_per_second", json_number(each.copy_gbytes_per_second.median)},
             {"copy_gbytes_per_second_best", json_number(each.copy_gbytes_per_second.best)},
-            {"cublas", each.cublas.empty() ? Json(nullptr) : Json(each.cublas)}};
+            {"blas", each.blas.empty() ? Json(nullptr) : Json(each.blas)}};
 }
 
 // The CPU's results; empty ones when it took no part.
@@ -176,15 +179,15 @@ std::string to_table(const Comparison &comparison) {
             text += each.timed == "call" ? "; times are of calls that copy x and y"
                                          : "; times are of calls on tensors of the device";
         }
-        text += each.cublas.empty() ? "\n" : fmt::format("; {}\n", each.cublas);
+        text += each.blas.empty() ? "\n" : fmt::format("; {}\n", each.blas);
     }
     const Measurement *before = nullptr;
     for (const Measurement &each : comparison.measurements) {
         if (!before || before->device != each.device || !same_problem(before->problem, each.problem)) {
             text += fmt::format("\nAFT {}, {}{}\n", name(each.problem.config.kind), shape_name(each.problem),
                                 each.kernel.device == "cpu" ? "" : ", " + each.device);
-            text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms", "best ms",
-                                "GFLOP/s", "% peak", "best %", "x naive", "max error");
+            text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms",
+                                "best ms", "GFLOP/s", "% peak", "best %", "% BLAS", "x naive", "max error");
         }
         before = &each;
         if (!each.failure.empty()) {
@@ -194,28 +197,30 @@ std::string to_table(const Comparison &comparison) {
         const auto known = [](double value, const char *format) {
             return std::isnan(value) ? "-" : fmt::format(fmt::runtime(format), value);
         };
-        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8}{:>8}{:>9}{:>11.1e}\n", schedule_name(each.kernel),
-                            each.median_ms, each.best_ms, each.gflops, known(each.percent_of_peak, "{:.1f}"),
-                            known(each.best_percent_of_peak, "{:.1f}"), known(each.speedup_over_naive, "{:.2f}"),
+        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8}{:>8}{:>8}{:>9}{:>11.1e}\n",
+                            schedule_name(each.kernel), each.median_ms, each.best_ms, each.gflops,
+                            known(each.percent_of_peak, "{:.1f}"), known(each.best_percent_of_peak, "{:.1f}"),
+                            known(each.percent_of_blas, "{:.1f}"), known(each.speedup_over_naive, "{:.2f}"),
                             each.max_error);
     }
     return text + skipped_table(comparison.skipped);
 }
 
 std::string to_csv(const Comparison &comparison) {
-    std::string text =
-        "kernel,device,layer,schedule,batch,seq,hidden,projected,window,median_ms,best_ms,gflops,"
-        "percent_of_peak,best_percent_of_peak,speedup_over_naive,speedup_over_cublas,max_error,rounds,failure\n";
+    std::string text = "kernel,device,layer,schedule,batch,seq,hidden,projected,window,median_ms,best_ms,gflops,"
+                       "percent_of_peak,best_percent_of_peak,speedup_over_naive,speedup_over_cublas,percent_of_blas,"
+                       "deviation_percent,max_error,rounds,failure\n";
     for (const Measurement &each : comparison.measurements) {
         const LayerConfig &config = each.problem.config;
         text +=
-            fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id, each.device,
+            fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id, each.device,
                         name(config.kind), each.kernel.schedule, each.problem.shape.batch, each.problem.shape.seq,
                         config.hidden, config.projected,
                         config.kind == LayerKind::local ? std::to_string(config.window) : "",
                         csv_number(each.median_ms), csv_number(each.best_ms), csv_number(each.gflops),
                         csv_number(each.percent_of_peak), csv_number(each.best_percent_of_peak),
                         csv_number(each.speedup_over_naive), csv_number(each.speedup_over_cublas),
+                        csv_number(each.percent_of_blas), csv_number(each.deviation_percent),
                         csv_number(each.max_error), each.rounds, each.failure.empty() ? "" : csv_text(each.failure));
     }
     return text;

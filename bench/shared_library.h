@@ -27,6 +27,10 @@ public:
         throw std::runtime_error(reason);
     }
 
+    bool has(const char *name) const {
+        return dlsym(handle_, name) != nullptr;
+    }
+
     /// Throws std::runtime_error when the library doesn't have it.
     template<typename Function>
     void find(Function *&function, const char *name) const {

@@ -138,6 +138,36 @@ TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
     }
 }
 
+TEST_CASE("aft bench measures a BLAS that is there, tells of one that isn't, and marks a wrong one", "[cli]") {
+    if (!std::filesystem::exists(AFT_FAKE_BLAS))
+        SKIP("the tests don't run where they were built");
+    const std::string bench = "bench --layer simple --schedule packed --shape 2,65,24,24 --min-time 0.001 --device cpu "
+                              "--blas --format json",
+                      without_onednn = "AFT_ONEDNN=/nowhere ", fake = "AFT_OPENBLAS=" AFT_FAKE_BLAS " ";
+    const auto has = [](const Outcome &outcome, const std::string &text) {
+        return outcome.out.find(text) != std::string::npos;
+    };
+    const Outcome without = aft_cli(bench, without_onednn + "AFT_OPENBLAS=/nowhere");
+    CHECK(without.exit_code == 0);
+    CHECK(has(without, "OpenBLAS not measured: /nowhere"));
+    CHECK(has(without, "oneDNN not measured: /nowhere"));
+    CHECK(has(without, "\"percent_of_blas\": null"));
+
+    const Outcome with = aft_cli(bench, without_onednn + fake);
+    INFO(with.err);
+    CHECK(with.exit_code == 0);
+    CHECK(has(with, "OpenBLAS 9.8.7 (Fake)"));
+    CHECK(has(with, "\"kernel\": \"openblas_sgemm\""));
+    const std::size_t percent = with.out.find("\"percent_of_blas\": ");
+    CHECK(std::stod(with.out.substr(percent + 19)) > 0);
+
+    const Outcome wrong = aft_cli(bench, without_onednn + fake + "FAKE_BLAS_WRONG=1");
+    CHECK(wrong.exit_code == 1);
+    CHECK(is_one_line(wrong.err.substr(wrong.err.find("aft: "))));
+    CHECK(wrong.err.find("openblas_sgemm") != std::string::npos);
+    CHECK(has(wrong, "WRONG"));
+}
+
 TEST_CASE("every command explains itself", "[cli]") {
     for (const std::string command : {"", "kernels", "devices", "run", "bench"}) {
         const Outcome outcome = aft_cli(command + " --help");

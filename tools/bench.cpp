@@ -31,7 +31,7 @@ struct BenchOptions {
     std::string format = "table", report;
     std::optional<int> threads;
     std::optional<double> min_seconds;
-    bool quick = false;
+    bool quick = false, blas = false;
 };
 
 constexpr std::int64_t default_window = 32;
@@ -174,6 +174,7 @@ void bench(const BenchOptions &options, const std::string &command) {
     }
     comparison_options.schedules = options.schedules;
     comparison_options.min_seconds = options.min_seconds.value_or(options.quick ? 0.2 : 1.0);
+    comparison_options.blas = options.blas;
     comparison_options.progress = show_progress;
     if (!options.report.empty()) {
         std::filesystem::create_directories(options.report);  // minutes before it is written: better now than then
@@ -224,6 +225,7 @@ void add_bench(CLI::App &app, const std::string &command_line) {
     command->add_option("--device", options->devices, "id or API as in `aft devices`; default: the CPU and every GPU");
     command->add_option("--threads", options->threads, "default: every processor");
     command->add_flag("--quick", options->quick, "small shapes, short measurements: under a minute");
+    command->add_flag("--blas", options->blas, "on the CPU, sgemm of OpenBLAS and oneDNN too, where they are found");
     command->add_option("--min-time", options->min_seconds, "seconds of measuring per kernel and shape; default 1")
         ->check(CLI::Range(0.001, 3600.0));
     command->add_option("--format", options->format, "table, csv or json, on standard output")

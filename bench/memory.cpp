@@ -1,0 +1,65 @@
+// What a layer takes of memory beyond its input, output and weights, in a process of its own, so that the peak is its.
+//
+// usage: aft_memory LAYER B T H P s
+
+#include <aft/aft.h>
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+// Of this process: "VmRSS" is what is resident now, "VmHWM" the most so far.
+std::size_t bytes_of(const std::string &field) {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.rfind(field + ":", 0) == 0) {
+            return std::stoull(line.substr(field.size() + 1)) * 1024;
+        }
+    }
+    throw std::runtime_error("/proc/self/status has no " + field);
+}
+
+void measure(char **argument) {
+    const std::int64_t batch = std::atoll(argument[1]), seq = std::atoll(argument[2]), hidden = std::atoll(argument[3]),
+                       projected = std::atoll(argument[4]), window = std::atoll(argument[5]);
+    const aft::LayerConfig config{aft::layer_kind(argument[0]), hidden, projected, seq, window};
+    // Vectors of known values are written without temporaries, so that the peak is still ahead.
+    aft::Weights weights;
+    const std::vector<float> projection(hidden * projected, 0.01f);
+    weights.query_weight = weights.key_weight = weights.value_weight = weights.project_weight = projection;
+    if (config.kind != aft::LayerKind::simple) {
+        weights.position_bias.assign(seq * seq, 0.5f);
+    }
+    const std::vector<float> x(batch * seq * hidden, 1.0f);
+    std::vector<float> y(x.size(), 0.0f);
+
+    const std::size_t before = bytes_of("VmRSS");
+    const aft::Layer layer(config, weights);
+    layer.forward({x.data(), {batch, seq, hidden}}, {y.data(), {batch, seq, hidden}});
+    const std::size_t inputs =
+        (4 * projection.size() + weights.position_bias.size() + x.size() + y.size()) * sizeof(float);
+    fmt::print("{{\"kernel\": \"{}\", \"inputs\": {}, \"over_inputs\": {}, \"scratch\": {}}}\n",
+               layer.kernel_for({batch, seq}).id, inputs, bytes_of("VmHWM") - before, layer.scratch_bytes());
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+    try {
+        if (argc != 7) {
+            throw std::invalid_argument("usage: aft_memory LAYER B T H P s");
+        }
+        measure(argv + 1);
+        return 0;
+    } catch (const std::exception &error) {
+        fmt::print(stderr, "aft_memory: {}\n", error.what());
+        return 1;
+    }
+}
