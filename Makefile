@@ -1,5 +1,5 @@
 # A thin driver: scripts/setup brings the tools, CMakePresets.json says how to build.
-# CMAKE_FLAGS are options for one configuration, e.g. make test CMAKE_FLAGS=-DAFT_TARGET=x86-64-linux-avx2-fma-f16c
+# CMAKE_FLAGS are options for one configuration, e.g. make test CMAKE_FLAGS=-DAFT_TARGETS=x86-64-linux-avx2-fma-f16c
 
 PRESET := release
 CMAKE := .venv/bin/cmake
