@@ -5,7 +5,7 @@ PRESET := release
 CMAKE := .venv/bin/cmake
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test gpu-bundle configure setup format clean help
+.PHONY: bench test test-cpus gpu-bundle configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -14,6 +14,9 @@ bench: configure
 test: configure
 	$(CMAKE) --build --preset $(PRESET)
 	.venv/bin/ctest --preset $(PRESET)
+
+test-cpus:
+	scripts/test-cpus $(CMAKE_FLAGS)
 
 gpu-bundle: setup
 	scripts/gpu-bundle $(CMAKE_FLAGS)
@@ -33,6 +36,7 @@ clean:
 help:
 	@echo 'make bench       generate the kernels for this machine and compare every schedule: build/bench/report.html'
 	@echo 'make test        build everything and run every test'
+	@echo 'make test-cpus   test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
 	@echo 'make gpu-bundle  pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make setup       install what is missing: packages (as root or with sudo) and .venv; the others do it first'
 	@echo 'make format      format the sources'
