@@ -5,7 +5,7 @@ PRESET := release
 CMAKE := .venv/bin/cmake
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus gpu-bundle configure setup format clean help
+.PHONY: bench test test-cpus test-aarch64 gpu-bundle configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -17,6 +17,9 @@ test: configure
 
 test-cpus:
 	scripts/test-cpus $(CMAKE_FLAGS)
+
+test-aarch64:
+	scripts/test-aarch64 $(CMAKE_FLAGS)
 
 gpu-bundle: setup
 	scripts/gpu-bundle $(CMAKE_FLAGS)
@@ -37,6 +40,7 @@ help:
 	@echo 'make bench       generate the kernels for this machine and compare every schedule: build/bench/report.html'
 	@echo 'make test        build everything and run every test'
 	@echo 'make test-cpus   test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
+	@echo 'make test-aarch64  cross-compile for aarch64 and run the tests emulated: build/aarch64'
 	@echo 'make gpu-bundle  pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make setup       install what is missing: packages (as root or with sudo) and .venv; the others do it first'
 	@echo 'make format      format the sources'

@@ -10,6 +10,10 @@
 #include <sstream>
 #include <string_view>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace aft {
 namespace {
 
@@ -54,6 +58,16 @@ std::vector<CpuFeature> cpu_features() {
     };
 }
 #undef AFT_CPU_HAS
+#elif defined(__aarch64__) && defined(__linux__)
+/// Halide's words for what the first ARMv8 CPUs lack. All have NEON.
+std::vector<CpuFeature> cpu_features() {
+    const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+    return {
+        {"arm_dot_prod", (first & HWCAP_ASIMDDP) != 0},
+        {"arm_fp16", (first & HWCAP_FPHP) != 0 && (first & HWCAP_ASIMDHP) != 0},
+        {"sve2", (second & HWCAP2_SVE2) != 0},
+    };
+}
 #else
 std::vector<CpuFeature> cpu_features() {
     return {};
