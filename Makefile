@@ -37,11 +37,11 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make bench       generate the kernels for this machine and compare every schedule: build/bench/report.html'
-	@echo 'make test        build everything and run every test'
-	@echo 'make test-cpus   test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
+	@echo 'make bench         generate the kernels for this machine and compare every schedule: build/bench/report.html'
+	@echo 'make test          build everything and run every test'
+	@echo 'make test-cpus     test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
 	@echo 'make test-aarch64  cross-compile for aarch64 and run the tests emulated: build/aarch64'
-	@echo 'make gpu-bundle  pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
-	@echo 'make setup       install what is missing: packages (as root or with sudo) and .venv; the others do it first'
-	@echo 'make format      format the sources'
-	@echo 'make clean       remove build/'
+	@echo 'make gpu-bundle    pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
+	@echo 'make setup         install what is missing: packages (as root or with sudo) and .venv; the others do it first'
+	@echo 'make format        format the sources'
+	@echo 'make clean         remove build/'
