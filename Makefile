@@ -1,5 +1,5 @@
 # A thin driver: scripts/setup brings the tools, CMakePresets.json says how to build.
-# CMAKE_FLAGS are options for one configuration, e.g. make test CMAKE_FLAGS=-DAFT_TARGET=x86-64-linux-avx2-fma-f16c
+# CMAKE_FLAGS are options for one configuration, e.g. make test CMAKE_FLAGS=-DAFT_TARGETS=x86-64-linux-avx2-fma-f16c
 
 PRESET := release
 CMAKE := .venv/bin/cmake
@@ -7,7 +7,8 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test bench-check bench-baseline bench-scaling gpu-bundle configure setup format clean help
+.PHONY: bench test test-cpus test-aarch64 bench-check bench-baseline bench-scaling gpu-bundle configure setup format \
+        clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -34,6 +35,11 @@ $(BENCH_VENV)/installed: bench/check-requirements.txt
 	python3 -m venv --clear $(BENCH_VENV)
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+test-cpus:
+	scripts/test-cpus $(CMAKE_FLAGS)
+
+test-aarch64:
+	scripts/test-aarch64 $(CMAKE_FLAGS)
 
 gpu-bundle: setup
 	scripts/gpu-bundle $(CMAKE_FLAGS)
@@ -53,6 +59,8 @@ clean:
 help:
 	@echo 'make bench           generate the kernels for this machine and compare every schedule: build/bench/report.html'
 	@echo 'make test            build everything and run every test'
+	@echo 'make test-cpus       test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
+	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
 	@echo 'make bench-check     fail if a hand schedule got slower than bench/baseline.json says of such a machine'
 	@echo 'make bench-baseline  record that; nothing else should run meanwhile'
 	@echo 'make bench-scaling   time and memory as T, P and B grow: build/bench/scaling.svg'

@@ -85,11 +85,11 @@ Comparison compare(const ComparisonOptions &options);
 /// Floating-point operations that the layer can't do without: multiply-adds of projections and core counted as 2.
 double work(const Problem &problem);
 
-/// The schedule, with the variant where there is one: "packed", "mullapudi2016_t1024".
+/// The schedule, with the variant and the instruction set where the id has them: "packed", "mullapudi2016_t1024@avx2".
 std::string schedule_name(const KernelInfo &kernel);
 
-/// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own; any
-/// other kernel is an entry of its own, "packed" or, with its variant, "packed_deep".
+/// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own, for
+/// each instruction set; any other kernel is an entry of its own, "packed" or, with its variant, "packed_deep".
 std::string entry_name(const KernelInfo &kernel);
 
 /// Whether the kernel is for the problem's extents; others only run there when they are asked for by name.

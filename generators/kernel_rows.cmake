@@ -1,6 +1,25 @@
-# What a row of the table becomes.
+# What a row of the table becomes: a kernel, or one for each of several targets.
 
-add_halide_runtime(aft_halide_runtime TARGETS ${AFT_TARGET})
+# The name of each target in the ids of its kernels: its last word, which is the last feature, or the architecture where
+# there is none. A build for one target names none.
+set(aft_isas)
+list(LENGTH AFT_TARGETS count)
+if(count GREATER 1)
+    foreach(target ${AFT_TARGETS})
+        string(REGEX MATCH "[^-]+$" isa ${target})
+        if(target MATCHES "^([^-]+)-[0-9]+-[^-]+$")
+            set(isa ${CMAKE_MATCH_1})
+        endif()
+        if(isa IN_LIST aft_isas)
+            message(FATAL_ERROR "AFT_TARGETS: several targets have the name ${isa}: ${AFT_TARGETS}")
+        endif()
+        list(APPEND aft_isas ${isa})
+    endforeach()
+endif()
+
+# The last target is that of the runtime, and of what a GPU kernel does on the CPU.
+list(GET AFT_TARGETS -1 aft_baseline)
+add_halide_runtime(aft_halide_runtime TARGETS ${aft_baseline})
 
 # What a device adds to the target. A CUDA target must name a capability: without one, Halide means sm_20.
 set(AFT_FEATURES_cpu)
@@ -10,7 +29,7 @@ set(AFT_FEATURES_vulkan vulkan vk_v13)
 
 # Adds the library `name` made by `generator`, once. The statement that it was lowered to, and the schedule that an
 # autoscheduler found, are left beside it in the build tree, and so is the code for the device.
-function(aft_library name generator device)
+function(aft_library name generator device target)
     if(TARGET ${name})
         return()
     endif()
@@ -25,7 +44,7 @@ function(aft_library name generator device)
     add_halide_library(
         ${name} FROM aft_generator
         GENERATOR ${generator}
-        TARGETS ${AFT_TARGET}
+        TARGETS ${target}
         FEATURES user_context ${AFT_FEATURES_${device}}
         USE_RUNTIME aft_halide_runtime
         PARAMS ${ARG_PARAMS}
@@ -33,7 +52,8 @@ function(aft_library name generator device)
         ${options})
 endfunction()
 
-function(aft_kernel)
+# A kernel and its row of the registry. isa: the target's name, or empty.
+function(aft_kernel_for target isa)
     cmake_parse_arguments(ROW "" "LAYER;DEVICE;SCHEDULE;HAND;AUTOSCHEDULER;VARIANT" "ESTIMATES;PREFERRED;PARAMS" ${ARGN})
     if(NOT AFT_SCHEDULES STREQUAL "all" AND NOT ROW_SCHEDULE IN_LIST AFT_SCHEDULES)
         return()
@@ -42,6 +62,10 @@ function(aft_kernel)
     if(ROW_VARIANT)
         string(APPEND id _${ROW_VARIANT})
     endif()
+    if(isa AND ROW_DEVICE STREQUAL cpu)
+        string(APPEND id @${isa})
+    endif()
+    string(REPLACE @ _ library ${id})
     set(options)
     if(ROW_AUTOSCHEDULER)
         set(hand naive)
@@ -73,25 +97,39 @@ function(aft_kernel)
     # Parameters are prepared on the CPU. Kernels in the flat form share one way to prepare; one in panels has its own,
     # with its own tiles.
     if(hand STREQUAL naive)
-        set(prepare aft_${ROW_LAYER}_flat_prepare)
-        aft_library(${prepare} aft_${ROW_LAYER}_prepare cpu PARAMS schedule=naive)
+        string(JOIN _ prepare aft_${ROW_LAYER}_flat_prepare ${isa})
+        aft_library(${prepare} aft_${ROW_LAYER}_prepare cpu ${target} PARAMS schedule=naive)
     else()
-        set(prepare ${id}_prepare)
-        aft_library(${prepare} aft_${ROW_LAYER}_prepare cpu PARAMS schedule=${hand} device=${ROW_DEVICE} ${ROW_PARAMS})
+        set(prepare ${library}_prepare)
+        aft_library(${prepare} aft_${ROW_LAYER}_prepare cpu ${target}
+                    PARAMS schedule=${hand} device=${ROW_DEVICE} ${ROW_PARAMS})
     endif()
-    aft_library(${id} aft_${ROW_LAYER}_forward ${ROW_DEVICE} ${options}
+    aft_library(${library} aft_${ROW_LAYER}_forward ${ROW_DEVICE} ${target} ${options}
                 PARAMS schedule=${hand} device=${ROW_DEVICE} ${ROW_PARAMS})
 
-    set_property(GLOBAL APPEND PROPERTY AFT_KERNEL_LIBRARIES ${id} ${prepare})
+    set_property(GLOBAL APPEND PROPERTY AFT_KERNEL_LIBRARIES ${library} ${prepare})
     string(JOIN ", " row "\"${id}\"" "LayerKind::${ROW_LAYER}" "\"${ROW_DEVICE}\"" "\"${ROW_SCHEDULE}\"" ${any_bias_range}
-           "{${preferred}}" ${prepare}_argv ${prepare}_metadata ${id}_argv ${id}_metadata)
-    set_property(GLOBAL APPEND_STRING PROPERTY AFT_KERNEL_ROWS "    {${row}},\n")
+           "{${preferred}}" ${prepare}_argv ${prepare}_metadata ${library}_argv ${library}_metadata)
+    set_property(GLOBAL APPEND_STRING PROPERTY AFT_KERNEL_ROWS_${target} "    {${row}},\n")
 endfunction()
 
-# Writes the registry's table and gathers the libraries in `aft_kernels`.
+# A row of the table: on the CPU, a kernel for each target.
+function(aft_kernel)
+    cmake_parse_arguments(ROW "" "DEVICE" "" ${ARGN})
+    foreach(target isa IN ZIP_LISTS AFT_TARGETS aft_isas)
+        if(ROW_DEVICE STREQUAL cpu OR target STREQUAL aft_baseline)
+            aft_kernel_for(${target} "${isa}" ${ARGN})
+        endif()
+    endforeach()
+endfunction()
+
+# Writes the registry's table, target after target, and gathers the libraries in `aft_kernels`.
 function(aft_finish_kernels)
     get_property(libraries GLOBAL PROPERTY AFT_KERNEL_LIBRARIES)
-    get_property(AFT_KERNEL_ROWS GLOBAL PROPERTY AFT_KERNEL_ROWS)
+    foreach(target ${AFT_TARGETS})
+        get_property(rows GLOBAL PROPERTY AFT_KERNEL_ROWS_${target})
+        string(APPEND AFT_KERNEL_ROWS "${rows}")
+    endforeach()
     list(REMOVE_DUPLICATES libraries)
     foreach(library ${libraries})
         string(APPEND AFT_KERNEL_DECLARATIONS

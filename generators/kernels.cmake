@@ -1,5 +1,6 @@
-# THE TABLE. One row is one kernel: a static library, a row of the registry, a test and a benchmark. Within a layer and
-# a device the rows stand in order of preference: the first one that is for a call's shape runs.
+# THE TABLE. One row is one kernel: a static library, a row of the registry, a test and a benchmark; on the CPU, one for
+# each of AFT_TARGETS. Within a layer and a device the rows stand in order of preference, those of the first target
+# first: the first one that this machine can run and that is for a call's shape runs.
 #
 #   aft_kernel(LAYER full|local|simple DEVICE cpu|cuda|opencl|vulkan SCHEDULE <name>
 #              [HAND naive|packed|tiled|exact] the hand schedule it is built with; default: SCHEDULE itself

@@ -10,6 +10,10 @@
 #include <sstream>
 #include <string_view>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace aft {
 namespace {
 
@@ -21,12 +25,14 @@ struct CpuFeature {
 #if defined(__x86_64__) || defined(__i386__)
 #define AFT_CPU_HAS(feature) (__builtin_cpu_supports(feature) != 0)
 
-/// Halide's words for x86 features, and what it takes each for (its src/CodeGen_X86.cpp). The words of later CPUs
-/// imply those of earlier ones, as in Halide.
+/// Halide's words for x86 features, and what it takes each for (its src/CodeGen_X86.cpp): the first CPU that had it,
+/// with the general instructions of that CPU that LLVM uses unasked. The words of later CPUs imply those of earlier
+/// ones, as in Halide.
 std::vector<CpuFeature> cpu_features() {
     const bool sse41 = AFT_CPU_HAS("sse4.1");
-    const bool avx = sse41 && AFT_CPU_HAS("avx");
-    const bool avx2 = avx && AFT_CPU_HAS("avx2") && AFT_CPU_HAS("fma") && AFT_CPU_HAS("f16c");
+    const bool avx = sse41 && AFT_CPU_HAS("avx") && AFT_CPU_HAS("sse4.2") && AFT_CPU_HAS("popcnt");
+    const bool avx2 = avx && AFT_CPU_HAS("avx2") && AFT_CPU_HAS("fma") && AFT_CPU_HAS("f16c") && AFT_CPU_HAS("bmi") &&
+                      AFT_CPU_HAS("bmi2") && AFT_CPU_HAS("lzcnt") && AFT_CPU_HAS("movbe");
     const bool avxvnni = avx2 && AFT_CPU_HAS("avxvnni");
     const bool avx512 = avx2 && AFT_CPU_HAS("avx512f") && AFT_CPU_HAS("avx512cd");
     const bool knl = avx512 && AFT_CPU_HAS("avx512er") && AFT_CPU_HAS("avx512pf");
@@ -52,6 +58,16 @@ std::vector<CpuFeature> cpu_features() {
     };
 }
 #undef AFT_CPU_HAS
+#elif defined(__aarch64__) && defined(__linux__)
+/// Halide's words for what the first ARMv8 CPUs lack. All have NEON.
+std::vector<CpuFeature> cpu_features() {
+    const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+    return {
+        {"arm_dot_prod", (first & HWCAP_ASIMDDP) != 0},
+        {"arm_fp16", (first & HWCAP_FPHP) != 0 && (first & HWCAP_ASIMDHP) != 0},
+        {"sve2", (second & HWCAP2_SVE2) != 0},
+    };
+}
 #else
 std::vector<CpuFeature> cpu_features() {
     return {};

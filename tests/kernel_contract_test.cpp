@@ -1,6 +1,7 @@
 #include "devices.h"
 #include "halide_runtime.h"
 #include "kernel_table.h"
+#include "registry.h"
 #include "run.h"
 
 #include <HalideRuntime.h>
@@ -172,6 +173,9 @@ TEST_CASE("every kernel requires extents that fit, and writes nothing otherwise"
 TEST_CASE("no kernel prepares matrices that don't fit each other", "[kernels]") {
     for (std::size_t i = 0; i < kernel_row_count; i++) {
         const KernelRow &row = kernel_rows[i];
+        if (!missing_cpu_features(row.prepare_metadata()->target).empty()) {
+            continue;
+        }
         const Extents e = extents_of(kernels()[i]);
         std::vector<std::pair<std::string, std::vector<int>>> misfits = {{"key_weight", {e.hidden, e.projected / 2}},
                                                                          {"value_weight", {e.hidden - 1, e.projected}},

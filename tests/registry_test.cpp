@@ -1,4 +1,5 @@
 #include "problem.h"
+#include "registry.h"
 #include "run.h"
 
 #include <aft/aft.h>
@@ -161,6 +162,34 @@ TEST_CASE("a kernel that is forced is the one that runs", "[registry]") {
             ++forced;
         }
         CHECK(results.size() >= std::min<std::size_t>(forced, 2));
+    }
+}
+
+TEST_CASE("of several targets the first that this CPU has serves a layer, whatever its bias", "[registry]") {
+    for (const LayerKind kind : kinds)
+        for (const Data data : {Data::normal, Data::unbounded_bias}) {
+            const bool is_served = data == Data::normal || kind == LayerKind::simple || find(kind, "exact");
+            const auto first = std::find_if(kernels().begin(), kernels().end(), [kind](const KernelInfo &kernel) {
+                return kernel.device == "cpu" && kernel.usable && kernel.layer == kind;
+            });
+            if (first == kernels().end() || !is_served)
+                continue;
+            const Problem problem{{kind, 15, 5, 20, kind == LayerKind::local ? 3 : 0}, {2, 20}, data};
+            INFO(describe(problem));
+            CHECK(make_layer(problem, "", "cpu").kernel_for(problem.shape).target == first->target);
+        }
+}
+
+TEST_CASE("a kernel for a CPU that isn't here is refused with what this one lacks", "[registry]") {
+    for (const KernelInfo &kernel : kernels()) {
+        const std::string missing = missing_cpu_features(kernel.target);
+        if (kernel.device != "cpu" || missing.empty())
+            continue;
+        INFO(kernel.id);
+        CHECK_FALSE(kernel.usable);
+        CHECK_THROWS_AS(make_layer(problem_for(kernel), kernel.id), ConfigError);
+        CHECK_THROWS_WITH(make_layer(problem_for(kernel), kernel.id),
+                          "kernel " + kernel.id + " can't run here: this CPU lacks " + missing);
     }
 }
 

@@ -16,7 +16,8 @@ struct TileRequest {
 /// the multiply-adds (4 cycles x 2 = 8).
 ///     AVX-512: 32 registers, 12 x 2 + 2 (broadcasts fold into the multiply-add)
 ///     AVX2, SSE: 16 registers, 6 x 2 + 2 + 1
-///     NEON: 32 registers, 8 x 2 + 2 + 2
+///     NEON: 32 registers, 8 x 2 + 2 + 8 (a left vector is four steps of a row, and the multiply-add takes a lane; with
+///         10 rows some are spilled)
 /// depth: a chunk of a right panel, depth x 2 vectors, stays in L1 (AVX2: 256 x 16 floats = 16 KiB of 32); longer
 /// chunks double the rounding error for no gain. A row block is 144 rows: its left panels stay in L2.
 ///

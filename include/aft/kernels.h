@@ -24,7 +24,7 @@ struct PreferredExtents {
 
 /// One kernel of this build: one layer, scheduled one way for one target.
 struct KernelInfo {
-    std::string id;  ///< <layer>_<device>_<schedule>, e.g. aft_full_cpu_packed
+    std::string id;  ///< e.g. aft_full_cpu_packed; aft_full_cpu_packed@avx2 where the build has several targets
     LayerKind layer;
     std::string device;          ///< cpu, cuda, opencl or vulkan: the api of its devices
     std::string schedule;        ///< packed, naive, exact, adams2019, ...
