@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy
@@ -26,6 +27,7 @@ from turns import Contestant, Worker
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build"
+PROGRAM = str(BUILD / "benchmark/peers/aft_peers")
 SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "2,3072,256,256,256", "1,64,64,64", "1,197,192,192",
           "1,1,512,512", "1,4,512,512", "1,16,512,512"]
 QUICK_SHAPES = ["16,197,192,192", "1,64,64,64", "1,4,512,512"]
@@ -64,6 +66,7 @@ class Comparison:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = open(self.folder / "workers.log", "w", encoding="utf-8")
         self.cpus = sorted(os.sched_getaffinity(0))
+        self.problems = {}
         self.comparisons, self.skipped, self.wrong = [], [], False
 
     def workers(self, threads):
@@ -76,10 +79,9 @@ class Comparison:
             "MALLOC_TOP_PAD_": str(1 << 26),
             "OMP_NUM_THREADS": str(threads), "MKL_THREADING_LAYER": "GNU",
             "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        program = str(BUILD / "benchmark/peers/aft_peers")
         result = {}
         for name, library in WORKERS.items():
-            command = [program, "work", str(threads)]
+            command = [PROGRAM, "work", str(threads)]
             if name in MODULES:
                 command = [sys.executable, str(HERE / "worker.py"), MODULES[name], str(threads)]
             elif library:
@@ -89,10 +91,12 @@ class Comparison:
         return result
 
     def problem(self, layer, shape):
-        path = self.folder / f"{layer}-{'-'.join(map(str, shape))}.safetensors"
-        subprocess.run([BUILD / "benchmark/peers/aft_peers", "problem", layer, ",".join(map(str, shape)), path],
-                       check=True)
-        return str(path)
+        """The file with weights, input and reference."""
+        if (layer, shape) not in self.problems:
+            path = self.folder / f"{layer}-{'-'.join(map(str, shape))}.safetensors"
+            subprocess.run([PROGRAM, "problem", layer, ",".join(map(str, shape)), path], check=True)
+            self.problems[layer, shape] = str(path)
+        return self.problems[layer, shape]
 
     def failure(self, contestant, problem):
         """Why a contestant can't be timed; None when it's right."""
@@ -115,8 +119,8 @@ class Comparison:
         return None
 
     def run(self, layer, shape, threads, workers):
-        shown = dict(zip(("batch", "seq", "hidden", "projected"), shape), window=shape[4] if layer == "local" else None)
-        case = {"layer": layer, "shape": shown, "threads": threads}
+        extents = dict(zip_longest(("batch", "seq", "hidden", "projected", "window"), shape))
+        case = {"layer": layer, "shape": extents, "threads": threads}
         problem = self.problem(layer, shape)
         ours = Contestant(OURS, workers[OURS], "layer")
         failure = self.failure(ours, problem)
@@ -153,22 +157,25 @@ class Comparison:
         for threads in self.options.threads:
             workers = self.workers(threads)
             try:
-                for layer in self.options.layer:
-                    for shape in self.options.shape:
-                        if len(shape) > 4 and layer != "local" and shape[:4] in [each[:4] for each in
-                                                                                 self.options.shape if each != shape]:
-                            continue  # windows are AFTLocal's
-                        before = len(self.comparisons)
-                        self.run(layer, shape, threads, workers)
-                        rows = self.comparisons[before:]
-                        closest = min(rows, key=lambda row: row["ratio"], default=None)
-                        print(f"{time.monotonic() - start:5.0f} s  {layer} {','.join(map(str, shape))}, {threads} "
-                              f"thread{'s' * (threads > 1)}: " +
-                              (f"{closest['ours_median_ms']:.4g} ms, closest {closest['peer']} "
-                               f"{closest['ratio']:.2f} times" if closest else "nothing compared"), flush=True)
+                for layer, shape in self.options.cases:
+                    before = len(self.comparisons)
+                    self.run(layer, shape, threads, workers)
+                    self.save()
+                    rows = self.comparisons[before:]
+                    closest = min(rows, key=lambda row: row["ratio"], default=None)
+                    print(f"{time.monotonic() - start:5.0f} s  {layer} {','.join(map(str, shape))}, {threads} "
+                          f"thread{'s' * (threads > 1)}: "
+                          + (f"{closest['ours_median_ms']:.4g} ms, closest {closest['peer']} "
+                             f"{closest['ratio']:.2f} times" if closest else "nothing compared"), flush=True)
             finally:
                 for worker in workers.values():
                     worker.end()
+
+    def save(self):
+        result = {"machine": machine(self.options), "comparisons": self.comparisons, "skipped": self.skipped}
+        with open(self.folder.parent / "peers.json", "w", encoding="utf-8") as file:
+            json.dump(result, file, indent=1)
+        return result
 
 
 def machine(options):
@@ -194,7 +201,7 @@ def shape(text):
     extents = [int(part) for part in text.split(",")]
     if len(extents) not in (4, 5) or min(extents) < 1:
         raise ValueError
-    return extents
+    return tuple(extents)
 
 
 def parsed_arguments():
@@ -210,9 +217,10 @@ def parsed_arguments():
     parser.add_argument("--quick", action="store_true", help=f"all threads, 0.2 s, shapes {' '.join(QUICK_SHAPES)}")
     parser.add_argument("--output", default=str(BUILD / "bench"), metavar="FOLDER", help="default: build/bench")
     options = parser.parse_args()
-    options.layer = options.layer or LAYERS
-    options.shape = options.shape or [shape(text) for text in (QUICK_SHAPES if options.quick else SHAPES)]
-    options.shape = [each + [DEFAULT_WINDOW] * (len(each) == 4) for each in options.shape]
+    shapes = options.shape or [shape(text) for text in (QUICK_SHAPES if options.quick else SHAPES)]
+    # Windows are AFTLocal's alone.
+    options.cases = [(layer, each) for layer in options.layer or LAYERS for each in dict.fromkeys(
+        (*each, DEFAULT_WINDOW)[:5] if layer == "local" else each[:4] for each in shapes)]
     options.threads = options.threads or ([cores] if options.quick else sorted({1, cores}))
     options.seconds = options.seconds or (0.2 if options.quick else 0.7)
     return options
@@ -223,10 +231,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or stopped workers would stay behind
     comparison = Comparison(options)
     comparison.run_all()
-    result = {"machine": machine(options), "comparisons": comparison.comparisons, "skipped": comparison.skipped}
-    with open(Path(options.output) / "peers.json", "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=1)
-    report.write(result, Path(options.output))
+    report.write(comparison.save(), Path(options.output))
     return 1 if comparison.wrong else 0
 
 

@@ -50,16 +50,22 @@ def chart(layer, rows, path):
 
     threads = sorted({row["threads"] for row in rows})
     shapes, peers = unique(shape_text(row["shape"]) for row in rows), unique(row["peer"] for row in rows)
+    libraries, forms = (unique(peer.partition(", ")[i] for peer in peers) for i in (0, 2))
+    lowest, highest = min(0.8, *(row["ratio"] for row in rows)), max(1.25, *(row["ratio"] for row in rows))
     figure, panels = plt.subplots(1, len(threads), sharey=True, squeeze=False, layout="constrained",
-                                  figsize=(2 + 5 * len(threads), 1.8 + 0.5 * len(shapes)))
+                                  figsize=(4.5 + 4.5 * len(threads), 1 + 0.5 * max(len(shapes), len(peers) / 2)))
     for panel, count in zip(panels[0], threads):
-        panel.axvspan(0.1, 1, color="0.93")
-        for i, peer in enumerate(peers):
+        panel.axvspan(lowest / 2, 1, color="0.92")  # where we lose
+        for peer in peers:
+            library, _, form = peer.partition(", ")
             of_peer = [row for row in rows if row["peer"] == peer and row["threads"] == count]
             panel.plot([row["ratio"] for row in of_peer], [shapes.index(shape_text(row["shape"])) for row in of_peer],
-                       "osD^vPX"[i // 10], color=f"C{i % 10}", label=peer, markersize=5)
+                       "osD^vPX"[forms.index(form)], color=f"C{libraries.index(library)}", label=peer, alpha=0.8)
         panel.set(xscale="log", title=f"{count} thread{'s' * (count > 1)}", xlabel="time of the peer / ours",
-                  xlim=(min(0.8, 0.95 * min(row["ratio"] for row in rows)), 1.1 * max(row["ratio"] for row in rows)))
+                  xlim=(lowest / 1.05, highest * 1.05))
+        ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100) if lowest <= tick <= highest]
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.set_xticks([], minor=True)
         panel.set_yticks(range(len(shapes)), shapes)
         panel.grid(axis="x", alpha=0.4)
     panels[0][0].invert_yaxis()

@@ -9,7 +9,7 @@ import subprocess
 
 class Worker:
     """A process that answers requests (worker.cpp). Between two requests it is stopped, with all its threads, so that
-    no pool of one contestant spins while another one is timed. One that died starts again with the next problem."""
+    no pool of one contestant spins while another one is timed. One that died starts again."""
 
     PATIENCE_S = 300  # of a request; compiling takes longest
 
@@ -19,11 +19,11 @@ class Worker:
 
     def ask(self, problem, **request):
         """The answer to a request about a problem; raises RuntimeError."""
+        if self.process is None:
+            self.start()
         if self.problem != problem:
-            if self.process is None:
-                self.start()
-            self.problem = problem
             self.exchange({"problem": problem})
+            self.problem = problem
         return self.exchange(request)
 
     def start(self):
@@ -32,8 +32,6 @@ class Worker:
             text=True, start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
 
     def exchange(self, request):
-        if self.process is None:
-            raise RuntimeError("it ended before")
         self.signal(signal.SIGCONT)
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
@@ -61,7 +59,7 @@ class Worker:
         if self.process:
             self.signal(signal.SIGKILL)
             self.process.communicate()
-            self.process = None
+            self.process = self.problem = None
 
 
 class Contestant:

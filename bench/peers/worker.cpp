@@ -1,6 +1,6 @@
 // What of scripts/bench-peers is C++.
 //
-//     aft_peers problem LAYER B,T,H,P,s FILE    writes a problem with its reference
+//     aft_peers problem LAYER B,T,H,P[,s] FILE  writes a problem with its reference
 //     aft_peers work THREADS [BLAS]             runs `aft::Layer`, or with the path of a BLAS the layer as products on
 //     it
 //
@@ -27,6 +27,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -129,12 +130,11 @@ private:
     std::map<std::string, Form> forms_;
 };
 
-// "B,T,H,P,s", which the coordinator has checked.
 Problem problem(const std::string &layer, const std::string &shape) {
     Problem problem;
-    long long B, T, H, P, s;
-    if (std::sscanf(shape.c_str(), "%lld,%lld,%lld,%lld,%lld", &B, &T, &H, &P, &s) != 5) {
-        throw std::runtime_error("'" + shape + "' isn't B,T,H,P,s");
+    long long B, T, H, P, s = 0;
+    if (std::sscanf(shape.c_str(), "%lld,%lld,%lld,%lld,%lld", &B, &T, &H, &P, &s) < 4) {
+        throw std::runtime_error("'" + shape + "' isn't B,T,H,P or B,T,H,P,s");
     }
     problem.config = {layer_kind(layer), H, P, T, s};
     problem.shape = {B, T};
@@ -147,13 +147,16 @@ int run(const std::vector<std::string> &arguments) {
         return 0;
     }
     if ((arguments.size() != 2 && arguments.size() != 3) || arguments[0] != "work") {
-        throw std::runtime_error("usage: aft_peers problem LAYER B,T,H,P,s FILE | aft_peers work THREADS [BLAS]");
+        throw std::runtime_error("usage: aft_peers problem LAYER B,T,H,P[,s] FILE | aft_peers work THREADS [BLAS]");
     }
-    Worker worker(std::stoi(arguments[1]), arguments.size() == 3 ? arguments[2] : "");
+    std::optional<Worker> worker;
     for (std::string line; std::getline(std::cin, line);) {
         json answer;
         try {
-            answer = worker.answer(json::parse(line));
+            if (!worker) {
+                worker.emplace(std::stoi(arguments[1]), arguments.size() == 3 ? arguments[2] : "");
+            }
+            answer = worker->answer(json::parse(line));
         } catch (const std::exception &error) {
             answer = {{"error", error.what()}};
         }

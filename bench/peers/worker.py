@@ -94,9 +94,10 @@ class Worker:
 def main(library, threads):
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
-    worker = Worker(library, int(threads))
+    worker = None
     for line in sys.stdin:
         try:
+            worker = worker or Worker(library, int(threads))
             answer = worker.answer(json.loads(line))
         except Exception as error:  # whatever a library throws
             lines = str(error).strip().splitlines()
