@@ -36,16 +36,14 @@ DEFAULT_WINDOW = 32
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
 
-# Which library of the environment a worker loads; None: it's Python.
-WORKERS = {OURS: None, "oneDNN": "libdnnl.so*", "OpenBLAS": "libscipy_openblas.so", "MKL": "libmkl_rt.so*",
-           "OpenVINO": None, "ONNX Runtime": None, "JAX": None, "PyTorch": None}
 MODULES = {"OpenVINO": "openvino_peers", "ONNX Runtime": "onnxruntime_peers", "JAX": "jax_peers",
            "PyTorch": "torch_peers"}
+BLAS = {"oneDNN": "libdnnl.so*", "OpenBLAS": "libscipy_openblas.so", "MKL": "libmkl_rt.so*"}
 PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cpu-gomp", "scipy-openblas32", "mkl"]
 
 
 def peers(layer):
-    """(peer, worker, form) of each opponent."""
+    """(peer, library, form) of each opponent."""
     forms = ["dense", "banded"] if layer == "local" else ["dense"]
     names = {form: f", {form}" if layer == "local" else "" for form in forms}
     for mode in ("eager", "compiled"):
@@ -54,9 +52,9 @@ def peers(layer):
             yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch {mode}"
         for form in forms:
             yield f"PyTorch{names[form]}, {mode}", "PyTorch", f"{form} {mode}"
-    for worker in ("JAX", "ONNX Runtime", "OpenVINO", "oneDNN", "OpenBLAS", "MKL"):
+    for library in ("JAX", "ONNX Runtime", "OpenVINO", "oneDNN", "OpenBLAS", "MKL"):
         for form in forms:
-            yield worker + names[form], worker, form
+            yield library + names[form], library, form
 
 
 class Comparison:
@@ -66,11 +64,13 @@ class Comparison:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = open(self.folder / "workers.log", "w", encoding="utf-8")
         self.cpus = sorted(os.sched_getaffinity(0))
-        self.problems = {}
+        self.problems, self.workers = {}, {}
         self.comparisons, self.skipped, self.wrong = [], [], False
 
-    def workers(self, threads):
-        """All of them, on the same processors with the same settings."""
+    def worker(self, library, form, threads):
+        """A process for each form, on the same processors with the same settings; kept for the next problem."""
+        if (library, form) in self.workers:
+            return self.workers[library, form]
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith(("AFT_", "GOMP_", "HL_", "KMP_", "MKL_", "OMP_", "OPENBLAS_", "XLA_"))}
         environment |= {
@@ -79,16 +79,15 @@ class Comparison:
             "MALLOC_TOP_PAD_": str(1 << 26),
             "OMP_NUM_THREADS": str(threads), "MKL_THREADING_LAYER": "GNU",
             "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        result = {}
-        for name, library in WORKERS.items():
+        if library in MODULES:
+            command = [sys.executable, str(HERE / "worker.py"), MODULES[library], str(threads)]
+        else:
             command = [PROGRAM, "work", str(threads)]
-            if name in MODULES:
-                command = [sys.executable, str(HERE / "worker.py"), MODULES[name], str(threads)]
-            elif library:
-                found = glob.glob(f"{sys.prefix}/lib/**/{library}", recursive=True)
-                command += sorted(found)[:1] or [f"{library} isn't installed"]
-            result[name] = Worker(command, environment, self.cpus[:threads], self.log)
-        return result
+        if library in BLAS:
+            found = sorted(glob.glob(f"{sys.prefix}/lib/**/{BLAS[library]}", recursive=True))
+            command.append(found[0] if found else BLAS[library])  # the loader says that there is none
+        worker = self.workers[library, form] = Worker(command, environment, self.cpus[:threads], self.log)
+        return worker
 
     def problem(self, layer, shape):
         """The file with weights, input and reference."""
@@ -98,12 +97,12 @@ class Comparison:
             self.problems[layer, shape] = str(path)
         return self.problems[layer, shape]
 
-    def failure(self, contestant, problem):
+    def failure(self, contestant, form, problem):
         """Why a contestant can't be timed; None when it's right."""
         output = self.folder / "y.f32"
         try:
             output.unlink(missing_ok=True)
-            answer = contestant.worker.ask(problem, form=contestant.form, output=str(output))
+            answer = contestant.worker.ask(problem=problem, form=form, output=str(output))
             tensors = load_file(problem)
             y = numpy.fromfile(output, numpy.float32).reshape(tensors["input"].shape)
             error = (abs(y[:, tensors["rows"]] - tensors["expected"]) / tensors["tolerance"]).max()
@@ -113,32 +112,32 @@ class Comparison:
             if contestant.estimate > MAX_CALL_S:
                 return f"a call takes {contestant.estimate:.3g} s"
             if contestant.estimate < MAX_CALL_S / 10:  # the first call allocates
-                contestant.estimate = contestant.worker.ask(problem, form=contestant.form, calls=1)["seconds"]
+                contestant.estimate = contestant.worker.ask(calls=1)["seconds"]
         except RuntimeError as error:
             return str(error)
         return None
 
-    def run(self, layer, shape, threads, workers):
+    def run(self, layer, shape, threads):
         extents = dict(zip_longest(("batch", "seq", "hidden", "projected", "window"), shape))
         case = {"layer": layer, "shape": extents, "threads": threads}
         problem = self.problem(layer, shape)
-        ours = Contestant(OURS, workers[OURS], "layer")
-        failure = self.failure(ours, problem)
+        ours = Contestant(OURS, self.worker(OURS, "", threads))
+        failure = self.failure(ours, "", problem)
         if failure:
             self.wrong = True
             self.skipped.append({**case, "peer": OURS, "reason": failure})
             return
         field = [ours]
-        for peer, worker, form in peers(layer):
+        for peer, library, form in peers(layer):
             if any(name.lower() in peer.lower() for name in self.options.peer or [""]):
-                contestant = Contestant(peer, workers[worker], form)
-                failure = self.failure(contestant, problem)
+                contestant = Contestant(peer, self.worker(library, form, threads))
+                failure = self.failure(contestant, form, problem)
                 if failure:
                     self.skipped.append({**case, "peer": peer, "reason": failure})
                 else:
                     field.append(contestant)
         # A list, as all() would end a round with the first who has enough.
-        while any([each.take_turn(problem, self.options.seconds) for each in field]):
+        while any([each.take_turn(self.options.seconds) for each in field]):
             pass
         if ours.failure:
             self.wrong = True
@@ -155,11 +154,10 @@ class Comparison:
     def run_all(self):
         start = time.monotonic()
         for threads in self.options.threads:
-            workers = self.workers(threads)
             try:
                 for layer, shape in self.options.cases:
                     before = len(self.comparisons)
-                    self.run(layer, shape, threads, workers)
+                    self.run(layer, shape, threads)
                     self.save()
                     rows = self.comparisons[before:]
                     closest = min(rows, key=lambda row: row["ratio"], default=None)
@@ -168,8 +166,9 @@ class Comparison:
                           + (f"{closest['ours_median_ms']:.4g} ms, closest {closest['peer']} "
                              f"{closest['ratio']:.2f} times" if closest else "nothing compared"), flush=True)
             finally:
-                for worker in workers.values():
+                for worker in self.workers.values():
                     worker.end()
+                self.workers.clear()
 
     def save(self):
         result = {"machine": machine(self.options), "comparisons": self.comparisons, "skipped": self.skipped}

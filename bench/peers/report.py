@@ -60,7 +60,7 @@ def chart(layer, rows, path):
             library, _, form = peer.partition(", ")
             of_peer = [row for row in rows if row["peer"] == peer and row["threads"] == count]
             panel.plot([row["ratio"] for row in of_peer], [shapes.index(shape_text(row["shape"])) for row in of_peer],
-                       "osD^vPX"[forms.index(form)], color=f"C{libraries.index(library)}", label=peer, alpha=0.8)
+                       "osD^vPX"[forms.index(form) % 7], color=f"C{libraries.index(library)}", label=peer, alpha=0.8)
         panel.set(xscale="log", title=f"{count} thread{'s' * (count > 1)}", xlabel="time of the peer / ours",
                   xlim=(lowest / 1.05, highest * 1.05))
         ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100) if lowest <= tick <= highest]

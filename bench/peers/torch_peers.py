@@ -23,17 +23,17 @@ class Layer(torch.nn.Module):
     def __init__(self, problem, form):
         super().__init__()
         self.layer, self.form, self.seq = problem.layer, form, problem.seq
-        self.register_buffer("input_weight", torch.from_numpy(problem.input_weight.T.copy()))
-        self.register_buffer("input_bias", torch.from_numpy(problem.input_bias))
-        self.register_buffer("output_weight", torch.from_numpy(problem.output_weight.T.copy()))
-        self.register_buffer("output_bias", torch.from_numpy(problem.output_bias))
+        self.input_weight = torch.from_numpy(problem.input_weight.T.copy())
+        self.input_bias = torch.from_numpy(problem.input_bias)
+        self.output_weight = torch.from_numpy(problem.output_weight.T.copy())
+        self.output_bias = torch.from_numpy(problem.output_bias)
         if form == "banded":
             sources, weights = problem.band()
             self.window, (self.blocks, self.sources) = problem.window, sources.shape
-            self.register_buffer("weights", torch.from_numpy(weights))
+            self.weights = torch.from_numpy(weights)
             self.targets = weights.shape[1]
         elif problem.layer != "simple":
-            self.register_buffer("weights", torch.from_numpy(problem.exp_bias()))
+            self.weights = torch.from_numpy(problem.exp_bias())
 
     def forward(self, x):
         query, key, value = F.linear(x, self.input_weight, self.input_bias).chunk(3, -1)
@@ -59,7 +59,7 @@ def make(problem, form):
     layer = aft_pytorch(problem) if kind == "aft-pytorch" else Layer(problem, kind)
     x = torch.from_numpy(problem.x)
     if mode == "compiled":
-        torch._dynamo.reset()
-        layer = torch.compile(layer, dynamic=False, fullgraph=True, options={"freezing": kind != "aft-pytorch"})
+        torch._dynamo.reset()  # or it counts the layers before as recompilations
+        layer = torch.compile(layer, dynamic=False, fullgraph=True)
         layer(x)  # it compiles at the first call
     return lambda: layer(x)

@@ -15,23 +15,12 @@ class Worker:
 
     def __init__(self, command, environment, cpus, log):
         self.command, self.environment, self.cpus, self.log = command, environment, cpus, log
-        self.process, self.problem = None, None
+        self.process = None
 
-    def ask(self, problem, **request):
-        """The answer to a request about a problem; raises RuntimeError."""
+    def ask(self, **request):
+        """The answer to a request; raises RuntimeError."""
         if self.process is None:
             self.start()
-        if self.problem != problem:
-            self.exchange({"problem": problem})
-            self.problem = problem
-        return self.exchange(request)
-
-    def start(self):
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=self.environment,
-            text=True, start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
-
-    def exchange(self, request):
         self.signal(signal.SIGCONT)
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
@@ -49,6 +38,11 @@ class Worker:
             raise RuntimeError(answer["error"])
         return answer
 
+    def start(self):
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=self.environment,
+            text=True, start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
+
     def signal(self, number):
         try:
             os.killpg(self.process.pid, number)
@@ -59,24 +53,24 @@ class Worker:
         if self.process:
             self.signal(signal.SIGKILL)
             self.process.communicate()
-            self.process = self.problem = None
+            self.process = None
 
 
 class Contestant:
     ROUNDS = 10  # that its seconds are spread over; slow ones need more than their seconds
     MIN_ROUNDS = 3
 
-    def __init__(self, peer, worker, form):
-        self.peer, self.worker, self.form = peer, worker, form
+    def __init__(self, peer, worker):
+        self.peer, self.worker = peer, worker
         self.kernel, self.estimate, self.times, self.measured, self.failure = None, 0, [], 0, None
 
-    def take_turn(self, problem, seconds):
+    def take_turn(self, seconds):
         """One value of a round; False when it has enough of them, or failed."""
         if self.failure or (self.measured >= seconds and len(self.times) >= self.MIN_ROUNDS):
             return False
         calls = max(1, min(1_000_000, round(seconds / self.ROUNDS / max(self.estimate, 1e-9))))
         try:
-            time = self.worker.ask(problem, form=self.form, calls=calls)["seconds"]
+            time = self.worker.ask(calls=calls)["seconds"]
         except RuntimeError as error:
             self.failure = str(error)
             return False

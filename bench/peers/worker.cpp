@@ -6,9 +6,10 @@
 //
 // A worker answers each line of JSON on standard input with one on standard output, {"error": ...} if it can't:
 //
-//     {"problem": FILE}                 loads it
-//     {"form": FORM, "output": FILE}    calls once: {"seconds": it took, "kernel": of ours}; y, float32, is in the file
-//     {"form": FORM, "calls": N}        calls N times after N / 10 + 1 to warm up: {"seconds": one took}
+//     {"problem": FILE, "form": FORM, "output": FILE}    calls once, and writes y, float32: {"seconds": the call took}
+//     {"calls": N}          calls N times more, after N / 10 + 1 calls to warm up: {"seconds": one took, on an average}
+//
+// `aft::Layer` answers the first with its "kernel" too. FORM is "dense", or "banded" for the products in a band.
 
 #include "gemm_layer.h"
 #include "problem_file.h"
@@ -25,7 +26,6 @@
 #include <functional>
 #include <iostream>
 #include <limits>
-#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -38,97 +38,91 @@ namespace aft::bench {
 
 namespace {
 
-struct Loaded {
-    LayerConfig config;
-    Shape shape;
-    Weights weights;
-    std::vector<float> x, y;
+// A layer with its input.
+class Contestant {
+public:
+    std::string kernel;  // of ours
 
-    explicit Loaded(const std::string &path) {
+    Contestant(const std::string &path, const std::string &form, const Sgemm &sgemm) {
         const SafetensorsFile file = read_safetensors(path);
         const StoredTensor &input = file.tensors.at("input");
-        x = input.as_float();
-        y.assign(x.size(), std::numeric_limits<float>::quiet_NaN());
-        shape = {input.extents[0], input.extents[1]};
-        config.kind = layer_kind(file.metadata.at("layer"));
-        config.window = std::stoll(file.metadata.at("window"));
-        config.max_seq_len = shape.seq;
+        x_ = input.as_float();
+        y_.assign(x_.size(), std::numeric_limits<float>::quiet_NaN());
+        const Shape shape{input.extents[0], input.extents[1]};
+        LayerConfig config{layer_kind(file.metadata.at("layer")), 0, 0, shape.seq,
+                           std::stoll(file.metadata.at("window"))};
         config = config_from_weights(path, config);
-        weights = load_weights(path, config);
-    }
-};
-
-class Worker {
-public:
-    Worker(int threads, const std::string &blas) {
-        set_thread_count(threads);
-        if (!blas.empty()) {
-            sgemm_ = load_sgemm(blas);
+        const Weights weights = load_weights(path, config);
+        if (sgemm) {
+            const auto layer = std::make_shared<GemmLayer>(sgemm, config, weights, shape, form == "banded");
+            call_ = [this, layer] { layer->forward(x_.data(), y_.data()); };
+            return;
         }
-    }
-
-    json answer(const json &request) {
-        if (request.contains("problem")) {
-            forms_.clear();
-            loaded_ = std::make_unique<Loaded>(request.at("problem"));
-            return json::object();
-        }
-        if (!loaded_) {
-            throw std::runtime_error("no problem is loaded");
-        }
-        const Form &form = this->form(request.at("form"));
-        if (request.contains("output")) {
-            const double seconds = seconds_of(form, 1);
-            std::ofstream file(request.at("output").get<std::string>(), std::ios::binary);
-            file.write(reinterpret_cast<const char *>(loaded_->y.data()), loaded_->y.size() * sizeof(float));
-            if (!file.flush()) {
-                throw std::runtime_error("can't write y");
-            }
-            return {{"seconds", seconds}, {"kernel", form.kernel}};
-        }
-        const int calls = request.at("calls");
-        seconds_of(form, calls / 10 + 1);
-        return {{"seconds", seconds_of(form, calls)}};
+        LayerOptions options;
+        options.device = "cpu";
+        const auto layer = std::make_shared<const Layer>(config, weights, options);
+        const std::array<std::int64_t, 3> extents{shape.batch, shape.seq, config.hidden};
+        call_ = [this, layer, extents] { layer->forward({x_.data(), extents}, {y_.data(), extents}); };
+        kernel = layer->kernel_for(shape).id;
     }
 
-private:
-    struct Form {
-        std::function<void()> call;
-        std::string kernel;
-    };
+    Contestant(const Contestant &) = delete;
+    Contestant &operator=(const Contestant &) = delete;
 
-    static double seconds_of(const Form &form, int calls) {
+    double seconds_of(int calls) const {
         const auto start = std::chrono::steady_clock::now();
         for (int i = 0; i < calls; ++i) {
-            form.call();
+            call_();
         }
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
     }
 
-    const Form &form(const std::string &name) {
-        const auto found = forms_.find(name);
-        return found != forms_.end() ? found->second : forms_[name] = make(name);
-    }
-
-    Form make(const std::string &name) const {
-        Loaded &loaded = *loaded_;
-        if (sgemm_) {
-            const auto layer =
-                std::make_shared<GemmLayer>(sgemm_, loaded.config, loaded.weights, loaded.shape, name == "banded");
-            return {[layer, &loaded] { layer->forward(loaded.x.data(), loaded.y.data()); }, ""};
+    void write_output(const std::string &path) const {
+        std::ofstream file(path, std::ios::binary);
+        file.write(reinterpret_cast<const char *>(y_.data()), static_cast<std::streamsize>(y_.size() * sizeof(float)));
+        if (!file.flush()) {
+            throw std::runtime_error("can't write " + path);
         }
-        LayerOptions options;
-        options.device = "cpu";
-        const auto layer = std::make_shared<const Layer>(loaded.config, loaded.weights, options);
-        const std::array<std::int64_t, 3> extents{loaded.shape.batch, loaded.shape.seq, loaded.config.hidden};
-        return {[layer, extents, &loaded] { layer->forward({loaded.x.data(), extents}, {loaded.y.data(), extents}); },
-                layer->kernel_for(loaded.shape).id};
     }
 
-    Sgemm sgemm_;
-    std::unique_ptr<Loaded> loaded_;
-    std::map<std::string, Form> forms_;
+private:
+    std::vector<float> x_, y_;
+    std::function<void()> call_;
 };
+
+json answer(const json &request, const Sgemm &sgemm, std::optional<Contestant> &contestant) {
+    if (request.contains("problem")) {
+        contestant.reset();
+        contestant.emplace(request.at("problem"), request.at("form"), sgemm);
+        const double seconds = contestant->seconds_of(1);
+        contestant->write_output(request.at("output"));
+        return {{"seconds", seconds}, {"kernel", contestant->kernel}};
+    }
+    if (!contestant) {
+        throw std::runtime_error("there is no problem");
+    }
+    const int calls = request.at("calls");
+    contestant->seconds_of(calls / 10 + 1);
+    return {{"seconds", contestant->seconds_of(calls)}};
+}
+
+void work(int threads, const std::string &blas) {
+    set_thread_count(threads);
+    Sgemm sgemm;
+    std::optional<Contestant> contestant;
+    for (std::string line; std::getline(std::cin, line);) {
+        json result;
+        try {
+            if (!blas.empty() && !sgemm) {
+                sgemm = load_sgemm(blas);
+            }
+            result = answer(json::parse(line), sgemm, contestant);
+        } catch (const std::exception &error) {
+            result = {{"error", error.what()}};
+        }
+        std::cout << result.dump() << std::endl;
+    }
+}
 
 Problem problem(const std::string &layer, const std::string &shape) {
     Problem problem;
@@ -149,19 +143,7 @@ int run(const std::vector<std::string> &arguments) {
     if ((arguments.size() != 2 && arguments.size() != 3) || arguments[0] != "work") {
         throw std::runtime_error("usage: aft_peers problem LAYER B,T,H,P[,s] FILE | aft_peers work THREADS [BLAS]");
     }
-    std::optional<Worker> worker;
-    for (std::string line; std::getline(std::cin, line);) {
-        json answer;
-        try {
-            if (!worker) {
-                worker.emplace(std::stoi(arguments[1]), arguments.size() == 3 ? arguments[2] : "");
-            }
-            answer = worker->answer(json::parse(line));
-        } catch (const std::exception &error) {
-            answer = {{"error", error.what()}};
-        }
-        std::cout << answer.dump() << std::endl;
-    }
+    work(std::stoi(arguments[1]), arguments.size() == 3 ? arguments[2] : "");
     return 0;
 }
 

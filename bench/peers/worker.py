@@ -66,29 +66,24 @@ class Worker:
     def __init__(self, library, threads):
         self.library = importlib.import_module(library)
         self.library.prepare(threads)
-        self.problem, self.calls = None, {}
+        self.call = None
+
+    def seconds(self, calls):
+        start = time.perf_counter()
+        for _ in range(calls):
+            y = self.call()
+        return (time.perf_counter() - start) / calls, y
 
     def answer(self, request):
         if "problem" in request:
-            self.calls.clear()
-            self.problem = Problem(request["problem"])
-            return {}
-        form = request["form"]
-        if form not in self.calls:
-            self.calls[form] = self.library.make(self.problem, form)
-        call = self.calls[form]
-        if "output" in request:
-            start = time.perf_counter()
-            y = call()
-            seconds = time.perf_counter() - start
+            self.call = None  # one that can't be made leaves none
+            self.call = self.library.make(Problem(request["problem"]), request["form"])
+            seconds, y = self.seconds(1)
             numpy.asarray(y, numpy.float32).tofile(request["output"])
-            return {"seconds": seconds}
-        for _ in range(request["calls"] // 10 + 1):
-            call()
-        start = time.perf_counter()
-        for _ in range(request["calls"]):
-            call()
-        return {"seconds": (time.perf_counter() - start) / request["calls"]}
+        else:
+            self.seconds(request["calls"] // 10 + 1)
+            seconds, _ = self.seconds(request["calls"])
+        return {"seconds": seconds}
 
 
 def main(library, threads):
