@@ -1,15 +1,14 @@
-// What of scripts/bench-peers is C++.
+// What of compare.py is C++.
 //
-//     aft_peers problem LAYER B,T,H,P[,s] FILE  writes a problem with its reference
-//     aft_peers work THREADS [BLAS]             runs `aft::Layer`, or with the path of a BLAS the layer as products on
-//     it
+//     aft_peers problem LAYER B,T,H,P[,s] FILE    writes a problem with its reference
+//     aft_peers work THREADS [BLAS]               runs aft::Layer, or GemmLayer on the BLAS at that path
 //
 // A worker answers each line of JSON on standard input with one on standard output, {"error": ...} if it can't:
 //
 //     {"problem": FILE, "form": FORM, "output": FILE}    calls once, and writes y, float32: {"seconds": the call took}
-//     {"calls": N}          calls N times more, after N / 10 + 1 calls to warm up: {"seconds": one took, on an average}
+//     {"calls": N}    calls N times more, after N / 10 + 1 calls to warm up: {"seconds": one took, on an average}
 //
-// `aft::Layer` answers the first with its "kernel" too. FORM is "dense", or "banded" for the products in a band.
+// aft::Layer answers the first with its "kernel" too. FORM is "banded" for products in the band of AFTLocal.
 
 #include "gemm_layer.h"
 #include "problem_file.h"
@@ -124,6 +123,7 @@ void work(int threads, const std::string &blas) {
     }
 }
 
+// Throws std::runtime_error.
 Problem problem(const std::string &layer, const std::string &shape) {
     Problem problem;
     long long B, T, H, P, s = 0;

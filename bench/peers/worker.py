@@ -1,4 +1,4 @@
-"""A worker of scripts/bench-peers for the peers that are used from Python.
+"""A worker of compare.py for the peers that are used from Python.
 
 usage: worker.py LIBRARY THREADS    LIBRARY is one of torch_peers, jax_peers, onnxruntime_peers, openvino_peers
 
