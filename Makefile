@@ -1,5 +1,6 @@
 # A thin driver: scripts/setup brings the tools, CMakePresets.json says how to build.
 # CMAKE_FLAGS are options for one configuration, e.g. make test CMAKE_FLAGS=-DAFT_TARGETS=x86-64-linux-avx2-fma-f16c
+# PEERS_FLAGS are options of bench/peers/compare.py, e.g. make bench-peers PEERS_FLAGS=--quick
 
 PRESET := release
 CMAKE := .venv/bin/cmake
@@ -7,12 +8,17 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus test-aarch64 bench-check bench-baseline bench-scaling gpu-bundle configure setup format \
-        clean help
+.PHONY: bench test test-cpus test-aarch64 bench-check bench-baseline bench-scaling bench-peers gpu-bundle configure setup \
+        format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
 	build/aft bench --report build/bench
+
+bench-peers: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_peers
+	bench/peers/setup
+	build/peers-venv/bin/python bench/peers/compare.py $(PEERS_FLAGS)
 
 test: configure
 	$(CMAKE) --build --preset $(PRESET)
@@ -35,6 +41,7 @@ $(BENCH_VENV)/installed: bench/check-requirements.txt
 	python3 -m venv --clear $(BENCH_VENV)
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
 test-cpus:
 	scripts/test-cpus $(CMAKE_FLAGS)
 
@@ -64,6 +71,7 @@ help:
 	@echo 'make bench-check     fail if a hand schedule got slower than bench/baseline.json says of such a machine'
 	@echo 'make bench-baseline  record that; nothing else should run meanwhile'
 	@echo 'make bench-scaling   time and memory as T, P and B grow: build/bench/scaling.svg'
+	@echo 'make bench-peers     compare the layers with PyTorch, JAX, ONNX Runtime, OpenVINO and BLAS: build/bench/peers.md'
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make setup           install what is missing: packages (as root or with sudo) and .venv; the others do it first'
 	@echo 'make format          format the sources'

@@ -1,0 +1,88 @@
+"""What compare.py measured, as a table and charts."""
+
+NAMES = {"full": "AFTFull", "simple": "AFTSimple", "local": "AFTLocal"}
+
+
+def shape_text(shape):
+    return ", ".join(str(extent) for extent in shape.values() if extent is not None)
+
+
+def unique(values):
+    return list(dict.fromkeys(values))
+
+
+def cell(rows, reasons, peer, shape):
+    ratio = next((row["ratio"] for row in rows if row["peer"] == peer and shape_text(row["shape"]) == shape), None)
+    if ratio is None:
+        return f"– ({reasons[peer, shape]})" if (peer, shape) in reasons else "–"
+    return f"{ratio:.2f}" if ratio >= 1 else f"**{ratio:.2f}**"
+
+
+def markdown(result):
+    machine, notes = result["machine"], []
+    text = (f"{machine['cpu']} ({machine['isa']}, {machine['cores']} cores), {machine['os']}, {machine['date']}; "
+            + ", ".join(f"{name} {version or 'missing'}" for name, version in machine["versions"].items())
+            + ".\n\nHow many times as long as ours a peer takes, by the medians; where it's **bold**, we lose.\n")
+    for layer, threads in unique((row["layer"], row["threads"]) for row in result["comparisons"]):
+        rows = [row for row in result["comparisons"] if (row["layer"], row["threads"]) == (layer, threads)]
+        reasons = {}
+        for skip in result["skipped"]:
+            if (skip["layer"], skip["threads"]) == (layer, threads):
+                if skip["reason"] not in notes:
+                    notes.append(skip["reason"])
+                reasons[skip["peer"], shape_text(skip["shape"])] = notes.index(skip["reason"]) + 1
+        shapes = unique(shape_text(row["shape"]) for row in rows)
+        ours = {shape_text(row["shape"]): f"{row['ours_median_ms']:.4g} ms" for row in rows}
+        text += f"\n## {NAMES[layer]}, {threads} thread{'s' * (threads > 1)}\n\n"
+        text += f"| peer | {' | '.join(shapes)} |\n|{'---|' * (len(shapes) + 1)}\n"
+        text += f"| aft | {' | '.join(ours[shape] for shape in shapes)} |\n"
+        for peer in unique([row["peer"] for row in rows] + [peer for peer, _ in reasons]):
+            text += f"| {peer} | {' | '.join(cell(rows, reasons, peer, shape) for shape in shapes)} |\n"
+    text += "".join(f"\n({i + 1}) {note}\n" for i, note in enumerate(notes))
+    return text
+
+
+def chart(layer, rows, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    threads = sorted({row["threads"] for row in rows})
+    shapes, peers = unique(shape_text(row["shape"]) for row in rows), unique(row["peer"] for row in rows)
+    libraries, forms = (unique(peer.partition(", ")[i] for peer in peers) for i in (0, 2))
+    lowest, highest = min(0.8, *(row["ratio"] for row in rows)), max(1.25, *(row["ratio"] for row in rows))
+    figure, panels = plt.subplots(1, len(threads), sharey=True, squeeze=False, layout="constrained",
+                                  figsize=(4.5 + 4.5 * len(threads), 1 + 0.5 * max(len(shapes), len(peers) / 2)))
+    for panel, count in zip(panels[0], threads):
+        panel.axvspan(lowest / 2, 1, color="0.92")  # where we lose
+        for peer in peers:
+            library, _, form = peer.partition(", ")
+            of_peer = [row for row in rows if row["peer"] == peer and row["threads"] == count]
+            panel.plot([row["ratio"] for row in of_peer], [shapes.index(shape_text(row["shape"])) for row in of_peer],
+                       "osD^vPX"[forms.index(form) % 7], color=f"C{libraries.index(library)}", label=peer, alpha=0.8)
+        panel.set(xscale="log", title=f"{count} thread{'s' * (count > 1)}", xlabel="time of the peer / ours",
+                  xlim=(lowest / 1.05, highest * 1.05))
+        ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100) if lowest <= tick <= highest]
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.set_xticks([], minor=True)
+        panel.set_yticks(range(len(shapes)), shapes)
+        panel.grid(axis="x", alpha=0.4)
+    panels[0][0].invert_yaxis()
+    figure.suptitle(NAMES[layer])
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def write(result, folder):
+    text = markdown(result)
+    (folder / "peers.md").write_text(text, encoding="utf-8")
+    print("\n" + text)
+    for layer in unique(row["layer"] for row in result["comparisons"]):
+        path = folder / f"peers-{layer}.svg"
+        try:
+            chart(layer, [row for row in result["comparisons"] if row["layer"] == layer], path)
+        except ImportError as error:
+            print(f"no {path}: {error}")

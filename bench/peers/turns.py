@@ -1,0 +1,79 @@
+"""Contestants as processes that run one at a time."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+
+
+class Worker:
+    """A process that answers requests (worker.cpp). Between two requests it is stopped, with all its threads, so that
+    no pool of one contestant spins while another one is timed. One that died starts again."""
+
+    PATIENCE_S = 300  # of a request; compiling takes longest
+
+    def __init__(self, command, environment, cpus, log):
+        self.command, self.environment, self.cpus, self.log = command, environment, cpus, log
+        self.process = None
+
+    def ask(self, **request):
+        """The answer to a request; raises RuntimeError."""
+        if self.process is None:
+            self.start()
+        self.signal(signal.SIGCONT)
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            answered, _, _ = select.select([self.process.stdout], [], [], self.PATIENCE_S)
+            line = self.process.stdout.readline() if answered else ""
+        except BrokenPipeError:
+            answered, line = True, ""
+        if not line:
+            self.end()
+            raise RuntimeError("the process ended" if answered else f"no answer in {self.PATIENCE_S} s")
+        self.signal(signal.SIGSTOP)
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def start(self):
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=self.environment,
+            text=True, start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
+
+    def signal(self, number):
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def end(self):
+        if self.process:
+            self.signal(signal.SIGKILL)
+            self.process.communicate()
+            self.process = None
+
+
+class Contestant:
+    ROUNDS = 10  # that its seconds are spread over; slow ones need more than their seconds
+    MIN_ROUNDS = 3
+
+    def __init__(self, peer, worker):
+        self.peer, self.worker = peer, worker
+        self.kernel, self.estimate, self.times, self.measured, self.failure = None, 0, [], 0, None
+
+    def take_turn(self, seconds):
+        """One value of a round; False when it has enough of them, or failed."""
+        if self.failure or (self.measured >= seconds and len(self.times) >= self.MIN_ROUNDS):
+            return False
+        calls = max(1, min(1_000_000, round(seconds / self.ROUNDS / max(self.estimate, 1e-9))))
+        try:
+            time = self.worker.ask(calls=calls)["seconds"]
+        except RuntimeError as error:
+            self.failure = str(error)
+            return False
+        self.times.append(time)
+        self.measured += time * calls
+        return True
