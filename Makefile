@@ -5,7 +5,7 @@ PRESET := release
 CMAKE := .venv/bin/cmake
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test gpu-bundle configure setup format clean help
+.PHONY: bench test tune gpu-bundle configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -14,6 +14,10 @@ bench: configure
 test: configure
 	$(CMAKE) --build --preset $(PRESET)
 	.venv/bin/ctest --preset $(PRESET)
+
+tune: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_cli
+	build/aft tune $(ARGS)
 
 gpu-bundle: setup
 	scripts/gpu-bundle $(CMAKE_FLAGS)
@@ -33,6 +37,7 @@ clean:
 help:
 	@echo 'make bench       generate the kernels for this machine and compare every schedule: build/bench/report.html'
 	@echo 'make test        build everything and run every test'
+	@echo 'make tune        search for faster kernels, e.g. ARGS="--layer full --shape 4,1024,512,512": docs/tuning.md'
 	@echo 'make gpu-bundle  pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make setup       install what is missing: packages (as root or with sudo) and .venv; the others do it first'
 	@echo 'make format      format the sources'

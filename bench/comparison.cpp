@@ -67,6 +67,7 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     site.ceilings.join(field.contestants, std::max(options.min_seconds, site.cuda ? 1.0 : 0.0) / 10);
     measure_in_turn(field.contestants, [&](int round) {
         options.progress(fmt::format("{}: {} kernels in turn, round {}", title, measurements.size(), round), false);
+        return true;
     });
     const Ceiling fma_peak_gflops = site.ceilings.gather(field.contestants);
 

@@ -139,7 +139,7 @@ TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
 }
 
 TEST_CASE("every command explains itself", "[cli]") {
-    for (const std::string command : {"", "kernels", "devices", "run", "bench"}) {
+    for (const std::string command : {"", "kernels", "devices", "run", "bench", "tune"}) {
         const Outcome outcome = aft_cli(command + " --help");
         CHECK(outcome.exit_code == 0);
         CHECK(outcome.err.empty());
