@@ -39,6 +39,7 @@ std::vector<KernelInfo> wanted_kernels(const Problem &problem, const ComparisonO
     std::vector<KernelInfo> wanted;
     std::copy_if(kernels().begin(), kernels().end(), std::back_inserter(wanted), [&](const KernelInfo &kernel) {
         return kernel.device == site.result.device.api && kernel.layer == problem.config.kind &&
+               (kernel.schedule != "tuned" || is_preferred(kernel, problem)) &&
                (options.schedules.empty() ||
                 std::count(options.schedules.begin(), options.schedules.end(), kernel.schedule) != 0);
     });
@@ -119,7 +120,7 @@ std::string schedule_name(const KernelInfo &kernel) {
 
 std::string entry_name(const KernelInfo &kernel) {
     const bool takes_any_shape = kernel.minimum.batch == 1 && kernel.minimum.seq == 1 && kernel.minimum.hidden == 1;
-    return takes_any_shape ? schedule_name(kernel) : kernel.schedule;
+    return takes_any_shape && kernel.schedule != "tuned" ? schedule_name(kernel) : kernel.schedule;
 }
 
 std::string shape_name(const Problem &problem) {

@@ -83,8 +83,9 @@ double work(const Problem &problem);
 /// The schedule, with the variant where there is one: "packed", "mullapudi2016_t1024".
 std::string schedule_name(const KernelInfo &kernel);
 
-/// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own; any
-/// other kernel is an entry of its own, "packed" or, with its variant, "packed_deep".
+/// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own, and
+/// so are the tuned kernels, which take part where they are preferred; any other kernel is an entry of its own,
+/// "packed" or, with its variant, "packed_deep".
 std::string entry_name(const KernelInfo &kernel);
 
 /// "B4 T1024 H512 P512", with " s32" for a local layer.

@@ -98,7 +98,8 @@ TEST_CASE("an interval holds the median as often as stated, whatever the distrib
 }
 
 TEST_CASE("coordinate descent finds the minimum of a valley", "[tune]") {
-    const std::vector<Axis> axes = {{"a", {0, 1, 2, 3, 4}}, {"b", {0, 1, 2, 3, 4}}};
+    const std::vector<Axis> axes = {{{{}, {{"a", 1}}, {{"a", 2}}, {{"a", 3}}, {{"a", 4}}}},
+                                    {{{}, {{"b", 1}}, {{"b", 2}}, {{"b", 3}}, {{"b", 4}}}}};
     const auto cost = [](const Candidate &candidate) {
         const auto value = [&](const char *name) {
             const auto found = candidate.params.find(name);
@@ -107,16 +108,28 @@ TEST_CASE("coordinate descent finds the minimum of a valley", "[tune]") {
         const int a = value("a"), b = value("b");
         return 3 * (a - 3) * (a - 3) + 2 * (b - 1) * (b - 1) + (a - 3) * (b - 1);
     };
-    int trials = 0;
+    std::size_t trials = 0;
     const IsFaster is_faster = [&](const Candidate &incumbent, const Candidate &candidate) {
         ++trials;
         return cost(candidate) < cost(incumbent);
     };
-    const Candidate best = descend({}, axes, is_faster, [] { return true; });
+    std::size_t announced = 0;
+    const Announce announce = [&](const Candidate &, const std::vector<Candidate> &candidates) {
+        announced += candidates.size();
+    };
+    const Candidate best = descend({}, axes, announce, is_faster, [] { return true; });
     CHECK(describe(best) == "packed a=3 b=1");
     CHECK(trials <= 20);
-    CHECK(descend({}, axes, is_faster, [] { return false; }) == Candidate{});
+    CHECK(announced == trials);
+    CHECK(descend({}, axes, announce, is_faster, [] { return false; }) == Candidate{});
     CHECK(random_candidate(axes, 7) == random_candidate(axes, 7));
+}
+
+TEST_CASE("a setting replaces all the parameters of its axis", "[tune]") {
+    const Axis axis{{{}, {{"a", 1}}, {{"a", 2}, {"b", 3}}}};
+    CHECK(describe(with({"", {{"b", 9}, {"c", 4}}}, axis, axis.settings[1])) == "packed a=1 c=4");
+    CHECK(describe(with({"", {{"a", 1}}}, axis, axis.settings[2])) == "packed a=2 b=3");
+    CHECK(with({"", {{"a", 2}, {"b", 3}}}, axis, axis.settings[0]) == Candidate{});
 }
 
 TEST_CASE("a profile is written as it was read", "[tune]") {
@@ -187,7 +200,7 @@ TEST_CASE("results of trials outlive the search, but for the line that it was ki
 TEST_CASE("a candidate that can't be generated says why, and a tool that isn't there is named", "[tune]") {
     const Folder folder;
     const Problem problem{{LayerKind::simple, 8, 8, 8, 0}, {1, 8}};
-    Toolchain toolchain = toolchain_of_build(target_of(packed_row(LayerKind::simple)));
+    Toolchain toolchain = toolchain_of_build(target_of(packed_row(problem)));
     const Candidate unknown{"", {{"no_such_parameter", 1}}};
     CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build(unknown, problem),
                       ContainsSubstring("no_such_parameter"));
@@ -202,7 +215,7 @@ TEST_CASE("aft tune searches, checks, and writes a profile, and goes on where it
     const Folder folder;
     const std::string profile = folder / "p.json", cache = folder / "cache";
     const std::string command =
-        "tune --layer local --shape 2,9,8,8,3 --budget 0.05 --profile " + profile + " --cache " + cache;
+        "tune --layer local --shape 2,19,8,8,3 --budget 0.05 --profile " + profile + " --cache " + cache;
     const auto trials = [&] {
         const std::string text = read(cache + "/results.jsonl");
         return std::count(text.begin(), text.end(), '{');
@@ -210,7 +223,7 @@ TEST_CASE("aft tune searches, checks, and writes a profile, and goes on where it
     const Outcome first = aft_cli(command);
     INFO(first.err);
     REQUIRE(first.exit_code == 0);
-    CHECK_THAT(first.out, ContainsSubstring("local B2 T9 H8 P8 s3"));
+    CHECK_THAT(first.out, ContainsSubstring("local B2 T19 H8 P8 s3"));
     const auto trials_of_first = trials();
     CHECK(trials_of_first >= 1);
     CHECK_THAT(read(profile), ContainsSubstring("\"packed_ms\""));

@@ -55,17 +55,19 @@ void tune(const TuneOptions &options) {
     for (const std::string &shape : options.shapes) {
         problems.push_back(problem(shape, layer_kind(options.layer)));
     }
-    const std::string target = tune::target_of(tune::packed_row(layer_kind(options.layer)));
+    const std::string target = tune::target_of(tune::packed_row(problems.front()));
     const std::string cpu = bench::this_machine().cpu, isa = tune::isa_of(target);
     const std::filesystem::path file =
         options.profile.empty() ? "profiles/" + tune::slug(cpu, isa) + ".json" : options.profile;
     try {
-        tune::read_profile(file, cpu, isa);  // minutes before it is written: better now than then
+        tune::read_profile(file, cpu, isa);
     } catch (const tune::ProfileError &error) {
         throw UsageError(error.what());
     }
-
     const tune::KernelBuilder builder(tune::toolchain_of_build(target), options.folder);
+    if (file.has_parent_path()) {
+        std::filesystem::create_directories(file.parent_path());  // minutes before it is written: better now than then
+    }
 
     std::signal(SIGINT, on_interrupt);
     for (const Problem &each : problems) {
@@ -106,7 +108,7 @@ void add_tune(CLI::App &app) {
         ->required();
     command->add_option("--threads", options->threads, "default: every processor");
     command->add_option("--budget", options->minutes, "minutes of searching for each shape")
-        ->check(CLI::Range(0.0, 10000.0))
+        ->check(CLI::Range(0.01, 10000.0))
         ->capture_default_str();
     command->add_option("--profile", options->profile,
                         "file that gets the result, beside what it has; default: profiles/<cpu>.json");

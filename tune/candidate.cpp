@@ -24,13 +24,45 @@ std::string describe(const Candidate &candidate) {
     return text;
 }
 
-std::vector<Axis> packed_axes(int lanes) {
-    // The defaults of generators/schedules/tiles.h are left out: 0 stands for them. A register tile of more rows than
-    // these doesn't fit the registers: two vectors a row, and two for the right panel.
-    const std::vector<int> rows = lanes == 16 ? std::vector<int>{0, 8, 10, 14, 6} : std::vector<int>{0, 4, 5};
-    const std::vector<int> blocks =
-        lanes == 16 ? std::vector<int>{0, 6, 8, 16, 24, 4} : std::vector<int>{0, 12, 16, 36, 48};
-    return {{"tile_rows", rows}, {"block_rows", blocks}, {"depth", {0, 128, 192, 384, 512, 1024}}};
+Candidate with(Candidate candidate, const Axis &axis, const std::map<std::string, int> &setting) {
+    for (const auto &other : axis.settings) {
+        for (const auto &[name, value] : other) {
+            candidate.params.erase(name);
+        }
+    }
+    candidate.params.insert(setting.begin(), setting.end());
+    return candidate;
+}
+
+std::vector<Axis> packed_axes(LayerKind layer, int lanes) {
+    // The defaults of generators/schedules/tiles.h are left out.
+    const auto one = [](const char *name, const std::vector<int> &values) {
+        Axis axis{{{}}};
+        for (const int value : values) {
+            axis.settings.push_back({{name, value}});
+        }
+        return axis;
+    };
+    // Register tiles of tile_rows x panel_vectors sums, which leave registers for the right panel.
+    Axis tile = one("tile_rows", lanes == 16 ? std::vector<int>{8, 10, 14, 6} : std::vector<int>{4, 5});
+    if (lanes == 16) {
+        tile.settings.push_back({{"tile_rows", 8}, {"panel_vectors", 3}});
+        tile.settings.push_back({{"tile_rows", 9}, {"panel_vectors", 3}});
+        tile.settings.push_back({{"tile_rows", 6}, {"panel_vectors", 4}});
+    } else {
+        tile.settings.push_back({{"tile_rows", 4}, {"panel_vectors", 3}});
+    }
+    std::vector<Axis> axes = {tile,
+                              one("block_rows",
+                                  lanes == 16 ? std::vector<int>{6, 8, 16, 24, 4} : std::vector<int>{12, 16, 36, 48}),
+                              one("depth", {128, 192, 384, 512, 1024}),
+                              one("unrolled_steps", lanes == 4 ? std::vector<int>{2} : std::vector<int>{2, 8})};
+    axes.push_back(one("key_value_group", {1, 2, 8, 16}));
+    axes.push_back(one("jobs", {4, 8, 32, 64}));
+    if (layer != LayerKind::simple) {  // whose targets have no sums
+        axes.push_back(one("target_group", {4, 8, 32}));
+    }
+    return axes;
 }
 
 int vector_lanes(const std::string &target) {

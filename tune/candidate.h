@@ -22,14 +22,16 @@ struct Candidate {
 /// "packed", "packed depth=384 tile_rows=8"
 std::string describe(const Candidate &candidate);
 
-/// A parameter and the values to try; 0 stands for what the generator does unasked.
+/// Parameters that are chosen together, and the values to try; the first ones are what the generator does unasked.
 struct Axis {
-    std::string name;
-    std::vector<int> values;
+    std::vector<std::map<std::string, int>> settings;
 };
 
-/// The axes of `packed`, in the order that they are searched in. lanes: floats in a vector of the target.
-std::vector<Axis> packed_axes(int lanes);
+/// The candidate with another setting of an axis.
+Candidate with(Candidate candidate, const Axis &axis, const std::map<std::string, int> &setting);
+
+/// The axes of `packed` for a layer, in the order that they are searched in. lanes: floats in a vector of the target.
+std::vector<Axis> packed_axes(LayerKind layer, int lanes);
 
 /// Floats in the vectors that Halide uses for a target.
 int vector_lanes(const std::string &target);

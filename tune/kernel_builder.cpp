@@ -66,7 +66,7 @@ public:
 
 Toolchain toolchain_of_build(const std::string &target) {
     const char *const compiler = std::getenv("CXX");
-    return {AFT_GENERATOR, AFT_AUTOSCHEDULERS, compiler ? compiler : AFT_COMPILER, AFT_HALIDE_VERSION, target};
+    return {AFT_GENERATOR, AFT_ADAMS2019, compiler ? compiler : AFT_COMPILER, AFT_HALIDE_VERSION, target};
 }
 
 KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
@@ -125,9 +125,8 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
                                             "-o",
                                             work.path.string(),
                                             "target=" + toolchain_.target};
-        if (half == "forward" && candidate.autoscheduler == "Adams2019") {
-            command.insert(command.end(),
-                           {"-p", (toolchain_.autoschedulers / "libautoschedule_adams2019.so").string()});
+        if (half == "forward" && !candidate.autoscheduler.empty()) {
+            command.insert(command.end(), {"-p", toolchain_.adams2019.string()});
         }
         command.insert(command.end(), arguments.begin(), arguments.end());
         const fs::path log = work.path / (half + ".log");

@@ -16,11 +16,11 @@ namespace aft::tune {
 
 /// What kernels are made with.
 struct Toolchain {
-    std::filesystem::path generator;       ///< the generator program of the build
-    std::filesystem::path autoschedulers;  ///< the folder of Halide's autoscheduler plugins
-    std::string compiler;                  ///< links the kernels
-    std::string halide;                    ///< version
-    std::string target;                    ///< Halide target of the kernels
+    std::filesystem::path generator;  ///< the generator program of the build
+    std::filesystem::path adams2019;  ///< the autoscheduler, a plugin for the generator
+    std::string compiler;             ///< links the kernels
+    std::string halide;               ///< version
+    std::string target;               ///< Halide target of the kernels
 };
 
 /// The tools of the build that this program comes from, for the target of one of its kernels. The environment's CXX
@@ -46,7 +46,7 @@ public:
     /// Throws std::runtime_error when the folder can't be made or written to.
     KernelBuilder(const Toolchain &toolchain, const std::filesystem::path &folder);
 
-    /// Throws BuildError, and std::runtime_error when a tool can't be started.
+    /// Throws BuildError, and std::runtime_error when a tool can't be started. Thread-safe.
     std::unique_ptr<BuiltKernel> build(const Candidate &candidate, const Problem &problem) const;
 
     /// Of the generator program and the target: results hold as long as it stays the same.

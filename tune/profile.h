@@ -21,7 +21,7 @@ struct ProfileEntry {
     double packed_ms = 0;            ///< median of the last comparison, which is of new rounds only
     double tuned_ms = 0, ratio = 1;  ///< of the same: the median, and the median of tuned / packed
     Interval interval{1, 1};         ///< of the median ratio
-    int trials = 0;                   ///< that the search took
+    int trials = 0;                  ///< that the search took
     std::string date, halide, target;
 };
 

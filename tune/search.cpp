@@ -1,32 +1,23 @@
 #include "search.h"
 
+#include <algorithm>
 #include <random>
+#include <utility>
 
 namespace aft::tune {
 
-namespace {
-
-Candidate with(Candidate candidate, const std::string &param, int value) {
-    if (value == 0) {
-        candidate.params.erase(param);
-    } else {
-        candidate.params[param] = value;
-    }
-    return candidate;
-}
-
-}  // namespace
-
-Candidate descend(Candidate start, const std::vector<Axis> &axes, const IsFaster &is_faster,
+Candidate descend(Candidate start, const std::vector<Axis> &axes, const Announce &announce, const IsFaster &is_faster,
                   const std::function<bool()> &go_on) {
     Candidate best = std::move(start);
-    // A parameter is done once all the others are as they were when its values were tried.
+    // An axis is done once all the others are as they were when its settings were tried.
     for (std::size_t done = 0, i = 0; done < axes.size(); ++done, i = (i + 1) % axes.size()) {
-        for (const int value : axes[i].values) {
-            const Candidate candidate = with(best, axes[i].name, value);
-            if (candidate == best) {
-                continue;
-            }
+        std::vector<Candidate> candidates;
+        for (const auto &setting : axes[i].settings) {
+            candidates.push_back(with(best, axes[i], setting));
+        }
+        candidates.erase(std::remove(candidates.begin(), candidates.end(), best), candidates.end());
+        announce(best, candidates);
+        for (const Candidate &candidate : candidates) {
             if (!go_on()) {
                 return best;
             }
@@ -43,7 +34,7 @@ Candidate random_candidate(const std::vector<Axis> &axes, unsigned seed) {
     std::mt19937 random(seed);  // the standard fixes its numbers, not those of its distributions
     Candidate candidate;
     for (const Axis &axis : axes) {
-        candidate = with(candidate, axis.name, axis.values[random() % axis.values.size()]);
+        candidate = with(candidate, axis, axis.settings[random() % axis.settings.size()]);
     }
     return candidate;
 }

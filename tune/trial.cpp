@@ -74,7 +74,7 @@ bench::Contestant contestant(const std::string &name, MeasuredKernel &kernel, in
 }  // namespace
 
 TrialResult Trials::decide(const KernelRow &incumbent, const KernelRow &candidate, SignTest test,
-                              const std::function<bool()> &go_on) {
+                           const std::function<bool()> &go_on) {
     TrialResult result = run(incumbent, candidate, max_rounds, [&](double incumbent_seconds, double candidate_seconds) {
         test.add_round(incumbent_seconds, candidate_seconds);
         return test.verdict() == Verdict::open && go_on();
@@ -89,8 +89,7 @@ TrialResult Trials::compare(const KernelRow &incumbent, const KernelRow &candida
     return result;
 }
 
-TrialResult Trials::run(const KernelRow &incumbent, const KernelRow &candidate, int rounds,
-                           const AfterRound &go_on) {
+TrialResult Trials::run(const KernelRow &incumbent, const KernelRow &candidate, int rounds, const AfterRound &go_on) {
     TrialResult result;
     MeasuredKernel defender(incumbent, problem_, arena_);
     if (const std::string failure = defender.failure(); !failure.empty()) {

@@ -29,7 +29,7 @@ public:
     /// Rounds until `test` has a verdict; it is open when `go_on` said no before. Throws std::runtime_error when the
     /// incumbent is wrong or fails.
     TrialResult decide(const KernelRow &incumbent, const KernelRow &candidate, SignTest test,
-                      const std::function<bool()> &go_on);
+                       const std::function<bool()> &go_on);
 
     /// So many rounds. The candidate is faster when the whole interval is below 1.
     TrialResult compare(const KernelRow &incumbent, const KernelRow &candidate, int rounds);

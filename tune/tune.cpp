@@ -1,9 +1,9 @@
 #include "tune.h"
 
-#include "trial.h"
 #include "journal.h"
 #include "registry.h"
 #include "search.h"
+#include "trial.h"
 
 #include "bench/comparison.h"
 #include "bench/machine.h"
@@ -14,9 +14,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <stdexcept>
+#include <thread>
 
 namespace aft::tune {
 
@@ -40,8 +43,8 @@ constexpr int rounds_of_comparison = 41;
 class Tuner {
 public:
     Tuner(const TuneOptions &options, const KernelBuilder &builder)
-        : options_(options), builder_(builder), packed_(packed_row(options.problem.config.kind)),
-          target_(target_of(packed_)), axes_(packed_axes(vector_lanes(target_))), trials_(options.problem),
+        : options_(options), builder_(builder), packed_(packed_row(options.problem)), target_(target_of(packed_)),
+          axes_(packed_axes(options.problem.config.kind, vector_lanes(target_))), trials_(options.problem),
           journal_(options.folder / "results.jsonl") {}
 
     ProfileEntry run() {
@@ -49,6 +52,9 @@ public:
         best = try_adams2019(best);
         for (unsigned seed = 1; go_on(); ++seed) {
             const Candidate start = random_candidate(axes_, seed);
+            if (start == best) {
+                continue;
+            }
             const TrialResult first = trial(best, start);
             if (first.failure.empty() && first.ratio < worst_start) {
                 const Candidate local = descend_from(start);
@@ -65,7 +71,13 @@ private:
 
     Candidate descend_from(const Candidate &start) {
         return descend(
-            start, axes_, [this](const Candidate &a, const Candidate &b) { return is_faster(a, b); },
+            start, axes_,
+            [this](const Candidate &incumbent, const std::vector<Candidate> &candidates) {
+                upcoming_.clear();
+                std::copy_if(candidates.begin(), candidates.end(), std::back_inserter(upcoming_),
+                             [&](const Candidate &each) { return !journal_.find(key(incumbent, each)); });
+            },
+            [this](const Candidate &incumbent, const Candidate &candidate) { return is_faster(incumbent, candidate); },
             [this] { return go_on(); });
     }
 
@@ -90,7 +102,7 @@ private:
 
     TrialResult trial(const Candidate &incumbent, const Candidate &candidate) {
         ++trial_count_;
-        show_progress(candidate);
+        show_progress(fmt::format("trial {}: {}", trial_count_, describe(candidate)));
         TrialResult result;
         if (const TrialResult *known = journal_.find(key(incumbent, candidate))) {
             result = *known;
@@ -125,26 +137,42 @@ private:
         if (candidate == Candidate{}) {
             return packed_;
         }
-        std::unique_ptr<BuiltKernel> &kernel = kernels_[describe(candidate)];
-        if (!kernel) {
-            kernel = builder_.build(candidate, options_.problem);
+        if (kernels_.count(describe(candidate)) == 0) {
+            build_with_next(candidate);
         }
-        return kernel->row;
+        return kernels_.at(describe(candidate)).get()->row;
     }
 
-    void show_progress(const Candidate &candidate) const {
+    /// As many at a time as there are processors; not while something is measured, where compilers would be in the way.
+    void build_with_next(const Candidate &candidate) {
+        std::vector<Candidate> wanted = {candidate};
+        const auto at = std::find(upcoming_.begin(), upcoming_.end(), candidate);
+        for (auto next = at; next != upcoming_.end() && wanted.size() < std::thread::hardware_concurrency(); ++next) {
+            if (kernels_.count(describe(*next)) == 0 && !(*next == candidate)) {
+                wanted.push_back(*next);
+            }
+        }
+        for (const Candidate &each : wanted) {
+            kernels_[describe(each)] =
+                std::async(std::launch::async, [=] { return builder_.build(each, options_.problem); }).share();
+        }
+        for (const Candidate &each : wanted) {
+            kernels_.at(describe(each)).wait();
+        }
+    }
+
+    void show_progress(const std::string &what) const {
         const auto by_ratio = [](const auto &a, const auto &b) { return a.second < b.second; };
         const auto best = std::min_element(ratios_.begin(), ratios_.end(), by_ratio);
         const int left = static_cast<int>(std::max(options_.budget_seconds - seconds_since(start_), 0.0));
-        options_.progress(fmt::format("{} {}: {}:{:02} left, best {:.3f} of packed, trial {}: {}",
+        options_.progress(fmt::format("{} {}: {}:{:02} left, best {:.3f} of packed, {}",
                                       name(options_.problem.config.kind), bench::shape_name(options_.problem),
-                                      left / 60, left % 60, best->second, trial_count_, describe(candidate)));
+                                      left / 60, left % 60, best->second, what));
     }
 
     /// Compares what was found once more with `packed`: the rounds that chose it flatter it.
     ProfileEntry entry_of(const Candidate &best) {
-        options_.progress(fmt::format("{} {}: comparing with packed: {}", name(options_.problem.config.kind),
-                                      bench::shape_name(options_.problem), describe(best)));
+        show_progress("last comparison: " + describe(best));
         const bench::Machine machine = bench::this_machine();
         ProfileEntry entry;
         entry.problem = options_.problem;
@@ -174,7 +202,8 @@ private:
     const Clock::time_point start_ = Clock::now();
     int trial_count_ = 0;
     std::map<std::string, double> ratios_ = {{"packed", 1.0}};  // by candidate, of its time to that of `packed`
-    std::map<std::string, std::unique_ptr<BuiltKernel>> kernels_;
+    std::vector<Candidate> upcoming_;                           // of the axis that is searched, without known results
+    std::map<std::string, std::shared_future<std::unique_ptr<BuiltKernel>>> kernels_;  // by candidate
 };
 
 }  // namespace
@@ -183,14 +212,16 @@ ProfileEntry tune(const TuneOptions &options, const KernelBuilder &builder) {
     return Tuner(options, builder).run();
 }
 
-const KernelRow &packed_row(LayerKind kind) {
-    const std::string id = fmt::format("aft_{}_cpu_packed", name(kind));
-    const auto row =
-        std::find_if(kernel_rows, kernel_rows + kernel_row_count, [&](const KernelRow &each) { return each.id == id; });
-    if (row == kernel_rows + kernel_row_count) {
-        throw std::runtime_error(fmt::format("this build has no kernel {} to compare with", id));
+const KernelRow &packed_row(const Problem &problem) {
+    for (std::size_t i = 0; i < kernel_row_count; ++i) {
+        const KernelInfo &kernel = kernels()[i];
+        if (kernel.device == "cpu" && kernel.schedule == "packed" && kernel.usable && admits(kernel, problem) &&
+            is_preferred(kernel, problem)) {
+            return kernel_rows[i];
+        }
     }
-    return *row;
+    throw std::runtime_error(
+        fmt::format("this build has no kernel packed of layer {} to compare with", name(problem.config.kind)));
 }
 
 std::string target_of(const KernelRow &row) {

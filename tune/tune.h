@@ -23,8 +23,9 @@ struct TuneOptions {
 /// std::runtime_error when it can't generate kernels, or `packed` isn't in this build.
 ProfileEntry tune(const TuneOptions &options, const KernelBuilder &builder);
 
-/// The row of `packed` for a layer: what candidates have to beat. Throws std::runtime_error when there is none.
-const KernelRow &packed_row(LayerKind kind);
+/// The row of `packed` that is for a problem: what candidates have to beat. Throws std::runtime_error when there is
+/// none.
+const KernelRow &packed_row(const Problem &problem);
 
 /// The Halide target that a kernel was compiled for.
 std::string target_of(const KernelRow &row);
