@@ -83,9 +83,11 @@ void tune(const TuneOptions &options) {
         const tune::ProfileEntry entry = tune::tune(search, builder);
         show_progress("", false);
         fmt::print("{}\n", summary(entry));
-        tune::Profile profile = tune::read_profile(file, cpu, isa);
-        tune::merge(profile, entry);
-        tune::write_profile(file, profile);
+        if (entry.tuned || interrupts == 0) {  // an early end says nothing against what the profile has
+            tune::Profile profile = tune::read_profile(file, cpu, isa);
+            tune::merge(profile, entry);
+            tune::write_profile(file, profile);
+        }
     }
     fmt::print("{}: configure with -DAFT_PROFILE={} to build it in\n", file.string(), file.string());
 }
