@@ -8,8 +8,8 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus test-aarch64 bench-check bench-baseline bench-scaling bench-peers gpu-bundle configure setup \
-        format clean help
+.PHONY: bench test test-cpus test-aarch64 tune bench-check bench-baseline bench-scaling bench-peers gpu-bundle configure \
+        setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -48,6 +48,10 @@ test-cpus:
 test-aarch64:
 	scripts/test-aarch64 $(CMAKE_FLAGS)
 
+tune: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_cli
+	build/aft tune $(ARGS)
+
 gpu-bundle: setup
 	scripts/gpu-bundle $(CMAKE_FLAGS)
 
@@ -68,6 +72,7 @@ help:
 	@echo 'make test            build everything and run every test'
 	@echo 'make test-cpus       test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
 	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
+	@echo 'make tune            search for faster kernels, e.g. ARGS="--layer full --shape 4,1024,512,512": docs/tuning.md'
 	@echo 'make bench-check     fail if a hand schedule got slower than bench/baseline.json says of such a machine'
 	@echo 'make bench-baseline  record that; nothing else should run meanwhile'
 	@echo 'make bench-scaling   time and memory as T, P and B grow: build/bench/scaling.svg'

@@ -70,7 +70,7 @@ void Arena::forward(const Layer &layer) {
         layer.forward(DeviceView<const float, 3>{view<const float>(device_x_->data())},
                       DeviceView<float, 3>{view(device_y_->data())});
     } else {
-        layer.forward(view<const float>(x_.data()), view(y_.data()));
+        layer.forward(input(), output());
     }
 }
 
@@ -81,12 +81,19 @@ void Arena::finish(const Layer &layer) {
 }
 
 void Arena::check(const KernelInfo &kernel, const Layer &layer, double &max_error, std::string &failure) {
+    const auto run = [&] {
+        forward(layer);
+        finish(layer);
+    };
+    check(kernel, run, max_error, failure);
+}
+
+void Arena::check(const KernelInfo &kernel, const std::function<void()> &run, double &max_error, std::string &failure) {
     std::fill(y_.begin(), y_.end(), std::numeric_limits<float>::quiet_NaN());
     if (device_y_) {
         device_y_->upload(y_);
     }
-    forward(layer);
-    finish(layer);
+    run();
     if (device_y_) {
         device_y_->download(y_);
     }

@@ -9,6 +9,7 @@
 #include <aft/layer.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,16 @@ public:
 
     /// Runs the layer on a y of NaN. Throws KernelError or DeviceError.
     void check(const KernelInfo &kernel, const Layer &layer, double &max_error, std::string &failure);
+
+    /// The same for anything that computes output() from input(), and what `run` throws.
+    void check(const KernelInfo &kernel, const std::function<void()> &run, double &max_error, std::string &failure);
+
+    TensorView<const float, 3> input() const {
+        return view<const float>(x_.data());
+    }
+    TensorView<float, 3> output() {
+        return view(y_.data());
+    }
 
     const Weights &weights() const {
         return weights_;

@@ -45,6 +45,7 @@ std::vector<KernelInfo> wanted_kernels(const Problem &problem, const ComparisonO
     std::vector<KernelInfo> wanted;
     std::copy_if(kernels().begin(), kernels().end(), std::back_inserter(wanted), [&](const KernelInfo &kernel) {
         return kernel.device == site.result.device.api && kernel.layer == problem.config.kind &&
+               (kernel.schedule != "tuned" || is_preferred(kernel, problem)) &&
                (options.schedules.empty() ||
                 std::count(options.schedules.begin(), options.schedules.end(), kernel.schedule) != 0);
     });
@@ -71,6 +72,7 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     site.ceilings.join(field.contestants, std::max(options.min_seconds, site.cuda ? 1.0 : 0.0) / 10);
     measure_in_turn(field.contestants, [&](int round) {
         options.progress(fmt::format("{}: {} kernels in turn, round {}", title, measurements.size(), round), false);
+        return true;
     });
     const Ceiling fma_peak_gflops = site.ceilings.gather(field.contestants);
 
@@ -126,18 +128,7 @@ std::string schedule_name(const KernelInfo &kernel) {
 std::string entry_name(const KernelInfo &kernel) {
     const bool takes_any_shape = kernel.minimum.batch == 1 && kernel.minimum.seq == 1 && kernel.minimum.hidden == 1;
     const std::string isa = kernel.id.substr(std::min(kernel.id.find('@'), kernel.id.size()));
-    return takes_any_shape ? schedule_name(kernel) : kernel.schedule + isa;
-}
-
-bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
-    const auto contains = [](const PreferredExtents::Range &range, std::int64_t extent) {
-        return range.from <= extent && extent <= range.to;
-    };
-    const PreferredExtents &preferred = kernel.preferred;
-    const LayerConfig &config = problem.config;
-    return contains(preferred.seq, problem.shape.seq) && contains(preferred.hidden, config.hidden) &&
-           contains(preferred.projected, config.projected) &&
-           (config.kind != LayerKind::local || contains(preferred.window, config.window));
+    return takes_any_shape && kernel.schedule != "tuned" ? schedule_name(kernel) : kernel.schedule + isa;
 }
 
 std::string shape_name(const Problem &problem) {

@@ -89,11 +89,9 @@ double work(const Problem &problem);
 std::string schedule_name(const KernelInfo &kernel);
 
 /// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own, for
-/// each instruction set; any other kernel is an entry of its own, "packed" or, with its variant, "packed_deep".
+/// each instruction set, and so are the tuned kernels, which take part where they are preferred; any other kernel is an
+/// entry of its own, "packed" or, with its variant, "packed_deep".
 std::string entry_name(const KernelInfo &kernel);
-
-/// Whether the kernel is for the problem's extents; others only run there when they are asked for by name.
-bool is_preferred(const KernelInfo &kernel, const Problem &problem);
 
 /// "B4 T1024 H512 P512", with " s32" for a local layer.
 std::string shape_name(const Problem &problem);

@@ -13,13 +13,10 @@ namespace {
 
 constexpr std::size_t min_rounds = 3;
 
-// A contestant's seconds are spread over about so many rounds; slow ones need more than their seconds.
-constexpr int rounds_to_aim_at = 20;
-
 constexpr benchmark::IterationCount max_calls_per_round = 1'000'000;
 
 benchmark::IterationCount calls_per_round(const Contestant &contestant) {
-    const double calls = contestant.min_seconds / rounds_to_aim_at / std::max(contestant.estimate, 1e-9);
+    const double calls = contestant.min_seconds / contestant.rounds / std::max(contestant.estimate, 1e-9);
     return std::clamp<benchmark::IterationCount>(static_cast<benchmark::IterationCount>(calls), 1, max_calls_per_round);
 }
 
@@ -72,7 +69,7 @@ private:
 
 }  // namespace
 
-void measure_in_turn(std::vector<Contestant> &contestants, const std::function<void(int round)> &after_round) {
+void measure_in_turn(std::vector<Contestant> &contestants, const std::function<bool(int round)> &after_round) {
     std::vector<double> measured_seconds(contestants.size(), 0.0);
     Collector collector(contestants, measured_seconds);
     for (int round = 1;; ++round) {
@@ -94,7 +91,9 @@ void measure_in_turn(std::vector<Contestant> &contestants, const std::function<v
         }
         benchmark::RunSpecifiedBenchmarks(&collector, ".");
         benchmark::ClearRegisteredBenchmarks();
-        after_round(round);
+        if (!after_round(round)) {
+            return;
+        }
     }
 }
 

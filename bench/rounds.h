@@ -13,6 +13,7 @@ struct Contestant {
     double estimate = 0;                ///< seconds that a call is expected to take
     double min_seconds = 0;             ///< to be measured for, at least
     std::function<void()> finish = {};  ///< waits for what the calls of a round only queued: part of the round's time
+    int rounds = 20;                    ///< that its seconds are spread over; slow calls need more than their seconds
 
     std::vector<double> seconds = {};  ///< per call, one value for each round
     std::string failure = {};          ///< what `call` threw
@@ -20,8 +21,8 @@ struct Contestant {
 
 /// Measures every contestant once in each round, the next round in the same order, so that whatever else the machine
 /// does meanwhile falls on all of them alike; a contestant leaves after its min_seconds, though not before 3 rounds.
-/// Google Benchmark does the timing. `after_round` is for showing progress.
-void measure_in_turn(std::vector<Contestant> &contestants, const std::function<void(int round)> &after_round);
+/// Google Benchmark does the timing. `after_round` may show progress, and ends the measurement by returning false.
+void measure_in_turn(std::vector<Contestant> &contestants, const std::function<bool(int round)> &after_round);
 
 double median(std::vector<double> values);
 

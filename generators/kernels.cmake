@@ -10,6 +10,7 @@
 #              [PREFERRED <extent>=<from>:<to>...]   seq, hidden, projected or window: the shapes that it's for
 #              [PARAMS <name>=<value>...])     of the generator or the autoscheduler, e.g. tile_rows=6
 include(${CMAKE_CURRENT_LIST_DIR}/kernel_rows.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/tuned_rows.cmake)
 
 set(schedules_cpu packed exact)
 set(schedules_cuda tiled exact)
@@ -34,6 +35,7 @@ foreach(device ${AFT_DEVICES})
     foreach(layer full local simple)
         set(row LAYER ${layer} DEVICE ${device})
         if(device STREQUAL cpu)
+            aft_tuned_kernels(${layer})
             aft_kernel(${row} SCHEDULE packed VARIANT short PARAMS tile_rows=4 short_sequences=true
                        PREFERRED seq=1:16)
             aft_kernel(${row} SCHEDULE packed VARIANT single PARAMS tile_rows=2 short_sequences=true PREFERRED seq=1:2)

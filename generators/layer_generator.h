@@ -44,6 +44,11 @@ public:
     Halide::GeneratorParam<int> tile_rows{"tile_rows", 0};
     Halide::GeneratorParam<int> depth{"depth", 0};
     Halide::GeneratorParam<int> block_rows{"block_rows", 0};
+    Halide::GeneratorParam<int> panel_vectors{"panel_vectors", 0};
+    Halide::GeneratorParam<int> unrolled_steps{"unrolled_steps", 0};
+    Halide::GeneratorParam<int> key_value_group{"key_value_group", 0};
+    Halide::GeneratorParam<int> target_group{"target_group", 0};
+    Halide::GeneratorParam<int> jobs{"jobs", 0};
     /// Of the forms in panels; see Panels::storage.
     Halide::GeneratorParam<Halide::Type> storage{"storage", Halide::Float(32)};
     /// Of `packed`: made for sequences of some rows.
@@ -58,8 +63,9 @@ protected:
     }
     void make_form() {
         if (in_panels()) {
-            panels = std::make_unique<Panels>(tiles_for(device, this->get_target(), {tile_rows, depth, block_rows}),
-                                              storage);
+            const TileRequest request{tile_rows,      depth,           block_rows,   panel_vectors,
+                                      unrolled_steps, key_value_group, target_group, jobs};
+            panels = std::make_unique<Panels>(tiles_for(device, this->get_target(), request), storage);
         }
     }
     /// Calls f with the form that the schedule works on.

@@ -169,7 +169,7 @@ TEST_CASE("aft bench measures a BLAS that is there, tells of one that isn't, and
 }
 
 TEST_CASE("every command explains itself", "[cli]") {
-    for (const std::string command : {"", "kernels", "devices", "run", "bench"}) {
+    for (const std::string command : {"", "kernels", "devices", "run", "bench", "tune"}) {
         const Outcome outcome = aft_cli(command + " --help");
         CHECK(outcome.exit_code == 0);
         CHECK(outcome.err.empty());

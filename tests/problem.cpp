@@ -187,6 +187,17 @@ bool admits(const KernelInfo &kernel, const Problem &problem) {
            (kernel.any_bias_range || problem.data != Data::unbounded_bias || c.kind == LayerKind::simple);
 }
 
+bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
+    const PreferredExtents &preferred = kernel.preferred;
+    const auto contains = [](const PreferredExtents::Range &range, std::int64_t value) {
+        return range.from <= value && value <= range.to;
+    };
+    const LayerConfig &config = problem.config;
+    return kernel.storage == "float32" && contains(preferred.seq, problem.shape.seq) &&
+           contains(preferred.hidden, config.hidden) && contains(preferred.projected, config.projected) &&
+           (config.kind != LayerKind::local || contains(preferred.window, config.window));
+}
+
 std::vector<Problem> test_problems() {
     // Each list of sizes holds 1, primes, and both sides of vector widths (4, 8, 16), register tiles (4, 6, 12 rows;
     // 16, 24, 32, 64 columns) and the chunks of the reductions (256). They are paired at different strides.

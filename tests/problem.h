@@ -42,6 +42,9 @@ std::vector<float> make_input(const Problem &problem);
 /// Whether the kernel is of the problem's layer, and takes its extents and its position bias.
 bool admits(const KernelInfo &kernel, const Problem &problem);
 
+/// Whether the problem has the extents that the kernel is for, so that it may run unasked.
+bool is_preferred(const KernelInfo &kernel, const Problem &problem);
+
 /// Correctness: sizes around register tiles and vectors, primes, 1, sequences shorter than max_seq_len, windows from
 /// none to far beyond the sequence, every kind of data.
 std::vector<Problem> test_problems();

@@ -27,17 +27,6 @@ Layer make_layer(const Problem &problem, const std::string &kernel = "", const s
     return Layer(problem.config, make_weights(problem), {kernel, device});
 }
 
-bool contains(const PreferredExtents::Range &range, std::int64_t value) {
-    return range.from <= value && value <= range.to;
-}
-
-bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
-    const PreferredExtents &preferred = kernel.preferred;
-    return kernel.storage == "float32" && contains(preferred.seq, problem.shape.seq) &&
-           contains(preferred.hidden, problem.config.hidden) &&
-           contains(preferred.projected, problem.config.projected) && contains(preferred.window, problem.config.window);
-}
-
 /// The table's order is the order of preference among the kernels of a device.
 const KernelInfo *first_that_admits(const Problem &problem, const Device &device) {
     for (const KernelInfo &kernel : kernels())

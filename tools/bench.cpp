@@ -1,4 +1,6 @@
 #include "commands.h"
+#include "progress.h"
+#include "shape.h"
 
 #include "bench/comparison.h"
 #include "bench/report.h"
@@ -7,19 +9,13 @@
 
 #include <fmt/format.h>
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
-#include <tuple>
 #include <vector>
 
 namespace aft::cli {
@@ -33,53 +29,6 @@ struct BenchOptions {
     std::optional<double> min_seconds;
     bool quick = false, blas = false;
 };
-
-constexpr std::int64_t default_window = 32;
-
-constexpr std::int64_t max_elements = std::numeric_limits<std::int32_t>::max();
-
-// Numbers separated by commas; empty when that isn't what the text is.
-std::vector<std::int64_t> numbers(const std::string &text) {
-    std::vector<std::int64_t> result;
-    const char *const end = text.data() + text.size();
-    for (const char *at = text.data();; ++at) {
-        std::int64_t number = 0;
-        const auto [rest, error] = std::from_chars(at, end, number);
-        if (error != std::errc() || (rest != end && *rest != ',')) {
-            return {};
-        }
-        result.push_back(number);
-        at = rest;
-        if (at == end) {
-            return result;
-        }
-    }
-}
-
-// "B,T,H,P" or "B,T,H,P,s". Throws UsageError.
-Problem problem(const std::string &text, LayerKind kind) {
-    std::vector<std::int64_t> extents = numbers(text);
-    if (extents.size() == 4) {
-        extents.push_back(default_window);
-    }
-    if (extents.size() != 5 || *std::min_element(extents.begin(), extents.end() - 1) < 1 || extents[4] < 0) {
-        throw UsageError(
-            fmt::format("--shape '{}' must be B,T,H,P or B,T,H,P,s with B, T, H, P at least 1 and s at least 0", text));
-    }
-    const auto [batch, seq, hidden, projected, window] =
-        std::tie(extents[0], extents[1], extents[2], extents[3], extents[4]);
-    // In floating point, as the products may overflow.
-    const double largest = std::max(
-        {1.0 * batch * seq * hidden, 1.0 * batch * seq * projected, 1.0 * hidden * projected, 1.0 * seq * seq});
-    if (largest > max_elements) {
-        throw UsageError(
-            fmt::format("--shape '{}' has a tensor of {:g} elements, the limit is {}", text, largest, max_elements));
-    }
-    Problem result;
-    result.config = {kind, hidden, projected, seq, kind == LayerKind::local ? window : 0};
-    result.shape = {batch, seq};
-    return result;
-}
 
 // An id of devices(), or an API for its first usable device. Throws UsageError.
 const Device &device(const std::string &id) {
@@ -143,16 +92,6 @@ std::vector<Problem> problems(const BenchOptions &options, const Device &device)
         }
     }
     return result;
-}
-
-void show_progress(const std::string &line, bool lasting) {
-    const bool terminal = isatty(STDERR_FILENO) != 0;
-    if (terminal) {
-        fmt::print(stderr, "\r\033[K{}{}", line, lasting ? "\n" : "");
-    } else if (lasting) {
-        fmt::print(stderr, "{}\n", line);
-    }
-    std::fflush(stderr);
 }
 
 void write(const std::filesystem::path &path, const std::string &text) {

@@ -22,5 +22,6 @@ void add_kernels(CLI::App &app);
 void add_devices(CLI::App &app);
 void add_run(CLI::App &app);
 void add_bench(CLI::App &app, const std::string &command_line);
+void add_tune(CLI::App &app);
 
 }  // namespace aft::cli

@@ -169,10 +169,11 @@ int main(int argc, char **argv) {
     add_devices(app);
     add_run(app);
     add_bench(app, fmt::format("aft {}", fmt::join(argv + std::min(argc, 1), argv + argc, " ")));
+    add_tune(app);
     try {
         app.parse(argc, argv);
         return app.get_subcommands().empty()
-                   ? complain(bad_input, "a command is needed: kernels, devices, run or bench")
+                   ? complain(bad_input, "a command is needed: kernels, devices, run, bench or tune")
                    : done;
     } catch (const CLI::ParseError &error) {
         if (error.get_exit_code() == 0) {  // --help, --version

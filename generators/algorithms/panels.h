@@ -15,13 +15,23 @@ struct Tiles {
     int block_rows;   // row tiles per row block, at most
     bool rows_first;  // prepared left operands have the rows of a tile innermost, not the steps
 
+    // Of the CPU.
+    int unrolled_steps = 0;   // steps of a reduction per iteration of the register kernel
+    int key_value_group = 0;  // channel blocks, at most, whose K and V one job makes
+    int target_group = 0;     // channel blocks whose sums and queries are held at a time
+    int jobs = 0;             // that a call should have
+
     int panel_lanes(int operands) const {
         return operands == 1 ? width : vector;
+    }
+    /// Channel blocks that a panel that stands alone has side by side.
+    int panel_blocks() const {
+        return width / vector;
     }
 };
 
 /// The form of a product that follows Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication":
-/// operands in panels that a register tile of `rows` x two vectors walks along.
+/// operands in panels that a register tile of `rows` x two vectors or more walks along.
 ///   Left operands  (lane, row_in_tile, block, tile): tiles of rows; in a tile, blocks of `vector` steps with the steps
 ///     innermost. Rows are copied in whole vectors, and with a block unrolled every broadcast has a constant offset.
 ///   Right operands (lane, step, panel): the columns of a register tile side by side, step after step. One right
@@ -235,10 +245,9 @@ public:
             std::vector<Expr> at;
             if (!e.lane.defined()) {
                 at = {e.channel % width, e.row % tile_rows, e.row / tile_rows, e.channel / width, e.batch};
-            } else if (width == vector) {
-                at = {e.lane, e.row_in_tile, e.tile, e.block, e.batch};
             } else {
-                at = {e.lane + (e.block % 2) * vector, e.row_in_tile, e.tile, e.block / 2, e.batch};
+                const int blocks = width / vector;
+                at = {e.lane + (e.block % blocks) * vector, e.row_in_tile, e.tile, e.block / blocks, e.batch};
             }
             return values_of(sums, at)[i];
         }

@@ -49,17 +49,7 @@ private:
     using LoopLevel = Halide::LoopLevel;
     static constexpr auto guard = Halide::TailStrategy::GuardWithIf;
 
-    // Steps of a reduction per iteration of the register kernel. Unrolled over a whole block of 16, LLVM hoists so many
-    // broadcasts that it spills them: 70 % of the peak instead of 92 % (AVX-512, EPYC Zen 4, 2026-11-22).
-    static constexpr int unrolled_steps = 4;
-    // Channel blocks at most whose K and V one job makes, and whose sums it then turns into sources while they are in
-    // L2.
-    static constexpr int key_value_group = 4;
-    // Channel blocks whose sums and queries are held at a time: 16 x 144 rows x 2 vectors of 8 floats = 144 KiB.
-    static constexpr int target_group = 16;
-    // Jobs that a call should have, so that 2 to 8 threads have equal shares; and the multiply-adds that a job should
-    // have: 5 us of a core, twice what it takes another thread to notice it.
-    static constexpr int wanted_jobs = 16;
+    // Multiply-adds that a job should have: 5 us of a core, twice what it takes another thread to notice it.
     static constexpr float job_work = 3e5f;
     // Weights that a job of a short sequence reads at least: 256 KiB, some 6 us from a shared cache.
     static constexpr int job_weights = 65536;
@@ -80,7 +70,7 @@ private:
             tile_of(f);
             f.update().reorder(form.lane, form.row_in_tile, p.k.x, p.k.y);
             tile_of(f.update());
-            f.update().unroll(p.k.x, unrolled_steps);
+            f.update().unroll(p.k.x, tiles.unrolled_steps);
             const auto widened = form.stages.find("shared_rows");
             if (widened != form.stages.end() && widened->second.name() == p.left.name()) {
                 widen_left(p, f, tile_loop);
@@ -123,8 +113,7 @@ private:
     Halide::Expr pieces_per_job(const Halide::Expr &count, const Halide::Expr &work, int most,
                                 const LayerInputs &in) const {
         const Halide::Expr worth_a_thread = Halide::cast<int>(Halide::min(job_work / work, float(most)));
-        const Halide::Expr longest =
-            Halide::clamp(Halide::max(count * in.batch / wanted_jobs, worth_a_thread), 1, most);
+        const Halide::Expr longest = Halide::clamp(Halide::max(count * in.batch / tiles.jobs, worth_a_thread), 1, most);
         return ceil_div(count, ceil_div(count, longest));
     }
     static Halide::Expr product_of(const Halide::Expr &a, const Halide::Expr &b) {
@@ -138,7 +127,7 @@ private:
     /// Channel blocks whose K and V one job makes.
     Halide::Expr blocks_per_group(const LayerInputs &in) const {
         const Halide::Expr work = 2.0f * tiles.vector * product_of(in.hidden, in.seq);
-        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, key_value_group, in);
+        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, tiles.key_value_group, in);
     }
 
     void schedule_input(const LayerInputs &in) {
@@ -273,7 +262,7 @@ private:
         gated.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
-            .split(form.block, job, form.block, 2 * panels_per_job(in.hidden), guard)
+            .split(form.block, job, form.block, tiles.panel_blocks() * panels_per_job(in.hidden), guard)
             .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, form.batch)
             .vectorize(form.lane)
             .unroll(form.row_in_tile)
@@ -308,7 +297,7 @@ private:
         gated.compute_at(y, job)
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
-            .split(form.block, group, form.block, sums ? target_group : 2, guard)
+            .split(form.block, group, form.block, sums ? tiles.target_group : tiles.panel_blocks(), guard)
             .reorder(form.lane, form.row_in_tile, form.tile, form.block, group, form.batch)
             .vectorize(form.lane)
             .unroll(form.row_in_tile);

@@ -1,0 +1,262 @@
+#include "command_line.h"
+#include "temporary_file.h"
+
+#include "tune/journal.h"
+#include "tune/kernel_builder.h"
+#include "tune/profile.h"
+#include "tune/search.h"
+#include "tune/sign_test.h"
+#include "tune/tune.h"
+
+#include <catch2/catch_approx.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+using namespace aft;
+using namespace aft::tune;
+using Catch::Approx;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+/// The verdict on a candidate that takes `ratio` of the incumbent's time, both times with so much noise.
+Verdict verdict_on(double ratio, double noise, int number, std::mt19937 &random) {
+    std::normal_distribution<double> normal(0, noise);
+    SignTest test(number);
+    while (test.verdict() == Verdict::open) {
+        const double incumbent = std::exp(normal(random)), candidate = ratio * std::exp(normal(random));
+        test.add_round(incumbent, candidate);
+    }
+    CHECK(test.rounds() <= max_rounds);
+    return test.verdict();
+}
+
+int times_faster(double ratio, double noise, int number, int searches) {
+    std::mt19937 random(1);
+    int count = 0;
+    for (int i = 0; i < searches; ++i) {
+        count += verdict_on(ratio, noise, number, random) == Verdict::faster;
+    }
+    return count;
+}
+
+std::string read(const std::filesystem::path &path) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+}
+
+const std::string example = AFT_GOLDENS "/profile.json";
+
+}  // namespace
+
+TEST_CASE("a candidate that isn't faster by the least gain is taken as seldom as stated", "[tune]") {
+    // At the border of what counts, each round is a toss: the worst case. 1/2 of the error rate is the first one's.
+    CHECK(times_faster(1 - min_gain, 0.03, 1, 4000) <= 4000 * error_rate / 2);
+    CHECK(times_faster(1, 0.03, 1, 4000) <= 4000 * error_rate / 4);
+    CHECK(times_faster(1, 0.001, 1, 4000) == 0);
+    CHECK(times_faster(1 - min_gain, 0.03, 10, 4000) <= 4000 * error_rate / 50);
+}
+
+TEST_CASE("a candidate that is 5 % faster is taken through 3 % of noise", "[tune]") {
+    CHECK(times_faster(0.95, 0.03, 1, 1000) >= 900);
+    CHECK(times_faster(0.95, 0.01, 30, 1000) >= 990);
+}
+
+TEST_CASE("a candidate that is clearly slower is given up after a few rounds", "[tune]") {
+    SignTest test(1);
+    while (test.verdict() == Verdict::open) {
+        test.add_round(1, 1.2);
+    }
+    CHECK(test.verdict() == Verdict::not_faster);
+    CHECK(test.rounds() == 7);
+}
+
+TEST_CASE("an interval holds the median as often as stated, whatever the distribution", "[tune]") {
+    CHECK(std::isinf(median_interval({1, 2, 3, 4, 5}).low));
+    CHECK(median_interval({3, 1, 2, 6, 5, 4}).low == 1);  // misses at 2 / 2^6
+    CHECK(median_interval({3, 1, 2, 6, 5, 4}).high == 6);
+    std::mt19937 random(1);
+    std::exponential_distribution<double> skewed(1);
+    int misses = 0;
+    for (int i = 0; i < 2000; ++i) {
+        std::vector<double> values(41);
+        for (double &value : values)
+            value = skewed(random);
+        const Interval interval = median_interval(values);
+        misses += !(interval.low <= std::log(2) && std::log(2) <= interval.high);
+    }
+    CHECK(misses <= 2000 * error_rate);
+    CHECK(misses >= 20);  // 2.8 %: nor is it wider than need be
+}
+
+TEST_CASE("coordinate descent finds the minimum of a valley", "[tune]") {
+    const std::vector<Axis> axes = {{{{}, {{"a", 1}}, {{"a", 2}}, {{"a", 3}}, {{"a", 4}}}},
+                                    {{{}, {{"b", 1}}, {{"b", 2}}, {{"b", 3}}, {{"b", 4}}}}};
+    const auto cost = [](const Candidate &candidate) {
+        const auto value = [&](const char *name) {
+            const auto found = candidate.params.find(name);
+            return found == candidate.params.end() ? 0 : found->second;
+        };
+        const int a = value("a"), b = value("b");
+        return 3 * (a - 3) * (a - 3) + 2 * (b - 1) * (b - 1) + (a - 3) * (b - 1);
+    };
+    std::size_t trials = 0;
+    const IsFaster is_faster = [&](const Candidate &incumbent, const Candidate &candidate) {
+        ++trials;
+        return cost(candidate) < cost(incumbent);
+    };
+    std::size_t announced = 0;
+    const Announce announce = [&](const Candidate &, const std::vector<Candidate> &candidates) {
+        announced += candidates.size();
+    };
+    const Candidate best = descend({}, axes, announce, is_faster, [] { return true; });
+    CHECK(describe(best) == "packed a=3 b=1");
+    CHECK(trials <= 20);
+    CHECK(announced == trials);
+    CHECK(descend({}, axes, announce, is_faster, [] { return false; }) == Candidate{});
+    CHECK(random_candidate(axes, 7) == random_candidate(axes, 7));
+}
+
+TEST_CASE("a setting replaces all the parameters of its axis", "[tune]") {
+    const Axis axis{{{}, {{"a", 1}}, {{"a", 2}, {"b", 3}}}};
+    CHECK(describe(with({"", {{"b", 9}, {"c", 4}}}, axis, axis.settings[1])) == "packed a=1 c=4");
+    CHECK(describe(with({"", {{"a", 1}}}, axis, axis.settings[2])) == "packed a=2 b=3");
+    CHECK(with({"", {{"a", 2}, {"b", 3}}}, axis, axis.settings[0]) == Candidate{});
+}
+
+TEST_CASE("a profile is written as it was read", "[tune]") {
+    const Profile profile = read_profile(example, "Some CPU", "avx2");
+    REQUIRE(profile.entries.size() == 3);
+    CHECK(describe(profile.entries[0].tuned.value()) == "packed depth=64 tile_rows=5");
+    CHECK(!profile.entries[1].tuned);
+    CHECK(profile.entries[2].tuned.value().autoscheduler == "Adams2019");
+    CHECK(profile.entries[2].problem.config.window == 8);
+    CHECK(profile.entries[2].ratio == 0.95);
+    const Folder folder;
+    const std::string copy = folder / "new/profile.json";
+    write_profile(copy, profile);
+    CHECK(read(copy) == read(example));
+}
+
+TEST_CASE("a new result takes the place of the old one for its layer and shape", "[tune]") {
+    Profile profile = read_profile(example, "Some CPU", "avx2");
+    ProfileEntry entry = profile.entries[0];
+    entry.threads = 7;
+    merge(profile, entry);
+    CHECK(profile.entries.size() == 3);
+    CHECK(profile.entries[0].threads == 7);
+    entry.problem.shape.batch = 5;
+    merge(profile, entry);
+    CHECK(profile.entries.size() == 4);
+}
+
+TEST_CASE("what isn't a profile, or is another machine's, is refused by name", "[tune]") {
+    CHECK(read_profile("/not/there.json", "Some CPU", "avx2").entries.empty());
+    CHECK_THROWS_WITH(read_profile(example, "Other CPU", "avx2"), ContainsSubstring("Other CPU"));
+    CHECK_THROWS_WITH(read_profile(example, "Some CPU", "avx512"), ContainsSubstring("avx512"));
+    for (const char *content : {"", "no JSON", "{}", R"({"cpu": 1, "isa": 2, "results": []})",
+                                R"({"cpu": "Some CPU", "isa": "avx2", "results": [{"layer": "half"}]})"}) {
+        const TemporaryFile file(content);
+        CHECK_THROWS_AS(read_profile(file.path(), "Some CPU", "avx2"), ProfileError);
+        CHECK_THROWS_WITH(read_profile(file.path(), "Some CPU", "avx2"), ContainsSubstring(file.path()));
+    }
+}
+
+TEST_CASE("a profile has the name of the CPU and its instruction set", "[tune]") {
+    CHECK(slug("AMD EPYC", "avx512") == "amd-epyc-avx512");
+    CHECK(slug("Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz", "avx512") == "intel-xeon-platinum-8375c-avx512");
+    CHECK(isa_of("x86-64-linux-avx-avx2-f16c-fma-sse41-user_context") == "avx2");
+    CHECK(isa_of("x86-64-linux-tune_znver4-avx-avx2-avx512-avx512_zen4") == "avx512");
+}
+
+TEST_CASE("results of trials outlive the search, but for the line that it was killed in", "[tune]") {
+    const TemporaryFile file;
+    TrialResult result;
+    result.verdict = Verdict::faster;
+    result.ratio = 0.9;
+    {
+        Journal journal(file.path());
+        CHECK(journal.find("one") == nullptr);
+        journal.add("one", result);
+    }
+    std::ofstream(file.path(), std::ios::app) << R"({"trial":"tw)";
+    Journal(file.path()).add("three", result);
+    const Journal journal(file.path());
+    REQUIRE(journal.find("one") != nullptr);
+    CHECK(journal.find("one")->verdict == Verdict::faster);
+    CHECK(journal.find("one")->ratio == Approx(0.9));
+    CHECK(journal.find("two") == nullptr);
+    CHECK(journal.find("three") != nullptr);
+}
+
+TEST_CASE("a candidate that can't be generated says why, and a tool that isn't there is named", "[tune]") {
+    const Folder folder;
+    const Problem problem{{LayerKind::simple, 8, 8, 8, 0}, {1, 8}};
+    Toolchain toolchain = toolchain_of_build(target_of(packed_row(problem)));
+    const Candidate unknown{"", {{"no_such_parameter", 1}}};
+    CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build(unknown, problem),
+                      ContainsSubstring("no_such_parameter"));
+    toolchain.compiler = "/no/such/compiler";
+    CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build({}, problem),
+                      ContainsSubstring("/no/such/compiler"));
+    toolchain.generator = "/no/such/generator";
+    CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache"), ContainsSubstring("/no/such/generator"));
+}
+
+TEST_CASE("aft tune searches, checks, and writes a profile, and goes on where it was", "[tune][cli]") {
+    const Folder folder;
+    const std::string profile = folder / "p.json", cache = folder / "cache";
+    const std::string command =
+        "tune --layer local --shape 2,19,8,8,3 --budget 0.05 --profile " + profile + " --cache " + cache;
+    const auto trials = [&] {
+        const std::string text = read(cache + "/results.jsonl");
+        return std::count(text.begin(), text.end(), '{');
+    };
+    const Outcome first = aft_cli(command);
+    INFO(first.err);
+    REQUIRE(first.exit_code == 0);
+    CHECK_THAT(first.out, ContainsSubstring("local B2 T19 H8 P8 s3"));
+    const auto trials_of_first = trials();
+    CHECK(trials_of_first >= 1);
+    CHECK_THAT(read(profile), ContainsSubstring("\"packed_ms\""));
+    CHECK_THAT(read(cache + "/results.jsonl"), ContainsSubstring("packed tile_rows="));
+    CHECK_THAT(read(cache + "/results.jsonl"), !ContainsSubstring("WRONG"));
+
+    const std::string results = read(cache + "/results.jsonl");
+    REQUIRE(aft_cli(command).exit_code == 0);
+    CHECK(trials() >= trials_of_first);
+    CHECK(read(cache + "/results.jsonl").rfind(results, 0) == 0);  // nothing is measured twice
+}
+
+TEST_CASE("aft tune refuses what it can't do in one line", "[tune][cli]") {
+    const Folder folder, other;
+    const std::string file = other / "file";
+    std::ofstream(file) << "no JSON";
+    const std::string profile = " --profile " + (folder / "p.json"), cache = " --cache " + (other / "cache");
+    const auto check = [&](const std::string &arguments, int exit_code, const std::string &word,
+                           const std::string &environment = "") {
+        INFO("aft tune " << arguments);
+        const Outcome outcome = aft_cli("tune " + arguments, environment);
+        INFO(outcome.err);
+        CHECK(outcome.exit_code == exit_code);
+        CHECK(is_one_line(outcome.err));
+        CHECK(outcome.err.find(word) != std::string::npos);
+        CHECK(folder.empty());
+    };
+    const std::string shape = " --shape 1,8,8,8 --budget 0.05";
+    check("--layer half" + shape + profile + cache, 2, "half");
+    check("--layer full" + profile + cache, 2, "--shape");
+    check("--layer full --shape 1,2" + profile + cache, 2, "1,2");
+    check("--layer full --budget none" + shape + profile + cache, 2, "--budget");
+    check("--layer full" + shape + cache + " --profile " + file, 2, file);
+    check("--layer full" + shape + profile + " --cache " + file + "/below", 1, file);
+    check("--layer full" + shape + profile + cache, 1, "/no/such/compiler", "CXX=/no/such/compiler");
+}

@@ -1,0 +1,121 @@
+#include "commands.h"
+#include "progress.h"
+#include "shape.h"
+
+#include "bench/comparison.h"
+#include "bench/machine.h"
+#include "tune/tune.h"
+
+#include <aft/aft.h>
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace aft::cli {
+
+namespace {
+
+struct TuneOptions {
+    std::string layer, profile, folder = AFT_TUNE_FOLDER;
+    std::vector<std::string> shapes;
+    std::optional<int> threads;
+    double minutes = 5;
+};
+
+volatile std::sig_atomic_t interrupts = 0;
+
+// The first Ctrl-C ends the search, the second one the program.
+void on_interrupt(int) {
+    interrupts = 1;
+    std::signal(SIGINT, SIG_DFL);
+}
+
+std::string summary(const tune::ProfileEntry &entry) {
+    const std::string what = fmt::format("{} {}, {} threads: ", name(entry.problem.config.kind),
+                                         bench::shape_name(entry.problem), entry.threads);
+    if (!entry.tuned) {
+        return what + fmt::format("packed stays, {:.4g} ms, after {} trials", entry.packed_ms, entry.trials);
+    }
+    return what + fmt::format("{}: {:.4g} ms, packed {:.4g} ms, ratio {:.3f} ({:.3f} to {:.3f}), after {} trials",
+                              tune::describe(*entry.tuned), entry.tuned_ms, entry.packed_ms, entry.ratio,
+                              entry.interval.low, entry.interval.high, entry.trials);
+}
+
+void tune(const TuneOptions &options) {
+    if (options.threads) {
+        set_thread_count(*options.threads);
+    }
+    std::vector<Problem> problems;
+    for (const std::string &shape : options.shapes) {
+        problems.push_back(problem(shape, layer_kind(options.layer)));
+    }
+    const std::string target = tune::target_of(tune::packed_row(problems.front()));
+    const std::string cpu = bench::this_machine().cpu, isa = tune::isa_of(target);
+    const std::filesystem::path file =
+        options.profile.empty() ? "profiles/" + tune::slug(cpu, isa) + ".json" : options.profile;
+    try {
+        tune::read_profile(file, cpu, isa);
+    } catch (const tune::ProfileError &error) {
+        throw UsageError(error.what());
+    }
+    const tune::KernelBuilder builder(tune::toolchain_of_build(target), options.folder);
+    if (file.has_parent_path()) {
+        std::filesystem::create_directories(file.parent_path());  // minutes before it is written: better now than then
+    }
+
+    std::signal(SIGINT, on_interrupt);
+    for (const Problem &each : problems) {
+        if (interrupts != 0) {
+            break;
+        }
+        tune::TuneOptions search;
+        search.problem = each;
+        search.budget_seconds = options.minutes * 60;
+        search.folder = options.folder;
+        search.progress = [](const std::string &line) { show_progress(line, false); };
+        search.interrupted = [] { return interrupts != 0; };
+        const tune::ProfileEntry entry = tune::tune(search, builder);
+        show_progress("", false);
+        fmt::print("{}\n", summary(entry));
+        if (entry.tuned || interrupts == 0) {  // an early end says nothing against what the profile has
+            tune::Profile profile = tune::read_profile(file, cpu, isa);
+            tune::merge(profile, entry);
+            tune::write_profile(file, profile);
+        }
+    }
+    fmt::print("{}: configure with -DAFT_PROFILE={} to build it in\n", file.string(), file.string());
+}
+
+}  // namespace
+
+void add_tune(CLI::App &app) {
+    CLI::App *command = app.add_subcommand("tune", "Search for faster kernels for your shapes on this machine");
+    command->footer(
+        "\nExample:\n  aft tune --layer full --shape 4,1024,512,512 --budget 5\n"
+        "\nNeeds the build tree that aft comes from, and its C++ compiler or the environment's CXX. Ctrl-C\n"
+        "ends the search and keeps what it found; the same command again goes on.");
+    const auto options = std::make_shared<TuneOptions>();
+    command->add_option("--layer", options->layer, "full, simple or local")
+        ->required()
+        ->check(CLI::IsMember({"full", "simple", "local"}));
+    command
+        ->add_option("--shape", options->shapes,
+                     fmt::format("B,T,H,P or, for local, B,T,H,P,s; default s: {}", default_window))
+        ->required();
+    command->add_option("--threads", options->threads, "default: every processor");
+    command->add_option("--budget", options->minutes, "minutes of searching for each shape")
+        ->check(CLI::Range(0.01, 10000.0))
+        ->capture_default_str();
+    command->add_option("--profile", options->profile,
+                        "file that gets the result, beside what it has; default: profiles/<cpu>.json");
+    command->add_option("--cache", options->folder, "folder for candidates and their results")->capture_default_str();
+    command->final_callback([options] { tune(*options); });
+}
+
+}  // namespace aft::cli

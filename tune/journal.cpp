@@ -1,0 +1,65 @@
+#include "journal.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+#include <stdexcept>
+
+namespace aft::tune {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::ofstream open_to_append(const std::filesystem::path &path) {
+    std::ofstream file(path, std::ios::app);
+    if (!file) {
+        throw std::runtime_error(fmt::format("cannot write {}", path.string()));
+    }
+    return file;
+}
+
+}  // namespace
+
+Journal::Journal(const std::filesystem::path &file) : file_(file) {
+    std::ifstream lines(file);
+    for (std::string line; std::getline(lines, line);) {
+        const Json row = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+        if (!row.is_object() || !row.contains("trial")) {
+            continue;  // the end of a run that was killed while it wrote
+        }
+        TrialResult result;
+        result.verdict = row.value("faster", false) ? Verdict::faster : Verdict::not_faster;
+        result.ratio = row.value("ratio", 0.0);
+        result.rounds = row.value("rounds", 0);
+        result.failure = row.value("failure", "");
+        results_[row["trial"].get<std::string>()] = result;
+    }
+    open_to_append(file) << '\n';  // starts a new line after such an end
+}
+
+const TrialResult *Journal::find(const std::string &key) const {
+    const auto found = results_.find(key);
+    return found == results_.end() ? nullptr : &found->second;
+}
+
+void Journal::add(const std::string &key, const TrialResult &result) {
+    results_[key] = result;
+    std::ofstream file = open_to_append(file_);
+    file << Json{{"trial", key},
+                 {"faster", result.verdict == Verdict::faster},
+                 {"ratio", result.ratio},
+                 {"rounds", result.rounds},
+                 {"incumbent_ms", result.incumbent_ms},
+                 {"candidate_ms", result.candidate_ms},
+                 {"failure", result.failure}}
+                .dump()
+         << '\n';
+    file.close();
+    if (!file) {
+        throw std::runtime_error(fmt::format("cannot write {}", file_.string()));
+    }
+}
+
+}  // namespace aft::tune

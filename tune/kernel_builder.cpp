@@ -1,0 +1,150 @@
+#include "kernel_builder.h"
+
+#include "program.h"
+#include "registry.h"
+
+#include "bench/shared_library.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <string_view>
+
+namespace aft::tune {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char forward_name[] = "aft_tuned", prepare_name[] = "aft_tuned_prepare";
+
+// FNV-1a. Names a file; std::hash may differ from one standard library to the next.
+std::string hash(std::string_view text) {
+    std::uint64_t value = 0xcbf29ce484222325;
+    for (const char c : text) {
+        value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    }
+    return fmt::format("{:016x}", value);
+}
+
+std::string content(const fs::path &path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::string last_line(const fs::path &log) {
+    std::string line, last = "no message";
+    for (std::ifstream file(log); std::getline(file, line);) {
+        last = line.empty() ? last : line;
+    }
+    return last;
+}
+
+// A folder that goes away with the object.
+class WorkFolder {
+public:
+    explicit WorkFolder(fs::path path) : path(std::move(path)) {
+        fs::create_directory(this->path);
+    }
+    ~WorkFolder() {
+        std::error_code ignored;  // a file that is left over harms nobody
+        fs::remove_all(path, ignored);
+    }
+    WorkFolder(const WorkFolder &) = delete;
+    WorkFolder &operator=(const WorkFolder &) = delete;
+
+    const fs::path path;
+};
+
+}  // namespace
+
+Toolchain toolchain_of_build(const std::string &target) {
+    const char *const compiler = std::getenv("CXX");
+    return {AFT_GENERATOR, AFT_ADAMS2019, compiler ? compiler : AFT_COMPILER, AFT_HALIDE_VERSION, target};
+}
+
+KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
+    : toolchain_(toolchain), folder_(folder) {
+    if (!fs::exists(toolchain.generator)) {
+        throw std::runtime_error(
+            fmt::format("the generator program {} isn't there: candidates are generated where the tool was built",
+                        toolchain.generator.string()));
+    }
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (error || access(folder.c_str(), W_OK) != 0) {
+        throw std::runtime_error(fmt::format("cannot write to the folder {}", folder.string()));
+    }
+    fingerprint_ = hash(content(toolchain.generator) + toolchain.halide + toolchain.target);
+}
+
+std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, const Problem &problem) const {
+    // No shape is in the name of a hand schedule: it has none in its arguments.
+    const std::string key = fmt::format("{} {} {}", fingerprint_, name(problem.config.kind),
+                                        fmt::join(forward_arguments(candidate, problem), " "));
+    const fs::path library = folder_ / (hash(key) + ".so");
+    if (!fs::exists(library)) {
+        make(candidate, problem, library);
+    }
+    const bench::SharedLibrary loaded({fs::absolute(library).string()});
+    auto kernel = std::make_unique<BuiltKernel>();
+    kernel->id = describe(candidate);
+    kernel->row.id = kernel->id.c_str();
+    kernel->row.layer = problem.config.kind;
+    kernel->row.device = "cpu";
+    kernel->row.schedule = "tuned";
+    kernel->row.any_bias_range = problem.config.kind == LayerKind::simple;
+    loaded.find(kernel->row.prepare, fmt::format("{}_argv", prepare_name).c_str());
+    loaded.find(kernel->row.prepare_metadata, fmt::format("{}_metadata", prepare_name).c_str());
+    loaded.find(kernel->row.forward, fmt::format("{}_argv", forward_name).c_str());
+    loaded.find(kernel->row.forward_metadata, fmt::format("{}_metadata", forward_name).c_str());
+    kernel->info = kernel_info(kernel->row);
+    return kernel;
+}
+
+void KernelBuilder::make(const Candidate &candidate, const Problem &problem, const fs::path &library) const {
+    const WorkFolder work(library.string() + fmt::format(".{}", getpid()));
+    const std::string layer(name(problem.config.kind));
+    const auto generate = [&](const std::string &half, const std::string &function,
+                              const std::vector<std::string> &arguments) {
+        std::vector<std::string> command = {toolchain_.generator.string(),
+                                            "-g",
+                                            fmt::format("aft_{}_{}", layer, half),
+                                            "-f",
+                                            function,
+                                            "-n",
+                                            half,
+                                            "-e",
+                                            "object",
+                                            "-o",
+                                            work.path.string(),
+                                            "target=" + toolchain_.target};
+        if (half == "forward" && !candidate.autoscheduler.empty()) {
+            command.insert(command.end(), {"-p", toolchain_.adams2019.string()});
+        }
+        command.insert(command.end(), arguments.begin(), arguments.end());
+        const fs::path log = work.path / (half + ".log");
+        if (!run_program(command, log)) {
+            throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
+        }
+    };
+    auto prepared = std::async(std::launch::async, generate, "prepare", prepare_name, prepare_arguments(candidate));
+    generate("forward", forward_name, forward_arguments(candidate, problem));
+    prepared.get();
+
+    const fs::path linked = work.path / "kernel.so", log = work.path / "link.log";
+    if (!run_program({toolchain_.compiler, "-shared", "-o", linked.string(), (work.path / "forward.o").string(),
+                      (work.path / "prepare.o").string()},
+                     log)) {
+        throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
+    }
+    fs::rename(linked, library);  // at once: a run that is interrupted leaves no half of a library
+}
+
+}  // namespace aft::tune
