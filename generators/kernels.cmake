@@ -36,9 +36,9 @@ foreach(device ${AFT_DEVICES})
         set(row LAYER ${layer} DEVICE ${device})
         if(device STREQUAL cpu)
             aft_tuned_kernels(${layer})
+            aft_kernel(${row} SCHEDULE packed VARIANT single PARAMS tile_rows=2 short_sequences=true PREFERRED seq=1:2)
             aft_kernel(${row} SCHEDULE packed VARIANT short PARAMS tile_rows=4 short_sequences=true
                        PREFERRED seq=1:16)
-            aft_kernel(${row} SCHEDULE packed VARIANT single PARAMS tile_rows=2 short_sequences=true PREFERRED seq=1:2)
         endif()
         foreach(schedule ${schedules_${device}})
             # AFTSimple has no position bias: its softmax is exact in every schedule.

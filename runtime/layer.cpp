@@ -6,6 +6,7 @@
 #include <aft/error.h>
 #include <aft/layer.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <string>
@@ -113,8 +114,13 @@ struct Layer::Implementation {
         device = &choice.device;
         context = open(choice.device);
         try {
-            for (std::size_t i : choice.kernels) {
-                kernels.emplace_back(kernel_rows[i], aft::kernels()[i], config, weights, context.get());
+            for (const std::size_t &i : choice.kernels) {
+                const KernelInfo &kernel = aft::kernels()[i];
+                // The last one runs whatever no other is for.
+                const std::int64_t longest = &i == &choice.kernels.back()
+                                                 ? config.max_seq_len
+                                                 : std::min(config.max_seq_len, kernel.preferred.seq.to);
+                kernels.emplace_back(kernel_rows[i], kernel, config, longest, weights, context.get());
             }
         } catch (...) {
             leave();

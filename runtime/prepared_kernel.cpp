@@ -103,7 +103,7 @@ void PreparedKernel::Arguments::upload(const char *id) {
 }
 
 PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, const LayerConfig &config,
-                               const Weights &weights, const DeviceContext *device)
+                               std::int64_t longest, const Weights &weights, const DeviceContext *device)
     : row_(row), info_(info),
       arguments_(new Arguments{device, static_cast<std::int32_t>(std::min(config.window, config.max_seq_len)),
                                static_cast<std::int32_t>(config.max_seq_len)}) {
@@ -136,7 +136,7 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
     }
 
     // What forward reads of the prepared buffers at the longest sequence is what they must hold.
-    const std::vector<std::int64_t> largest = {info.minimum.batch, config.max_seq_len, config.hidden};
+    const std::vector<std::int64_t> largest = {info.minimum.batch, longest, config.hidden};
     Buffer x(float32, largest, nullptr), y(float32, largest, nullptr);
     table["x"] = &x.header;
     table["y"] = &y.header;

@@ -16,11 +16,11 @@ namespace aft {
 /// A kernel with its prepared weights, in the memory of the device that it runs on.
 class PreparedKernel {
 public:
-    /// `weights` must fit `config`; they aren't kept. They are prepared on the CPU; `device`, null for the CPU, gets
-    /// them once. Throws KernelError, DeviceError when the device can't hold them or can't load the kernel, and
-    /// ShapeError when a prepared buffer is beyond max_elements.
-    PreparedKernel(const KernelRow &row, const KernelInfo &info, const LayerConfig &config, const Weights &weights,
-                   const DeviceContext *device);
+    /// `weights` must fit `config`; they aren't kept. They serve sequences of up to `longest` rows. They are prepared
+    /// on the CPU; `device`, null for the CPU, gets them once. Throws KernelError, DeviceError when the device can't
+    /// hold them or can't load the kernel, and ShapeError when a prepared buffer is beyond max_elements.
+    PreparedKernel(const KernelRow &row, const KernelInfo &info, const LayerConfig &config, std::int64_t longest,
+                   const Weights &weights, const DeviceContext *device);
     ~PreparedKernel();
 
     const KernelInfo &info() const {

@@ -3,6 +3,7 @@
 #include <aft/layer.h>
 
 #include <algorithm>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -65,7 +66,7 @@ ScratchPool::~ScratchPool() {
 }
 
 ScratchPool::Block *ScratchPool::take(Call &call, int size_class) noexcept {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     SizeClass &blocks = classes_[size_class];
     if (!blocks.idle && !grow(size_class)) {
         return nullptr;
@@ -103,13 +104,13 @@ void ScratchPool::release(Call *call, void *memory) noexcept {
     }
     --(block->of_task ? held_.by_task : held_.by_call)[block->size_class];
     ScratchPool &pool = call->pool_;
-    const std::lock_guard lock(pool.mutex_);
+    const std::lock_guard lock(pool.lock_);
     block->holder = nullptr;
     block->next_idle = std::exchange(pool.classes_[block->size_class].idle, block);
 }
 
 std::size_t ScratchPool::bytes() const {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     std::size_t sum = 0;
     for (int i = 0; i < size_classes; i++) {
         sum += classes_[i].blocks * size_of_class(i);
@@ -119,12 +120,12 @@ std::size_t ScratchPool::bytes() const {
 
 ScratchPool::Call::Call(ScratchPool &pool) : pool_(pool) {
     held_.by_call = {};  // what a failed call left
-    const std::lock_guard lock(pool.mutex_);
+    const std::lock_guard lock(pool.lock_);
     pool.most_calls_ = std::max(pool.most_calls_, ++pool.calls_);
 }
 
 ScratchPool::Call::~Call() {
-    const std::lock_guard lock(pool_.mutex_);
+    const std::lock_guard lock(pool_.lock_);
     pool_.calls_--;
     // A caller that waits for its own loop takes part in the loops of others.
     const int threads = thread_count() + pool_.most_calls_ - 1;

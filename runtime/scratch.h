@@ -1,9 +1,10 @@
 #pragma once
 
+#include "spin_lock.h"
+
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <mutex>
 
 namespace aft {
 
@@ -71,7 +72,7 @@ private:
     bool grow(int size_class) noexcept;
     Block *take(Call &call, int size_class) noexcept;
 
-    mutable std::mutex mutex_;
+    mutable SpinLock lock_;
     std::array<SizeClass, size_classes> classes_;
     int calls_ = 0, most_calls_ = 0;  // at a time
 

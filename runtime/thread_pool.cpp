@@ -1,5 +1,7 @@
 #include "thread_pool.h"
 
+#include "spin_lock.h"
+
 #include <chrono>
 #include <system_error>
 #include <utility>
@@ -10,14 +12,6 @@ namespace {
 // How long a thread looks out before it sleeps: a few times the serial part between two stages of a kernel, and about
 // what waking it would take.
 constexpr std::chrono::microseconds lookout{30};
-
-void pause() {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 /// Some looks at a condition. Returns whether it holds.
 template<typename Condition>

@@ -99,7 +99,7 @@ float run_fake() {
     Weights weights;
     weights.query_weight = {1, 7};
     weights.key_weight = weights.value_weight = weights.project_weight = {0, 0};
-    const PreparedKernel kernel(fake, info, config, weights, nullptr);
+    const PreparedKernel kernel(fake, info, config, config.max_seq_len, weights, nullptr);
     const float x[2] = {};
     float y[2] = {};
     ScratchPool scratch;

@@ -27,7 +27,8 @@ constexpr double seconds_per_round = 0.02;
 class MeasuredKernel {
 public:
     MeasuredKernel(const KernelRow &row, const Problem &problem, bench::Arena &arena)
-        : info_(kernel_info(row)), kernel_(row, info_, problem.config, arena.weights(), nullptr), arena_(arena) {}
+        : info_(kernel_info(row)),
+          kernel_(row, info_, problem.config, problem.config.max_seq_len, arena.weights(), nullptr), arena_(arena) {}
     MeasuredKernel(const MeasuredKernel &) = delete;
     MeasuredKernel &operator=(const MeasuredKernel &) = delete;
 

@@ -167,9 +167,9 @@ private:
         sources.key_maximum.update().vectorize(form.lane);
         sources.exp_key.compute_at(columns, form.row).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
     }
-    void schedule_scan(PrefixScan<Panels> &scan, const LoopLevel &at) {
+    void schedule_scan(PrefixScan<Panels> &scan, const LoopLevel &store, const LoopLevel &at) {
         for (Func f : {scan.within, scan.over}) {
-            f.compute_at(at).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
+            f.store_at(store).compute_at(at).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
             f.update().vectorize(form.lane);
         }
         scan.within.update().reorder(form.lane, scan.item);
@@ -177,8 +177,8 @@ private:
     void schedule_outside_sums(AftLocal<Panels> &layer, const LayerInputs &in) {
         Func sums = layer.outside_sums.func;
         schedule_by_groups(sums, in);
-        schedule_scan(layer.before, LoopLevel(sums, form.block));
-        schedule_scan(layer.after, LoopLevel(sums, form.block));
+        schedule_scan(layer.before, LoopLevel(sums, job), LoopLevel(sums, form.block));
+        schedule_scan(layer.after, LoopLevel(sums, job), LoopLevel(sums, form.block));
     }
     /// One job per row block, group of channel blocks and sample.
     void schedule_softmax_sum(SoftmaxSum<Panels> &s, Panels::Product &key_value, const LayerInputs &in) {
@@ -223,8 +223,8 @@ private:
             f.update().reorder(form.lane, form.row, layer.source).vectorize(form.lane, tiles.vector).unroll(form.row);
         }
         if (layer.before) {
-            schedule_scan(*layer.before, LoopLevel(layer.mean, job));
-            schedule_scan(*layer.after, LoopLevel(layer.mean, job));
+            schedule_scan(*layer.before, LoopLevel(layer.mean, job), LoopLevel(layer.mean, job));
+            schedule_scan(*layer.after, LoopLevel(layer.mean, job), LoopLevel(layer.mean, job));
         }
     }
 
