@@ -40,7 +40,7 @@ public:
         "device",
         Device::cpu,
         {{"cpu", Device::cpu}, {"cuda", Device::cuda}, {"opencl", Device::opencl}, {"vulkan", Device::vulkan}}};
-    // 0: what schedules/tiles.h has for the device.
+    // 0: what schedules/tiles.h has for the device. Of the flat form, tile_rows is the rows of a Tuple.
     Halide::GeneratorParam<int> tile_rows{"tile_rows", 0};
     Halide::GeneratorParam<int> depth{"depth", 0};
     Halide::GeneratorParam<int> block_rows{"block_rows", 0};
@@ -66,6 +66,9 @@ protected:
             const TileRequest request{tile_rows,      depth,           block_rows,   panel_vectors,
                                       unrolled_steps, key_value_group, target_group, jobs};
             panels = std::make_unique<Panels>(tiles_for(device, this->get_target(), request), storage);
+        } else if (device == Device::cpu) {
+            // 8 sums cover the latency x throughput of the multiply-adds (4 cycles x 2). On GPUs other threads do.
+            flat.rows_at_once = tile_rows > 0 ? tile_rows : 8;
         }
     }
     /// Calls f with the form that the schedule works on.

@@ -4,13 +4,16 @@
 
 namespace aft {
 
-/// The plain form: matrices as they are, [channel, row, batch] innermost first, and every product one reduction. The
-/// autoschedulers search faster and do better on it than on panels.
+/// The plain form: matrices as they are, [channel, row, batch] innermost first, and every product one reduction, whose
+/// values are the sums of a few neighbouring rows. The autoschedulers search faster and do better on it than on panels.
 class Flat {
 public:
     using Expr = Halide::Expr;
     using Left = std::function<Expr(Expr step, Expr row, Expr batch)>;
     using Right = std::function<Expr(Expr channel, Expr step, Expr row, Expr batch)>;
+
+    /// Rows of a product that are one value of its Func, a Tuple.
+    int rows_at_once = 1;
 
     /// Every Func of the algorithm in order of definition, for a schedule that treats all alike.
     std::vector<Halide::Func> stages;
@@ -75,8 +78,9 @@ public:
     }
 
     // ---- operands
-    Left input(const Halide::Func &x, const Expr & /*hidden*/, const Expr & /*seq*/) const {
-        return [x](Expr step, Expr row, Expr batch) { return x(step, row, batch); };
+    /// The last rows of a product may lie past the end.
+    Left input(const Halide::Func &x, const Expr & /*hidden*/, const Expr &seq) const {
+        return [=](Expr step, Expr row, Expr batch) { return x(step, Halide::min(row, seq - 1), batch); };
     }
     Left rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
@@ -94,23 +98,16 @@ public:
         return [matrix](Expr channel, Expr step, Expr, Expr) { return matrix(channel, step); };
     }
 
-    /// Values per source row, as right operands of a product.
+    /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
     struct Columns {
-        std::vector<Halide::Func> funcs;
+        Halide::Func func;
         Halide::Tuple operator()(const std::vector<Expr> &at) const {
-            std::vector<Expr> values;
-            for (const Halide::Func &f : funcs) {
-                values.push_back(f(at));
-            }
-            return Halide::Tuple(values);
+            return values_of(func, at);
         }
     };
     Columns columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
-        Columns result;
-        for (const Expr &value : values(variable())) {
-            result.funcs.push_back(stage(name + "_" + std::to_string(result.funcs.size())));
-            result.funcs.back()(channel, row, batch) = value;
-        }
+        Columns result{stage(name)};
+        result.func(source_vars()) = Halide::Tuple(values(variable()));
         return result;
     }
     Columns stored_columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
@@ -119,27 +116,37 @@ public:
     /// Column values from row `first(tile)` on.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;
-        for (const Halide::Func &f : columns.funcs) {
-            result.push_back(
-                [=](Expr channel, Expr step, Expr row, Expr batch) { return f(channel, first(row) + step, batch); });
+        for (int i = 0; i < columns.func.outputs(); i++) {
+            result.push_back([=](Expr channel, Expr step, Expr row, Expr batch) {
+                return columns({channel, first(row) + step, batch})[i];
+            });
         }
         return result;
     }
 
-    /// sum over k of left(k, row) right(channel, k), for one or two right operands.
+    /// sum over k of left(k, row) right(channel, k), for one or two right operands; (channel, row / rows_at_once,
+    /// batch). Neighbouring rows as a Tuple are a register tile that no scheduler has to find: their sums don't wait
+    /// for each other, and share what is read of the right operand.
     struct Product {
         std::vector<Halide::Func> sums;
         Expr operator()(const Element &e, int i = 0) const {
-            return sums[i](e.channel, e.row, e.batch);
+            const int rows = sums[i].outputs();
+            const Halide::Tuple all = values_of(sums[i], {e.channel, e.row / rows, e.batch});
+            return rows == 1 ? all[0] : mux(e.row % rows, all);
         }
     };
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
         Product result;
         for (size_t i = 0; i < rights.size(); i++) {
             const std::string suffix = rights.size() > 1 ? "_" + std::to_string(i) : "";
-            Halide::RDom k(0, depth, name + suffix + "_k");
+            const Halide::RDom k(0, depth, name + suffix + "_k");
+            std::vector<Expr> terms;
+            for (int j = 0; j < rows_at_once; j++) {
+                const Expr r = row * rows_at_once + j;
+                terms.push_back(left(k, r, batch) * rights[i](channel, k, r, batch));
+            }
             Halide::Func sum = stage(name + suffix);
-            sum(channel, row, batch) += left(k, row, batch) * rights[i](channel, k, row, batch);
+            sum(channel, row, batch) += Halide::Tuple(terms);
             result.sums.push_back(sum);
         }
         return result;
