@@ -29,7 +29,7 @@ public:
     Input<Buffer<float, 2>> position_bias{"position_bias"};  // (source, target)
 
     void configure_core() {
-        bias = exact() ? add_prepared("bias", 2) : add_prepared("exp_bias", left_matrix_dimensions(), storage);
+        bias = exact() ? add_prepared("bias", 2) : add_prepared("exp_bias", left_matrix_dimensions(), kept_type());
     }
 
     void generate_core() {

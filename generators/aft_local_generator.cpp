@@ -49,7 +49,7 @@ public:
         if (exact()) {
             band = add_prepared("bias", 2);
         } else {
-            band = add_prepared("band", left_matrix_dimensions(), storage);
+            band = add_prepared("band", left_matrix_dimensions(), kept_type());
             outside = add_prepared("outside", per_row_dimensions());
         }
     }

@@ -49,8 +49,8 @@ public:
     Halide::GeneratorParam<int> key_value_group{"key_value_group", 0};
     Halide::GeneratorParam<int> target_group{"target_group", 0};
     Halide::GeneratorParam<int> jobs{"jobs", 0};
-    /// Of the forms in panels; see Panels::storage.
-    Halide::GeneratorParam<Halide::Type> storage{"storage", Halide::Float(32)};
+    /// Of the forms in panels; see Panels::bfloat16.
+    Halide::GeneratorParam<bool> bfloat16{"bfloat16", false};
     /// Of `packed`: made for sequences of some rows.
     Halide::GeneratorParam<bool> short_sequences{"short_sequences", false};
 
@@ -65,7 +65,7 @@ protected:
         if (in_panels()) {
             const TileRequest request{tile_rows,      depth,           block_rows,   panel_vectors,
                                       unrolled_steps, key_value_group, target_group, jobs};
-            panels = std::make_unique<Panels>(tiles_for(device, this->get_target(), request), storage);
+            panels = std::make_unique<Panels>(tiles_for(device, this->get_target(), request), bfloat16);
         } else if (device == Device::cpu) {
             // 8 sums cover the latency x throughput of the multiply-adds (4 cycles x 2). On GPUs other threads do.
             flat.rows_at_once = tile_rows > 0 ? tile_rows : 8;
@@ -75,6 +75,9 @@ protected:
     template<typename F>
     void with_form(const F &f) {
         in_panels() ? f(*panels) : f(flat);
+    }
+    Halide::Type kept_type() const {
+        return bfloat16 ? Halide::UInt(16) : Halide::Float(32);
     }
     int weight_dimensions() const {
         return in_panels() ? Panels::weight_dimensions : Flat::weight_dimensions;
@@ -105,10 +108,10 @@ public:
     Halide::GeneratorParam<int> estimated_window{"estimated_window", 32};
 
     void configure() {
-        wq = add_parameter("wq", this->weight_dimensions(), this->storage);
-        wk = add_parameter("wk", this->weight_dimensions(), this->storage);
-        wv = add_parameter("wv", this->weight_dimensions(), this->storage);
-        wo = add_parameter("wo", this->weight_dimensions(), this->storage);
+        wq = add_parameter("wq", this->weight_dimensions(), this->kept_type());
+        wk = add_parameter("wk", this->weight_dimensions(), this->kept_type());
+        wv = add_parameter("wv", this->weight_dimensions(), this->kept_type());
+        wo = add_parameter("wo", this->weight_dimensions(), this->kept_type());
         bq = add_parameter("bq", 1);
         bv = add_parameter("bv", 1);
         bo = add_parameter("bo", 1);
@@ -136,7 +139,7 @@ protected:
     }
     /// A left operand of a product.
     Parameter add_left_matrix(const std::string &name) {
-        left_matrix = add_parameter(name, this->left_matrix_dimensions(), this->storage);
+        left_matrix = add_parameter(name, this->left_matrix_dimensions(), this->kept_type());
         return left_matrix;
     }
 
@@ -260,7 +263,7 @@ public:
 
     void configure() {
         for (const char *name : {"wq", "wk", "wv", "wo"}) {
-            packed.push_back(add_prepared(name, this->weight_dimensions(), this->storage));
+            packed.push_back(add_prepared(name, this->weight_dimensions(), this->kept_type()));
         }
         this->make_form();
         static_cast<Derived &>(*this).configure_core();

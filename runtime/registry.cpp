@@ -159,7 +159,7 @@ std::string reason(const std::string &api, const std::string &target) {
 /// In what a kernel keeps its weights.
 std::string storage(const halide_filter_metadata_t &forward) {
     const halide_filter_argument_t *weight = argument(forward, "wq");
-    return weight && weight->type.code == halide_type_bfloat ? "bfloat16" : "float32";
+    return weight && weight->type.bits == 16 ? "bfloat16" : "float32";
 }
 
 }  // namespace

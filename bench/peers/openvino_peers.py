@@ -13,11 +13,10 @@ def prepare(threads):
 
 def make(problem, form):
     request = core.compile_model(core.read_model(model(problem, form)), "CPU").create_infer_request()
-    request.set_input_tensor(openvino.Tensor(problem.x, shared_memory=True))
-    output = request.get_output_tensor()
+    request.set_input_tensor(openvino.Tensor(problem.x))
 
     def call():
         request.infer()
-        return output.data
+        return request.get_output_tensor().data
 
     return call

@@ -54,8 +54,8 @@ public:
 
     const Tiles tiles;
     const int tile_rows;
-    /// Of the operands that are kept: weights, exponentials of the position bias, sources. Sums are in float32.
-    const Halide::Type storage;
+    /// Whether operands are kept in bfloat16: weights, exponentials of the position bias, sources. Sums are in float32.
+    const bool bfloat16;
     /// Func of each stage, by name: what a schedule works on.
     std::map<std::string, Halide::Func> stages;
 
@@ -66,8 +66,7 @@ public:
     static constexpr int left_matrix_dimensions = 4;  // (lane, row_in_tile, block, tile), or (row_in_tile, lane, ..)
     static constexpr int per_row_dimensions = 2;      // (row_in_tile, tile)
 
-    explicit Panels(const Tiles &tiles, const Halide::Type &storage = Halide::Float(32))
-        : tiles(tiles), tile_rows(tiles.rows), storage(storage) {}
+    Panels(const Tiles &tiles, bool bfloat16) : tiles(tiles), tile_rows(tiles.rows), bfloat16(bfloat16) {}
 
     /// `count` things in equal parts of at most `longest`.
     struct EqualParts {
@@ -177,9 +176,9 @@ public:
         // In float32, as a Func of its own where a schedule would rather widen a block than every element that it
         // broadcasts.
         Halide::Func shared = matrix;
-        if (storage != Halide::Float(32)) {
+        if (bfloat16) {
             shared = stage("shared_rows");
-            shared(Halide::_) = Halide::cast<float>(matrix(Halide::_));
+            shared(Halide::_) = widened(matrix(Halide::_));
         }
         return {shared, [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
                     const Expr t = Halide::min(tile, last_tile);
@@ -187,9 +186,8 @@ public:
                 }};
     }
     Right weights(const Halide::Func &matrix) const {
-        return {matrix, [matrix](Expr lane, Expr step, Expr panel, Expr, Expr) {
-                    return Halide::cast<float>(matrix(lane, step, panel));
-                }};
+        return {matrix,
+                [=](Expr lane, Expr step, Expr panel, Expr, Expr) { return widened(matrix(lane, step, panel)); }};
     }
 
     /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
@@ -198,7 +196,7 @@ public:
         Halide::Tuple operator()(const std::vector<Expr> &at) const {
             std::vector<Expr> values = values_of(func, at).as_vector();
             for (Expr &value : values) {
-                value = Halide::cast<float>(value);
+                value = widened(value);
             }
             return Halide::Tuple(values);
         }
@@ -287,15 +285,18 @@ public:
         return p;
     }
 
+    // bfloat16 is kept as its 16 bits, the upper half of a float32: Halide's own type isn't vectorised.
+    /// Rounded to the nearest, to even. A NaN stays one, whichever bits it has.
     Expr stored(const Expr &value) const {
-        return storage == Halide::BFloat(16) ? to_bfloat16(value) : value;
-    }
-    /// To the nearest, to even; Halide's own cast isn't vectorised. A NaN stays one, whichever bits it has.
-    static Expr to_bfloat16(const Expr &value) {
+        if (!bfloat16) {
+            return value;
+        }
         const Expr bits = Halide::reinterpret<uint32_t>(value);
         const Expr rounded = bits + 0x7fff + (bits >> 16 & 1), quiet_nan = bits | 0x400000;
-        const Expr upper = Halide::select((bits & 0x7fffffff) > 0x7f800000, quiet_nan, rounded) >> 16;
-        return Halide::reinterpret(Halide::BFloat(16), Halide::cast<uint16_t>(upper));
+        return Halide::cast<uint16_t>(Halide::select((bits & 0x7fffffff) > 0x7f800000, quiet_nan, rounded) >> 16);
+    }
+    static Expr widened(const Expr &kept) {
+        return kept.type() == Halide::UInt(16) ? Halide::reinterpret<float>(Halide::cast<uint32_t>(kept) << 16) : kept;
     }
     Halide::Func stage(const std::string &name) {
         return stages[name] = Halide::Func(name);
@@ -309,7 +310,7 @@ public:
     }
     /// A matrix that every sample shares, as a left operand.
     void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
-        const Expr value = Halide::cast(storage, matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile));
+        const Expr value = stored(matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile));
         if (tiles.rows_first) {
             packed(row_in_tile, lane, block, tile) = value;
         } else {
