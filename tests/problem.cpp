@@ -199,8 +199,8 @@ bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
 }
 
 std::vector<Problem> test_problems() {
-    // Each list of sizes holds 1, primes, and both sides of vector widths (4, 8, 16), register tiles (4, 6, 12 rows;
-    // 16, 24, 32, 64 columns) and the chunks of the reductions (256). They are paired at different strides.
+    // Each list of sizes holds 1, primes, and both sides of vector widths (4, 8, 16), register tiles (2, 4, 6, 8, 11
+    // rows; 16, 24, 32, 64 columns) and the chunks of the reductions (256). They are paired at different strides.
     const std::array<std::int64_t, 32> sizes = {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 15,  16,  17,  23,
                                                 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 97, 127, 128, 129, 257};
     const std::array<LayerKind, 3> kinds = {LayerKind::full, LayerKind::simple, LayerKind::local};
