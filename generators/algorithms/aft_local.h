@@ -7,8 +7,9 @@ namespace aft {
 
 /// The sources that a tile of targets multiplies one by one: those with |t - t'| < s for one of its targets, rows
 /// [first(tile), first(tile) + length) of the sources behind `front` rows of zeros, so that no window needs clamping
-/// and its ends move by whole tiles. Where such a window would span the longest sequence, it is the whole sequence for
-/// every tile. That is decided by max_seq_len: the layout of the prepared band must not depend on the call.
+/// and its ends move by whole tiles. Where such a window would span three quarters of the longest sequence, it is the
+/// whole sequence for every tile: that takes no sums of what is outside, and is faster from there on
+/// (docs/performance.md). It is decided by max_seq_len: the layout of the prepared band must not depend on the call.
 struct BandWindow {
     Halide::Expr band, spans_all, front, step, length;
 
@@ -16,7 +17,7 @@ struct BandWindow {
     BandWindow(const Form &form, const Halide::Expr &window, const Halide::Expr &seq, const Halide::Expr &max_seq_len)
         : band(clamp(window, 0, max_seq_len)) {
         const Halide::Expr s = max(band, 1), span = 2 * s + form.tile_rows - 2;
-        spans_all = span >= max_seq_len;
+        spans_all = 4 * span >= 3 * max_seq_len;
         front = select(spans_all, 0, s - 1);
         step = select(spans_all, 0, form.tile_rows);
         length = form.padded(select(spans_all, seq, span));
