@@ -23,7 +23,7 @@ set(autoschedulers_opencl Li2018)
 # What autoscheduled kernels are made for: <variant> <batch> <seq> <hidden> <projected> <window>. Below, Li2018 spreads
 # sums over atomic additions, so that the bits would differ from call to call (CPU: seq 64; GPUs: batch 2). OpenCL has
 # one size, as Li2018 isn't what one would run there.
-set(estimates_cpu "t1024 2 1024 256 256 32" "t192 2 192 192 192 32" "t64 1 64 64 64 32")
+set(estimates_cpu "t1024 2 1024 256 256 32" "t192 2 192 192 192 32" "t64 1 64 64 64 16")
 set(estimates_cpu_Li2018 "t1024 2 1024 256 256 32" "t192 2 192 192 192 32")
 set(estimates_cuda "t1024 16 1024 256 256 32" "t192 16 192 192 192 32")
 set(estimates_opencl "t192 16 192 192 192 32")

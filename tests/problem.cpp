@@ -280,6 +280,8 @@ std::vector<Problem> benchmark_problems() {
                            {16, 197, 384, 32},   // ImageNet, DeiT small
                            {4, 1024, 256, 32},   // enwik8, 24 layers of 256
                            {2, 3072, 256, 256},  // CIFAR10, a token per subpixel
+                           {1, 197, 192, 32},    // one image
+                           {1, 16, 512, 32},     // a few rows: what reading the weights costs
                            {1, 64, 64, 32}});    // one short sequence: what calls and threads cost
 }
 
