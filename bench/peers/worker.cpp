@@ -76,6 +76,14 @@ public:
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
     }
 
+    /// A process that was stopped may find its threads on one processor; some scheduler ticks put that right.
+    void warm_up() const {
+        constexpr double seconds = 0.02;
+        for (double passed = 0; passed < seconds;) {
+            passed += seconds_of(1);
+        }
+    }
+
     void write_output(const std::string &path) const {
         std::ofstream file(path, std::ios::binary);
         file.write(reinterpret_cast<const char *>(y_.data()), static_cast<std::streamsize>(y_.size() * sizeof(float)));
@@ -101,7 +109,7 @@ json answer(const json &request, const Sgemm &sgemm, std::optional<Contestant> &
         throw std::runtime_error("there is no problem");
     }
     const int calls = request.at("calls");
-    contestant->seconds_of(calls / 10 + 1);
+    contestant->warm_up();
     return {{"seconds", contestant->seconds_of(calls)}};
 }
 

@@ -15,6 +15,7 @@ import time
 import numpy
 from safetensors import safe_open
 
+WARM_UP_S = 0.02
 MIN_BLOCK = 64  # targets for which a product is still efficient
 
 
@@ -68,6 +69,12 @@ class Worker:
         self.library.prepare(threads)
         self.call = None
 
+    def warm_up(self):
+        """As in worker.cpp."""
+        passed = 0
+        while passed < WARM_UP_S:
+            passed += self.seconds(1)[0]
+
     def seconds(self, calls):
         start = time.perf_counter()
         for _ in range(calls):
@@ -81,7 +88,7 @@ class Worker:
             seconds, y = self.seconds(1)
             numpy.asarray(y, numpy.float32).tofile(request["output"])
         else:
-            self.seconds(request["calls"] // 10 + 1)
+            self.warm_up()
             seconds, _ = self.seconds(request["calls"])
         return {"seconds": seconds}
 
