@@ -40,8 +40,11 @@ void measure(char **argument) {
     const std::vector<float> x(batch * seq * hidden, 1.0f);
     std::vector<float> y(x.size(), 0.0f);
 
+    aft::devices();  // loads what drivers of GPUs there are, once in a process
     const std::size_t before = bytes_of("VmRSS");
-    const aft::Layer layer(config, weights);
+    aft::LayerOptions options;
+    options.device = "cpu";
+    const aft::Layer layer(config, weights, options);
     layer.forward({x.data(), {batch, seq, hidden}}, {y.data(), {batch, seq, hidden}});
     const std::size_t inputs =
         (4 * projection.size() + weights.position_bias.size() + x.size() + y.size()) * sizeof(float);
