@@ -35,6 +35,9 @@ bool run_program(const std::vector<std::string> &command, const std::filesystem:
             throw std::runtime_error("cannot wait for " + command.front() + ": " + std::strerror(errno));
         }
     }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {  // the other way in which posix_spawnp may say so
+        throw std::runtime_error("cannot run " + command.front());
+    }
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 

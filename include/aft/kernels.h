@@ -26,11 +26,11 @@ struct PreferredExtents {
 struct KernelInfo {
     std::string id;  ///< e.g. aft_full_cpu_packed; aft_full_cpu_packed@avx2 where the build has several targets
     LayerKind layer;
-    std::string device;          ///< cpu, cuda, opencl or vulkan: the api of its devices
-    std::string schedule;        ///< packed, naive, exact, adams2019, ...
-    std::string target;          ///< the Halide target it was compiled for
-    /// float32, or bfloat16: what weights, exponentials of the bias and sources are kept in. Sums are in float32. Kernels
-    /// that keep bfloat16 run only when they are asked for by name.
+    std::string device;    ///< cpu, cuda, opencl or vulkan: the api of its devices
+    std::string schedule;  ///< packed, naive, exact, adams2019, ...
+    std::string target;    ///< the Halide target it was compiled for
+    /// float32, or bfloat16: what weights, exponentials of the bias and sources are kept in. Sums are in float32.
+    /// Kernels that keep bfloat16 run only when they are asked for by name.
     std::string storage;
     bool any_bias_range;         ///< takes every position bias; the others need rows whose range is <= max_bias_range
     MinimumExtents minimum;      ///< above 1 for autoscheduled kernels: the estimates they were scheduled for
