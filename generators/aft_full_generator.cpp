@@ -10,7 +10,7 @@ public:
 
     void generate() {
         if (exact()) {
-            define<AftExact<Panels>>(*bias, BiasedSources::full(inputs().seq));
+            define<AftExact>(*bias, BiasedSources::full(inputs().seq));
         } else {
             define_in_form<AftFull>(*bias);
         }

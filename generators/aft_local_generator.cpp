@@ -19,7 +19,7 @@ public:
         add_requirement(*window >= 0, "window is", *window, "but must be at least 0");
         add_requirement(inputs().seq <= *max_seq_len, "seq is", inputs().seq, "but max_seq_len is", *max_seq_len);
         if (exact()) {
-            define<AftExact<Panels>>(*band, BiasedSources::local(*window, *max_seq_len));
+            define<AftExact>(*band, BiasedSources::local(*window, *max_seq_len));
         } else {
             with_form([&](auto &form) {
                 define_in_form<AftLocal>(*band, *outside, BandWindow(form, *window, inputs().seq, *max_seq_len));

@@ -1,31 +1,32 @@
-# What a row of the table becomes: a kernel, or one for each of several targets.
+# What a row of a table becomes: a kernel, or one for each of several targets.
+#
+# A table is the library's own, or one of aft_add_kernels(). The functions below find in the scope of their caller
+#   AFT_TABLE      its name, with which ids and symbols begin
+#   AFT_TARGETS    Halide targets, the best first
+#   AFT_SCHEDULES  the schedules whose rows count, or all
+#   AFT_CUDA_CAPABILITY  of CUDA kernels
+#   AFT_GENERATOR  the program that makes the kernels
+#   AFT_RUNTIME    what has Halide's runtime for them
 
 # The name of each target in the ids of its kernels: its last word, which is the last feature, or the architecture where
-# there is none. A build for one target names none.
-set(aft_isas)
-list(LENGTH AFT_TARGETS count)
-if(count GREATER 1)
-    foreach(target ${AFT_TARGETS})
-        string(REGEX MATCH "[^-]+$" isa ${target})
-        if(target MATCHES "^([^-]+)-[0-9]+-[^-]+$")
-            set(isa ${CMAKE_MATCH_1})
-        endif()
-        if(isa IN_LIST aft_isas)
-            message(FATAL_ERROR "AFT_TARGETS: several targets have the name ${isa}: ${AFT_TARGETS}")
-        endif()
-        list(APPEND aft_isas ${isa})
-    endforeach()
-endif()
-
-# The last target is that of the runtime, and of what a GPU kernel does on the CPU.
-list(GET AFT_TARGETS -1 aft_baseline)
-add_halide_runtime(aft_halide_runtime TARGETS ${aft_baseline})
-
-# What a device adds to the target. A CUDA target must name a capability: without one, Halide means sm_20.
-set(AFT_FEATURES_cpu)
-set(AFT_FEATURES_cuda cuda cuda_capability_${AFT_CUDA_CAPABILITY})
-set(AFT_FEATURES_opencl opencl)
-set(AFT_FEATURES_vulkan vulkan vk_v13)
+# there is none. A table for one target names none.
+function(aft_isas out)
+    set(isas)
+    list(LENGTH AFT_TARGETS count)
+    if(count GREATER 1)
+        foreach(target ${AFT_TARGETS})
+            string(REGEX MATCH "[^-]+$" isa ${target})
+            if(target MATCHES "^([^-]+)-[0-9]+-[^-]+$")
+                set(isa ${CMAKE_MATCH_1})
+            endif()
+            if(isa IN_LIST isas)
+                message(FATAL_ERROR "Several targets have the name ${isa}: ${AFT_TARGETS}")
+            endif()
+            list(APPEND isas ${isa})
+        endforeach()
+    endif()
+    set(${out} ${isas} PARENT_SCOPE)
+endfunction()
 
 # Adds the library `name` made by `generator`, once. The statement that it was lowered to, and the schedule that an
 # autoscheduler found, are left beside it in the build tree, and so is the code for the device.
@@ -34,6 +35,11 @@ function(aft_library name generator device target)
         return()
     endif()
     cmake_parse_arguments(ARG "" "AUTOSCHEDULER" "PARAMS" ${ARGN})
+    # What a device adds to the target. A CUDA target must name a capability: without one, Halide means sm_20.
+    set(features_cpu)
+    set(features_cuda cuda cuda_capability_${AFT_CUDA_CAPABILITY})
+    set(features_opencl opencl)
+    set(features_vulkan vulkan vk_v13)
     set(options)
     if(ARG_AUTOSCHEDULER)
         list(APPEND options AUTOSCHEDULER ${ARG_AUTOSCHEDULER} SCHEDULE schedule_file)
@@ -42,11 +48,11 @@ function(aft_library name generator device target)
         list(APPEND options DEVICE_CODE device_code_file)
     endif()
     add_halide_library(
-        ${name} FROM aft_generator
+        ${name} FROM ${AFT_GENERATOR}
         GENERATOR ${generator}
         TARGETS ${target}
-        FEATURES user_context ${AFT_FEATURES_${device}}
-        USE_RUNTIME aft_halide_runtime
+        FEATURES user_context ${features_${device}}
+        USE_RUNTIME ${AFT_RUNTIME}
         PARAMS ${ARG_PARAMS}
         STMT statement_file
         ${options})
@@ -58,7 +64,7 @@ function(aft_kernel_for target isa)
     if(NOT AFT_SCHEDULES STREQUAL "all" AND NOT ROW_SCHEDULE IN_LIST AFT_SCHEDULES)
         return()
     endif()
-    set(id aft_${ROW_LAYER}_${ROW_DEVICE}_${ROW_SCHEDULE})
+    set(id ${AFT_TABLE}_${ROW_LAYER}_${ROW_DEVICE}_${ROW_SCHEDULE})
     if(ROW_VARIANT)
         string(APPEND id _${ROW_VARIANT})
     endif()
@@ -97,7 +103,7 @@ function(aft_kernel_for target isa)
     # Parameters are prepared on the CPU. Kernels in the flat form share one way to prepare; one in panels has its own,
     # with its own tiles.
     if(hand STREQUAL naive)
-        string(JOIN _ prepare aft_${ROW_LAYER}_flat_prepare ${isa})
+        string(JOIN _ prepare ${AFT_TABLE}_${ROW_LAYER}_flat_prepare ${isa})
         aft_library(${prepare} aft_${ROW_LAYER}_prepare cpu ${target} PARAMS schedule=naive)
     else()
         set(prepare ${library}_prepare)
@@ -107,36 +113,57 @@ function(aft_kernel_for target isa)
     aft_library(${library} aft_${ROW_LAYER}_forward ${ROW_DEVICE} ${target} ${options}
                 PARAMS schedule=${hand} device=${ROW_DEVICE} ${ROW_PARAMS})
 
-    set_property(GLOBAL APPEND PROPERTY AFT_KERNEL_LIBRARIES ${library} ${prepare})
+    set_property(GLOBAL APPEND PROPERTY ${AFT_TABLE}_KERNEL_LIBRARIES ${library} ${prepare})
     string(JOIN ", " row "\"${id}\"" "LayerKind::${ROW_LAYER}" "\"${ROW_DEVICE}\"" "\"${ROW_SCHEDULE}\"" ${any_bias_range}
            "{${preferred}}" ${prepare}_argv ${prepare}_metadata ${library}_argv ${library}_metadata)
-    set_property(GLOBAL APPEND_STRING PROPERTY AFT_KERNEL_ROWS_${target} "    {${row}},\n")
+    set_property(GLOBAL APPEND_STRING PROPERTY ${AFT_TABLE}_KERNEL_ROWS_${target} "    {${row}},\n")
 endfunction()
 
-# A row of the table: on the CPU, a kernel for each target.
+# A row of the table: on the CPU, a kernel for each target. The last target is that of what a GPU kernel does on the CPU.
 function(aft_kernel)
     cmake_parse_arguments(ROW "" "DEVICE" "" ${ARGN})
-    foreach(target isa IN ZIP_LISTS AFT_TARGETS aft_isas)
-        if(ROW_DEVICE STREQUAL cpu OR target STREQUAL aft_baseline)
+    aft_isas(isas)
+    list(GET AFT_TARGETS -1 baseline)
+    foreach(target isa IN ZIP_LISTS AFT_TARGETS isas)
+        if(ROW_DEVICE STREQUAL cpu OR target STREQUAL baseline)
             aft_kernel_for(${target} "${isa}" ${ARGN})
         endif()
     endforeach()
 endfunction()
 
-# Writes the registry's table, target after target, and gathers the libraries in `aft_kernels`.
-function(aft_finish_kernels)
-    get_property(libraries GLOBAL PROPERTY AFT_KERNEL_LIBRARIES)
+# Gathers the kernels of the table, target after target, in the static library `library`. ADDED: they're not the
+# library's own, and what links to `library` makes them known to the registry.
+function(aft_finish_kernels library)
+    cmake_parse_arguments(ARG "ADDED" "" "" ${ARGN})
+    get_property(kernels GLOBAL PROPERTY ${AFT_TABLE}_KERNEL_LIBRARIES)
+    if(NOT kernels)
+        message(FATAL_ERROR "${library} has no kernels: no row is of a schedule and a device that are asked for")
+    endif()
+    set(AFT_KERNEL_ROWS)
     foreach(target ${AFT_TARGETS})
-        get_property(rows GLOBAL PROPERTY AFT_KERNEL_ROWS_${target})
+        get_property(rows GLOBAL PROPERTY ${AFT_TABLE}_KERNEL_ROWS_${target})
         string(APPEND AFT_KERNEL_ROWS "${rows}")
     endforeach()
-    list(REMOVE_DUPLICATES libraries)
-    foreach(library ${libraries})
+    list(REMOVE_DUPLICATES kernels)
+    set(AFT_KERNEL_DECLARATIONS)
+    foreach(kernel ${kernels})
         string(APPEND AFT_KERNEL_DECLARATIONS
-               "int ${library}_argv(void **);\nconst halide_filter_metadata_t *${library}_metadata();\n")
+               "int ${kernel}_argv(void **);\nconst halide_filter_metadata_t *${kernel}_metadata();\n")
     endforeach()
-    configure_file(kernel_table.cpp.in kernel_table.cpp @ONLY)
-    add_library(aft_kernels STATIC ${CMAKE_CURRENT_BINARY_DIR}/kernel_table.cpp)
-    target_include_directories(aft_kernels PRIVATE ${PROJECT_SOURCE_DIR}/runtime ${PROJECT_SOURCE_DIR}/include)
-    target_link_libraries(aft_kernels PUBLIC ${libraries} aft_halide_runtime)
+    if(ARG_ADDED)
+        string(CONCAT AFT_KERNEL_TABLE "static KernelTable table = {rows, count, nullptr};\n"
+                      "extern \"C\" const bool ${library}_added = add_kernels(table);")
+    else()
+        set(AFT_KERNEL_TABLE "const KernelTable own_kernels = {rows, count, nullptr};")
+    endif()
+    set(table ${CMAKE_CURRENT_BINARY_DIR}/${library}_table.cpp)
+    configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/kernel_table.cpp.in ${table} @ONLY)
+    add_library(${library} STATIC ${table})
+    target_compile_features(${library} PRIVATE cxx_std_17)
+    target_include_directories(${library} PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../runtime)
+    target_link_libraries(${library} PUBLIC ${kernels} ${AFT_RUNTIME})
+    if(ARG_ADDED)
+        # Nothing refers to the table, and a linker takes of an archive what something refers to.
+        target_link_options(${library} INTERFACE LINKER:-u,$<$<PLATFORM_ID:Darwin>:_>${library}_added)
+    endif()
 endfunction()

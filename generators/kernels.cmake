@@ -9,7 +9,6 @@
 #              [VARIANT <name>]                appended to the id
 #              [PREFERRED <extent>=<from>:<to>...]   seq, hidden, projected or window: the shapes that it's for
 #              [PARAMS <name>=<value>...])     of the generator or the autoscheduler, e.g. tile_rows=6
-include(${CMAKE_CURRENT_LIST_DIR}/kernel_rows.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/tuned_rows.cmake)
 
 set(schedules_cpu packed exact)
@@ -27,16 +26,6 @@ set(estimates_cpu "t1024 2 1024 256 256 32" "t192 2 192 192 192 32" "t64 1 64 64
 set(estimates_cpu_Li2018 "t1024 2 1024 256 256 32" "t192 2 192 192 192 32")
 set(estimates_cuda "t1024 16 1024 256 256 32" "t192 16 192 192 192 32")
 set(estimates_opencl "t192 16 192 192 192 32")
-
-# A beam of 32, their default, takes Adams2019 and Anderson2021 a minute per kernel; for Adams2019, beams of
-# 4 and 8 find nothing that is more than 3 % faster than what a beam of 2 does.
-set(params_Anderson2021 PARAMS autoscheduler.beam_size=8)
-set(params_Adams2019 PARAMS autoscheduler.beam_size=2)
-# AFTLocal it doesn't understand with several rows of sums, nor with a narrow beam: 223 ms at B 16, T 197, H 192 where
-# this takes 16.
-set(params_Adams2019_local PARAMS tile_rows=1)
-# Mullapudi2016 makes vectors as long as all values of a Tuple together: 4 rows are 16 registers, 8 would be 64.
-set(params_Mullapudi2016 PARAMS tile_rows=4)
 
 foreach(device ${AFT_DEVICES})
     foreach(layer full local simple)
@@ -64,15 +53,12 @@ foreach(device ${AFT_DEVICES})
             if(DEFINED estimates_${device}_${autoscheduler})
                 set(estimates ${estimates_${device}_${autoscheduler}})
             endif()
-            set(params ${params_${autoscheduler}})
-            if(DEFINED params_${autoscheduler}_${layer})
-                set(params ${params_${autoscheduler}_${layer}})
-            endif()
+            aft_autoscheduler_params(params ${autoscheduler} ${layer})
             foreach(variant ${estimates})
                 separate_arguments(variant)
                 list(POP_FRONT variant name)
                 aft_kernel(${row} SCHEDULE ${schedule} AUTOSCHEDULER Halide::${autoscheduler} VARIANT ${name}
-                           ESTIMATES ${variant} ${params})
+                           ESTIMATES ${variant} PARAMS ${params})
             endforeach()
         endforeach()
         # One row at a time: the floor of the comparison.

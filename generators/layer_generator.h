@@ -6,6 +6,7 @@
 #include "schedules/cpu_packed.h"
 #include "schedules/gpu_tiled.h"
 #include "schedules/naive.h"
+#include "schedules/own.h"
 #include "schedules/tiles.h"
 
 #include <cstdlib>
@@ -20,7 +21,7 @@ using Halide::Func;
 using Halide::Var;
 
 /// The schedule that a kernel is built with; an autoscheduler replaces `naive`.
-enum class Schedule { naive, packed, tiled, exact };
+enum class Schedule { naive, packed, tiled, exact, own };
 
 /// What the generators of a kernel's two halves share: the parameters that choose the schedule and its tiles.
 template<typename Derived>
@@ -34,7 +35,8 @@ public:
                                                    {{"naive", Schedule::naive},
                                                     {"packed", Schedule::packed},
                                                     {"tiled", Schedule::tiled},
-                                                    {"exact", Schedule::exact}}};
+                                                    {"exact", Schedule::exact},
+                                                    {"own", Schedule::own}}};
     /// Where the forward kernel runs. Its parameters are prepared on the CPU, in the layout of this device's tiles.
     Halide::GeneratorParam<Device> device{
         "device",
@@ -56,7 +58,7 @@ public:
 
 protected:
     bool in_panels() const {
-        return schedule_name != Schedule::naive;
+        return schedule_name == Schedule::own ? !own.flat : schedule_name != Schedule::naive;
     }
     bool exact() const {
         return schedule_name == Schedule::exact;
@@ -89,6 +91,7 @@ protected:
         return in_panels() ? Panels::per_row_dimensions : Flat::per_row_dimensions;
     }
 
+    OwnSchedule own = own_schedule();
     Flat flat;
     std::unique_ptr<Panels> panels;
 };
@@ -159,12 +162,14 @@ protected:
     }
 
     /// Defines y by a layer in panels, and its hand schedule.
-    template<typename Layer, typename... Core>
+    template<template<typename> class Layer, typename... Core>
     void define(const Core &...core) {
-        auto layer = std::make_shared<Layer>(*this->panels, inputs(), core..., at());
+        auto layer = std::make_shared<Layer<Panels>>(*this->panels, inputs(), core..., at());
         y(channel, row, batch) = layer->y;
         apply_schedule = [this, layer] {
-            if (this->device == Device::cpu) {
+            if (this->schedule_name == Schedule::own) {
+                apply_own<Layer>(*layer);
+            } else if (this->device == Device::cpu) {
                 CpuPacked(*this->panels, this->short_sequences).schedule(*layer, y, inputs());
             } else {
                 // OpenCL has vectors of at most 16 floats; of more steps Halide makes longer ones.
@@ -176,12 +181,14 @@ protected:
     template<template<typename> class Layer, typename... Core>
     void define_in_form(const Core &...core) {
         if (this->in_panels()) {
-            define<Layer<Panels>>(core...);
+            define<Layer>(core...);
             return;
         }
         y(channel, row, batch) = Layer<Flat>(this->flat, inputs(), core..., at()).y;
         apply_schedule = [this] {
-            if (this->device == Device::cpu) {
+            if (this->schedule_name == Schedule::own) {
+                this->own.flat(this->flat, y, this->get_target());
+            } else if (this->device == Device::cpu) {
                 schedule_naive(this->flat, y, this->get_target().template natural_vector_size<float>());
             } else {
                 schedule_naive_on_gpu(this->flat, y);
@@ -195,6 +202,16 @@ private:
     }
     Element at() const {
         return {channel, row, batch, {}, {}, {}, {}};
+    }
+    template<template<typename> class Layer>
+    void apply_own(Layer<Panels> &layer) {
+        if constexpr (std::is_same_v<Layer<Panels>, AftExact<Panels>>) {
+            return;  // has a schedule of its own
+        } else {
+            const auto &schedule = this->own.template in_panels<Layer>();
+            _halide_user_assert(schedule) << "own_schedule() has no schedule for this layer, in panels or flat\n";
+            schedule(*this->panels, layer, y, inputs());
+        }
     }
 
     void constrain() {

@@ -47,9 +47,9 @@ constexpr Api apis[] = {{"cuda", find_cuda_devices},
 /// The targets that this build has kernels of the API for.
 std::vector<std::string> targets_of(const std::string &api) {
     std::vector<std::string> targets;
-    for (std::size_t i = 0; i < kernel_row_count; i++) {
-        if (api == kernel_rows[i].device) {
-            targets.emplace_back(kernel_rows[i].forward_metadata()->target);
+    for (const KernelRow &row : kernel_rows()) {
+        if (api == row.device) {
+            targets.emplace_back(row.forward_metadata()->target);
         }
     }
     return targets;

@@ -8,7 +8,7 @@ struct halide_filter_metadata_t;
 
 namespace aft {
 
-/// A row of the table in generators/kernels.cmake, as the build writes it into kernel_table.cpp: a pair of generated
+/// A row of a table of kernels, as the build writes it: a pair of generated
 /// functions in Halide's argv form. Arguments are matched by their names in the metadata, never by position:
 ///     prepare: query_weight, key_weight, value_weight (H, P), project_weight (P, H), position_bias (source, target),
 ///              window  ->  the kernel's own prepared buffers
@@ -28,7 +28,19 @@ struct KernelRow {
     const halide_filter_metadata_t *(*forward_metadata)();
 };
 
-extern const KernelRow kernel_rows[];
-extern const std::size_t kernel_row_count;
+/// The kernels of one table: the library's own (generators/kernels.cmake), or one that a program brings along
+/// (aft_add_kernels() of generators/add_kernels.cmake).
+struct KernelTable {
+    const KernelRow *rows;
+    std::size_t count;
+    KernelTable *next;  // of those that were added
+};
+
+/// The library's own.
+extern const KernelTable own_kernels;
+
+/// Adds a table, whose kernels are preferred to the library's own. For initialisers of static variables: the registry
+/// takes no more once kernels() has been called.
+bool add_kernels(KernelTable &table);
 
 }  // namespace aft

@@ -1,7 +1,7 @@
 #include "cuda_driver.h"
 #include "kernel_choice.h"
-#include "kernel_table.h"
 #include "prepared_kernel.h"
+#include "registry.h"
 
 #include <aft/error.h>
 #include <aft/layer.h>
@@ -120,7 +120,7 @@ struct Layer::Implementation {
                 const std::int64_t longest = &i == &choice.kernels.back()
                                                  ? config.max_seq_len
                                                  : std::min(config.max_seq_len, kernel.preferred.seq.to);
-                kernels.emplace_back(kernel_rows[i], kernel, config, longest, weights, context.get());
+                kernels.emplace_back(kernel_rows()[i], kernel, config, longest, weights, context.get());
             }
         } catch (...) {
             leave();

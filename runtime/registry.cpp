@@ -17,6 +17,9 @@
 namespace aft {
 namespace {
 
+// Set before main(), by the tables that a program brings along.
+KernelTable *added_kernels = nullptr;
+
 struct CpuFeature {
     std::string_view word;  // in a Halide target
     bool present;
@@ -198,11 +201,32 @@ KernelInfo kernel_info(const KernelRow &row) {
             why_not};
 }
 
+bool add_kernels(KernelTable &table) {
+    KernelTable **end = &added_kernels;
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = &table;
+    return true;
+}
+
+const std::vector<KernelRow> &kernel_rows() {
+    static const std::vector<KernelRow> all = [] {
+        std::vector<KernelRow> result;
+        for (const KernelTable *table = added_kernels; table; table = table->next) {
+            result.insert(result.end(), table->rows, table->rows + table->count);
+        }
+        result.insert(result.end(), own_kernels.rows, own_kernels.rows + own_kernels.count);
+        return result;
+    }();
+    return all;
+}
+
 const std::vector<KernelInfo> &kernels() {
     static const std::vector<KernelInfo> all = [] {
         std::vector<KernelInfo> result;
-        for (std::size_t i = 0; i < kernel_row_count; i++) {
-            result.push_back(kernel_info(kernel_rows[i]));
+        for (const KernelRow &row : kernel_rows()) {
+            result.push_back(kernel_info(row));
         }
         return result;
     }();

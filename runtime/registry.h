@@ -5,8 +5,12 @@
 #include <aft/kernels.h>
 
 #include <string>
+#include <vector>
 
 namespace aft {
+
+/// The rows of kernels(), in the same order: those of added tables, then the library's own.
+const std::vector<KernelRow> &kernel_rows();
 
 /// What the registry tells of a row of the table: most of it stands in the metadata of the generated code.
 KernelInfo kernel_info(const KernelRow &row);

@@ -145,11 +145,11 @@ void shape_prepare(Arguments &prepare, const Extents &e) {
 }  // namespace
 
 TEST_CASE("every kernel requires extents that fit, and writes nothing otherwise", "[kernels]") {
-    for (std::size_t i = 0; i < kernel_row_count; i++) {
+    for (std::size_t i = 0; i < kernels().size(); i++) {
         if (!runs_by_default(kernels()[i])) {
             continue;
         }
-        const KernelRow &row = kernel_rows[i];
+        const KernelRow &row = kernel_rows()[i];
         const Extents e = extents_of(kernels()[i]);
         const std::vector<std::pair<std::string, std::vector<int>>> misfits = {{"y", {e.hidden, e.seq - 1, e.batch}},
                                                                                {"y", {e.hidden - 1, e.seq, e.batch}},
@@ -171,8 +171,8 @@ TEST_CASE("every kernel requires extents that fit, and writes nothing otherwise"
 }
 
 TEST_CASE("no kernel prepares matrices that don't fit each other", "[kernels]") {
-    for (std::size_t i = 0; i < kernel_row_count; i++) {
-        const KernelRow &row = kernel_rows[i];
+    for (std::size_t i = 0; i < kernels().size(); i++) {
+        const KernelRow &row = kernel_rows()[i];
         if (!missing_cpu_features(row.prepare_metadata()->target).empty()) {
             continue;
         }
