@@ -8,8 +8,8 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus test-aarch64 tune bench-check bench-baseline bench-scaling bench-peers gpu-bundle configure \
-        setup format clean help
+.PHONY: bench test test-cpus test-aarch64 tune bench-check bench-baseline bench-scaling bench-peers gpu-bundle docs \
+        configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -55,6 +55,10 @@ tune: configure
 gpu-bundle: setup
 	scripts/gpu-bundle $(CMAKE_FLAGS)
 
+docs:
+	scripts/setup doxygen doxygen-awesome-css
+	scripts/docs
+
 configure: setup
 	$(CMAKE) --preset $(PRESET) $(CMAKE_FLAGS)
 
@@ -78,6 +82,7 @@ help:
 	@echo 'make bench-scaling   time and memory as T, P and B grow: build/bench/scaling.svg'
 	@echo 'make bench-peers     compare the layers with PyTorch, JAX, ONNX Runtime, OpenVINO and BLAS: build/bench/peers.md'
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
+	@echo 'make docs            the documents and the reference of the headers as a site: build/docs/index.html'
 	@echo 'make setup           install what is missing: packages (as root or with sudo) and .venv; the others do it first'
 	@echo 'make format          format the sources'
 	@echo 'make clean           remove build/'

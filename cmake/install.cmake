@@ -29,6 +29,9 @@ if(AFT_BUILD_SHARED)
 endif()
 if(AFT_BUILD_TOOLS)
     install(TARGETS aft_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    if(TARGET aft_man)
+        install(DIRECTORY ${PROJECT_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    endif()
 endif()
 
 # The generators are compiled where kernels are made, against the Halide that is there.

@@ -102,8 +102,8 @@ void run(const RunOptions &options) {
 
 void add_run(CLI::App &app) {
     CLI::App *command = app.add_subcommand("run", "Run a layer on a tensor, with the weights of a checkpoint");
-    command->footer("\nExample:\n  aft run model.safetensors --layer local --window 32 \\\n"
-                    "      --input in.safetensors:input --output out.safetensors:output\n"
+    command->footer("\nExample:\n  aft run model.safetensors --layer local --window 32 "
+                    "--input x.safetensors --output y.safetensors\n"
                     "\nWeights have the names of aft-pytorch's state_dict: to_q.weight, to_q.bias, to_k.*, to_v.*,\n"
                     "project.* and wbias. All tensors are float32.");
     const auto options = std::make_shared<RunOptions>();

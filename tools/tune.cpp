@@ -114,7 +114,8 @@ void add_tune(CLI::App &app) {
         ->capture_default_str();
     command->add_option("--profile", options->profile,
                         "file that gets the result, beside what it has; default: profiles/<cpu>.json");
-    command->add_option("--cache", options->folder, "folder for candidates and their results")->capture_default_str();
+    command->add_option("--cache", options->folder,
+                        "folder for candidates and their results; default: tune/ in the build tree");
     command->final_callback([options] { tune(*options); });
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
-/// Attention-free transformer layers as ahead-of-time compiled Halide kernels. This header has all of the library.
+/// @file
+/// The whole library.
+
 #include <aft/config.h>
 #include <aft/device.h>
 #include <aft/error.h>
@@ -10,3 +12,6 @@
 #include <aft/tensor_view.h>
 #include <aft/version.h>
 #include <aft/weights.h>
+
+/// Attention-free transformer layers as ahead-of-time compiled Halide kernels.
+namespace aft {}

@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// What a layer computes, and how it is run.
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -7,7 +10,11 @@
 namespace aft {
 
 /// The three layers of "An Attention Free Transformer" (Zhai et al., arXiv 2105.14103).
-enum class LayerKind { full, simple, local };
+enum class LayerKind {
+    full,    ///< AFTFull: a position bias between any two positions
+    simple,  ///< AFTSimple: no position bias
+    local,   ///< AFTLocal: a position bias within a window, 0 outside
+};
 
 /// "full", "simple" or "local".
 std::string_view name(LayerKind kind);
@@ -17,6 +24,7 @@ LayerKind layer_kind(std::string_view name);
 
 /// What a layer computes, apart from its weights.
 struct LayerConfig {
+    /// Which of the three layers.
     LayerKind kind = LayerKind::full;
     std::int64_t hidden = 0;       ///< H, channels of input and output, >= 1
     std::int64_t projected = 0;    ///< P, channels of query, key and value, >= 1

@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// The devices of this machine, and tensors in their memory.
+
 #include <aft/tensor_view.h>
 
 #include <cstddef>
@@ -11,7 +14,7 @@ namespace aft {
 
 /// A device of this machine that kernels of this build were made for, or the reason why there is none.
 struct Device {
-    std::string id;            ///< cpu, or <api>:<number>: cuda:0, opencl:0, opencl:1
+    std::string id;            ///< cpu, or `<api>:<number>`: cuda:0, opencl:0, opencl:1
     std::string api;           ///< cpu, cuda, opencl, vulkan: the `device` of its kernels
     std::string name;          ///< as its driver calls it; empty when no device was found
     std::uint64_t memory = 0;  ///< bytes; 0 when unknown
@@ -30,7 +33,7 @@ const std::vector<Device> &devices();
 /// A tensor in the memory of a CUDA device; data is a device pointer (of cudaMalloc, cuMemAlloc, torch's data_ptr()).
 template<typename T, std::size_t Rank>
 struct DeviceView {
-    TensorView<T, Rank> tensor;
+    TensorView<T, Rank> tensor;  ///< extents, strides in elements, and the device pointer
 };
 
 /// A CUstream or cudaStream_t; null is the default stream.

@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// The exceptions of the library.
+
 #include <stdexcept>
 
 namespace aft {

@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// The kernels of this build.
+
 #include <aft/config.h>
 
 #include <cstdint>
@@ -11,21 +14,30 @@ namespace aft {
 
 /// The smallest extents that a kernel takes.
 struct MinimumExtents {
-    std::int64_t batch = 1, seq = 1, hidden = 1, projected = 1, window = 0;
+    std::int64_t batch = 1;      ///< B
+    std::int64_t seq = 1;        ///< T
+    std::int64_t hidden = 1;     ///< H
+    std::int64_t projected = 1;  ///< P
+    std::int64_t window = 0;     ///< s, of AFTLocal
 };
 
-/// The extents that a kernel is for.
+/// The extents that a kernel is for. Not the batch: a sample has the same bits alone and in a batch.
 struct PreferredExtents {
+    /// Both ends included.
     struct Range {
-        std::int64_t from = 0, to = std::numeric_limits<std::int64_t>::max();
+        std::int64_t from = 0;                                       ///< the least
+        std::int64_t to = std::numeric_limits<std::int64_t>::max();  ///< the most
     };
-    Range seq, hidden, projected, window;  // not the batch: a sample has the same bits alone and in a batch
+    Range seq;        ///< T
+    Range hidden;     ///< H
+    Range projected;  ///< P
+    Range window;     ///< s, of AFTLocal
 };
 
 /// One kernel of this build: one layer, scheduled one way for one target.
 struct KernelInfo {
-    std::string id;  ///< e.g. aft_full_cpu_packed; aft_full_cpu_packed@avx2 where the build has several targets
-    LayerKind layer;
+    std::string id;        ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
+    LayerKind layer;       ///< what it computes
     std::string device;    ///< cpu, cuda, opencl or vulkan: the api of its devices
     std::string schedule;  ///< packed, naive, exact, adams2019, ...
     std::string target;    ///< the Halide target it was compiled for

@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// A layer, and the threads that all layers run on.
+
 #include <aft/config.h>
 #include <aft/device.h>
 #include <aft/kernels.h>
@@ -12,7 +15,9 @@
 namespace aft {
 
 /// One AFT layer with its weights:
+///
 ///     Q, K, V = x Wq + bq, x Wk + bk, x Wv + bv      y = (sigmoid(Q) * A) Wo + bo
+///
 /// where A is, for every target t and channel, the mean of V over the sources t', weighted by exp(K[t'] + w[t, t'])
 /// (full), the same with w = 0 for |t - t'| >= window (local), or by exp(K[t']) (simple).
 /// A row of w that masks every source gives A = 0.
@@ -25,13 +30,16 @@ public:
     /// parameter of more than 2^31 - 1 elements.
     Layer(const LayerConfig &config, const Weights &weights, const LayerOptions &options = {});
     ~Layer();
+    /// What is left of the other one may only be destroyed or assigned to.
     Layer(Layer &&) noexcept;
+    /// The same; what the layer had before is freed.
     Layer &operator=(Layer &&) noexcept;
 
     /// y = layer(x).
-    /// x: [batch >= 1, seq in 1..max_seq_len, hidden] of float32, the channels contiguous (stride 1), rows and samples
-    /// at any positive stride that keeps them apart.
-    /// y: the same extents, the same rule for its strides; fully overwritten; must not overlap x.
+    /// - x: [batch >= 1, seq in 1..max_seq_len, hidden] of float32, the channels contiguous (stride 1), rows and
+    ///   samples at any positive stride that keeps them apart.
+    /// - y: the same extents, the same rule for its strides; fully overwritten; must not overlap x.
+    ///
     /// A layer on a GPU copies x there and y back, and returns when y is complete.
     /// Throws ShapeError before y is written; KernelError if the kernel fails, DeviceError if the device does, or has
     /// no memory left (y is undefined then). Thread-safe: any number of calls at a time. Allocates: at the first call
@@ -56,6 +64,7 @@ public:
     /// The kernel that forward() runs for a shape. Throws ShapeError.
     const KernelInfo &kernel_for(const Shape &shape) const;
 
+    /// What it computes, as it was given.
     const LayerConfig &config() const;
 
     /// Bytes of the host's memory that the layer keeps from call to call as scratch. They are freed with the layer.
@@ -69,6 +78,8 @@ private:
 /// Threads that kernels run on, in this process, the caller's included. Default: the processors that the process may
 /// use. Throws ConfigError below 1 or above 256. Not while a forward() runs.
 void set_thread_count(int threads);
+
+/// How many there are. Not while set_thread_count() runs.
 int thread_count();
 
 }  // namespace aft

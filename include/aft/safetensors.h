@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// Files of tensors.
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -24,8 +27,8 @@ struct StoredTensor {
 /// with '{'; every tensor's size is shape times dtype without overflow; together they cover the data exactly, without
 /// holes, overlaps or trailing bytes; no key comes twice.
 struct SafetensorsFile {
-    std::map<std::string, StoredTensor> tensors;
-    std::map<std::string, std::string> metadata;
+    std::map<std::string, StoredTensor> tensors;  ///< by name
+    std::map<std::string, std::string> metadata;  ///< `__metadata__` of the header
 };
 
 /// Throws WeightsError that names the file and what is wrong with it.

@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// Tensors in somebody else's memory.
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,12 +14,14 @@ namespace aft {
 /// elements. A view owns nothing and checks nothing: the call that takes it says what it accepts.
 template<typename T, std::size_t Rank>
 struct TensorView {
+    /// One number per dimension.
     using Extents = std::array<std::int64_t, Rank>;
 
-    T *data = nullptr;
-    Extents extents{};
-    Extents strides{};
+    T *data = nullptr;  ///< the first element
+    Extents extents{};  ///< outermost first
+    Extents strides{};  ///< in elements
 
+    /// Of nothing.
     TensorView() = default;
 
     /// Dense, row-major.
@@ -28,6 +33,7 @@ struct TensorView {
         }
     }
 
+    /// With gaps between rows or samples.
     TensorView(T *data, Extents extents, Extents strides) : data(data), extents(extents), strides(strides) {}
 
     /// A view of values is a view of constant values.

@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// The parameters of a layer, and files that have them.
+
 #include <aft/config.h>
 
 #include <string>
@@ -10,10 +13,14 @@ namespace aft {
 /// The parameters of one layer, row-major, with the shapes of aft-pytorch's state_dict (y = x W^T + b). A bias may be
 /// empty, which means 0.
 struct Weights {
-    std::vector<float> query_weight, query_bias;      ///< to_q: [P, H], [P]
-    std::vector<float> key_weight, key_bias;          ///< to_k: [P, H], [P]
-    std::vector<float> value_weight, value_bias;      ///< to_v: [P, H], [P]
-    std::vector<float> project_weight, project_bias;  ///< project: [H, P], [H]
+    std::vector<float> query_weight;    ///< to_q.weight: [P, H]
+    std::vector<float> query_bias;      ///< to_q.bias: [P]
+    std::vector<float> key_weight;      ///< to_k.weight: [P, H]
+    std::vector<float> key_bias;        ///< to_k.bias: [P]
+    std::vector<float> value_weight;    ///< to_v.weight: [P, H]
+    std::vector<float> value_bias;      ///< to_v.bias: [P]
+    std::vector<float> project_weight;  ///< project.weight: [H, P]
+    std::vector<float> project_bias;    ///< project.bias: [H]
     /// wbias: [S, S], target by source; full and local only. -inf masks a pair. AFTLocal reads only its band.
     std::vector<float> position_bias;
 };
