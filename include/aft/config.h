@@ -1,5 +1,7 @@
 #pragma once
 
+#include <aft/export.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,10 +12,10 @@ namespace aft {
 enum class LayerKind { full, simple, local };
 
 /// "full", "simple" or "local".
-std::string_view name(LayerKind kind);
+AFT_API std::string_view name(LayerKind kind);
 
 /// The inverse of name(). Throws ConfigError.
-LayerKind layer_kind(std::string_view name);
+AFT_API LayerKind layer_kind(std::string_view name);
 
 /// What a layer computes, apart from its weights.
 struct LayerConfig {

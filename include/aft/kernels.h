@@ -1,6 +1,7 @@
 #pragma once
 
 #include <aft/config.h>
+#include <aft/export.h>
 
 #include <cstdint>
 #include <limits>
@@ -45,6 +46,6 @@ struct KernelInfo {
 inline constexpr float max_bias_range = 41.0f;
 
 /// Every kernel of this build, in order of preference within a layer and a device. Thread-safe.
-const std::vector<KernelInfo> &kernels();
+AFT_API const std::vector<KernelInfo> &kernels();
 
 }  // namespace aft

@@ -1,0 +1,10 @@
+#pragma once
+
+/// What a shared library of aft exports, when all else in it is hidden. C and C++.
+#if !defined(_WIN32)
+#define AFT_API __attribute__((visibility("default")))
+#elif defined(aft_EXPORTS)  // by CMake, while the shared library is built; its callers need no mark
+#define AFT_API __declspec(dllexport)
+#else
+#define AFT_API
+#endif
