@@ -66,7 +66,7 @@ setup:
 	scripts/setup
 
 format: setup
-	git ls-files --cached --others --exclude-standard '*.h' '*.cpp' | xargs .venv/bin/clang-format -i
+	git ls-files --cached --others --exclude-standard '*.h' '*.c' '*.cpp' | xargs .venv/bin/clang-format -i
 
 clean:
 	rm -rf build

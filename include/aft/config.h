@@ -3,6 +3,8 @@
 /// @file
 /// What a layer computes, and how it is run.
 
+#include <aft/export.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,10 +19,10 @@ enum class LayerKind {
 };
 
 /// "full", "simple" or "local".
-std::string_view name(LayerKind kind);
+AFT_API std::string_view name(LayerKind kind);
 
 /// The inverse of name(). Throws ConfigError.
-LayerKind layer_kind(std::string_view name);
+AFT_API LayerKind layer_kind(std::string_view name);
 
 /// What a layer computes, apart from its weights.
 struct LayerConfig {

@@ -3,6 +3,7 @@
 /// @file
 /// The devices of this machine, and tensors in their memory.
 
+#include <aft/export.h>
 #include <aft/tensor_view.h>
 
 #include <cstddef>
@@ -28,7 +29,7 @@ struct Device {
 /// with the reason. Of Vulkan there is one device, since a process can use one: the first GPU, or what the
 /// environment's HL_VK_DEVICE_TYPE (gpu, integrated-gpu, virtual-gpu, cpu) asks for. Found once per process. Never
 /// fails, whatever is missing or broken. Thread-safe.
-const std::vector<Device> &devices();
+AFT_API const std::vector<Device> &devices();
 
 /// A tensor in the memory of a CUDA device; data is a device pointer (of cudaMalloc, cuMemAlloc, torch's data_ptr()).
 template<typename T, std::size_t Rank>

@@ -4,6 +4,7 @@
 /// The kernels of this build.
 
 #include <aft/config.h>
+#include <aft/export.h>
 
 #include <cstdint>
 #include <limits>
@@ -57,6 +58,6 @@ struct KernelInfo {
 inline constexpr float max_bias_range = 41.0f;
 
 /// Every kernel of this build, in order of preference within a layer and a device. Thread-safe.
-const std::vector<KernelInfo> &kernels();
+AFT_API const std::vector<KernelInfo> &kernels();
 
 }  // namespace aft

@@ -5,6 +5,7 @@
 
 #include <aft/config.h>
 #include <aft/device.h>
+#include <aft/export.h>
 #include <aft/kernels.h>
 #include <aft/tensor_view.h>
 #include <aft/weights.h>
@@ -21,7 +22,7 @@ namespace aft {
 /// where A is, for every target t and channel, the mean of V over the sources t', weighted by exp(K[t'] + w[t, t'])
 /// (full), the same with w = 0 for |t - t'| >= window (local), or by exp(K[t']) (simple).
 /// A row of w that masks every source gives A = 0.
-class Layer {
+class AFT_API Layer {
 public:
     /// Checks config and weights, chooses the device and the kernels that may run, and prepares the weights for each of
     /// them, once; `weights` isn't kept. Position biases whose range is above max_bias_range, or with -inf entries, get
@@ -77,9 +78,9 @@ private:
 
 /// Threads that kernels run on, in this process, the caller's included. Default: the processors that the process may
 /// use. Throws ConfigError below 1 or above 256. Not while a forward() runs.
-void set_thread_count(int threads);
+AFT_API void set_thread_count(int threads);
 
 /// How many there are. Not while set_thread_count() runs.
-int thread_count();
+AFT_API int thread_count();
 
 }  // namespace aft

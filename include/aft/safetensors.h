@@ -3,6 +3,8 @@
 /// @file
 /// Files of tensors.
 
+#include <aft/export.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -18,9 +20,9 @@ struct StoredTensor {
     std::vector<std::byte> bytes;       ///< row-major, little-endian
 
     /// The values of an F32 tensor. Throws WeightsError for another dtype.
-    std::vector<float> as_float() const;
+    AFT_API std::vector<float> as_float() const;
     /// The values of an F64 tensor. Throws WeightsError for another dtype.
-    std::vector<double> as_double() const;
+    AFT_API std::vector<double> as_double() const;
 };
 
 /// The tensors of a safetensors file, read whole. Strict: the header is at most 100,000,000 bytes of JSON that starts
@@ -32,12 +34,12 @@ struct SafetensorsFile {
 };
 
 /// Throws WeightsError that names the file and what is wrong with it.
-SafetensorsFile read_safetensors(const std::string &path);
+AFT_API SafetensorsFile read_safetensors(const std::string &path);
 
 /// Writes the file whole or not at all: to a temporary beside `path` that is then renamed. Throws WeightsError.
-void write_safetensors(const std::string &path, const SafetensorsFile &file);
+AFT_API void write_safetensors(const std::string &path, const SafetensorsFile &file);
 
 /// [extents] of float32 values as a StoredTensor.
-StoredTensor stored_tensor(const std::vector<std::int64_t> &extents, const std::vector<float> &values);
+AFT_API StoredTensor stored_tensor(const std::vector<std::int64_t> &extents, const std::vector<float> &values);
 
 }  // namespace aft

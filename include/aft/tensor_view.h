@@ -26,10 +26,10 @@ struct TensorView {
 
     /// Dense, row-major.
     TensorView(T *data, Extents extents) : data(data), extents(extents) {
-        std::int64_t stride = 1;
+        std::uint64_t stride = 1;  // unsigned: extents that no call takes may overflow it
         for (std::size_t i = Rank; i-- > 0;) {
-            strides[i] = stride;
-            stride *= extents[i];
+            strides[i] = static_cast<std::int64_t>(stride);
+            stride *= static_cast<std::uint64_t>(extents[i]);
         }
     }
 

@@ -4,6 +4,7 @@
 /// The parameters of a layer, and files that have them.
 
 #include <aft/config.h>
+#include <aft/export.h>
 
 #include <string>
 #include <vector>
@@ -28,10 +29,10 @@ struct Weights {
 /// Reads the weights of a layer from a safetensors file with the key names of aft-pytorch's state_dict: to_q.weight,
 /// to_q.bias, to_k.*, to_v.*, project.*, wbias. Tensors that a layer doesn't have are ignored. All must be float32.
 /// Throws WeightsError that names the tensor and both shapes.
-Weights load_weights(const std::string &path, const LayerConfig &config);
+AFT_API Weights load_weights(const std::string &path, const LayerConfig &config);
 
 /// The config that a file's shapes imply: hidden, projected, and max_seq_len where there is a wbias. What a file
 /// doesn't hold (kind, window, max_seq_len of AFTSimple) is left as it is in `config`. Throws WeightsError.
-LayerConfig config_from_weights(const std::string &path, LayerConfig config);
+AFT_API LayerConfig config_from_weights(const std::string &path, LayerConfig config);
 
 }  // namespace aft

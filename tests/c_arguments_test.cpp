@@ -1,0 +1,155 @@
+#include "c_layer.h"
+
+#include <aft/aft.h>
+#include <aft/aft_c.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <cstddef>
+#include <cstring>
+#include <string>
+#include <vector>
+
+using namespace aft;
+
+namespace {
+
+const Problem small{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+constexpr std::int64_t extents[] = {2, 17, 12};
+
+}  // namespace
+
+TEST_CASE("a null pointer is refused by its name", "[c]") {
+    const auto check = [](aft_status status, const std::string &name) {
+        check_failed(status, AFT_ERROR_ARGUMENT, name + " is null");
+    };
+    const aft_config config = c_config(small.config);
+    aft_config written = config;
+    const Weights values = make_weights(small);
+    const aft_parameters parameters = c_parameters(values);
+    const CWeights some = copied(values, small.config);
+    const CLayer made = c_layer(small);
+    const aft_layer *layer = made.get();
+    aft_weights *weights = nullptr;
+    aft_layer *new_layer = nullptr;
+    const aft_kernel_info *kernel = nullptr;
+    const aft_device_info *device = nullptr;
+    std::uint64_t bytes = 0;
+    const std::vector<float> input = make_input(small), before(input.size(), -77);
+    std::vector<float> output = before;
+    const float *x = input.data();
+    float *y = output.data();
+
+    check(aft_kernel_count(nullptr), "count");
+    check(aft_kernel_at(0, nullptr), "kernel");
+    check(aft_device_count(nullptr), "count");
+    check(aft_device_at(0, nullptr), "device");
+    check(aft_thread_count(nullptr), "threads");
+    check(aft_weights_copy(nullptr, &parameters, &weights), "config");
+    check(aft_weights_copy(&config, nullptr, &weights), "parameters");
+    check(aft_weights_copy(&config, &parameters, nullptr), "weights");
+    check(aft_weights_load(nullptr, &config, nullptr, &weights), "path");
+    check(aft_weights_load("a file", nullptr, nullptr, &weights), "config");
+    check(aft_weights_load("a file", &config, nullptr, nullptr), "weights");
+    check(aft_config_from_weights(nullptr, nullptr, &written), "path");
+    check(aft_config_from_weights("a file", nullptr, nullptr), "config");
+    check(aft_layer_create(nullptr, some.get(), nullptr, &new_layer), "config");
+    check(aft_layer_create(&config, nullptr, nullptr, &new_layer), "weights");
+    check(aft_layer_create(&config, some.get(), nullptr, nullptr), "layer");
+    check(aft_layer_forward(nullptr, extents, x, nullptr, y, nullptr), "layer");
+    check(aft_layer_forward(layer, nullptr, x, nullptr, y, nullptr), "extents");
+    check(aft_layer_forward(layer, extents, nullptr, nullptr, y, nullptr), "x");
+    check(aft_layer_forward(layer, extents, x, nullptr, nullptr, nullptr), "y");
+    check(aft_layer_forward_cuda(nullptr, extents, x, nullptr, y, nullptr, nullptr), "layer");
+    check(aft_layer_forward_cuda(layer, nullptr, x, nullptr, y, nullptr, nullptr), "extents");
+    check(aft_layer_forward_cuda(layer, extents, nullptr, nullptr, y, nullptr, nullptr), "x");
+    check(aft_layer_forward_cuda(layer, extents, x, nullptr, nullptr, nullptr, nullptr), "y");
+    check(aft_layer_synchronize(nullptr), "layer");
+    check(aft_layer_device(nullptr, &device), "layer");
+    check(aft_layer_device(layer, nullptr), "device");
+    check(aft_layer_kernel_for(nullptr, 1, 1, &kernel), "layer");
+    check(aft_layer_kernel_for(layer, 1, 1, nullptr), "kernel");
+    check(aft_layer_config(nullptr, &written), "layer");
+    check(aft_layer_config(layer, nullptr), "config");
+    check(aft_layer_scratch_bytes(nullptr, &bytes), "layer");
+    check(aft_layer_scratch_bytes(layer, nullptr), "bytes");
+    CHECK((!weights && !new_layer && !kernel && !device));
+    CHECK(std::memcmp(&written, &config, sizeof(config)) == 0);
+    CHECK(output == before);
+    aft_weights_destroy(nullptr);
+    aft_layer_destroy(nullptr);
+}
+
+TEST_CASE("only biases may be null among the parameters", "[c]") {
+    const auto check_needed = [](std::vector<float> Weights::*values, const std::string &message) {
+        Weights weights = make_weights(small);
+        (weights.*values).clear();
+        check_failed(weights_status(small.config, weights), AFT_ERROR_ARGUMENT, message);
+    };
+    check_needed(&Weights::query_weight, "query_weight is null, must be [8, 12]");
+    check_needed(&Weights::key_weight, "key_weight is null, must be [8, 12]");
+    check_needed(&Weights::value_weight, "value_weight is null, must be [8, 12]");
+    check_needed(&Weights::project_weight, "project_weight is null, must be [12, 8]");
+    check_needed(&Weights::position_bias, "position_bias is null, must be [20, 20]");
+}
+
+TEST_CASE("an index out of range is refused", "[c]") {
+    const aft_kernel_info *kernel = nullptr;
+    const aft_device_info *device = nullptr;
+    const std::string last_kernel = std::to_string(kernels().size() - 1),
+                      last_device = std::to_string(devices().size() - 1);
+    check_failed(aft_kernel_at(-1, &kernel), AFT_ERROR_ARGUMENT, "index is -1, must be 0 to " + last_kernel);
+    check_failed(aft_kernel_at(INT64_MAX, &kernel), AFT_ERROR_ARGUMENT,
+                 "index is 9223372036854775807, must be 0 to " + last_kernel);
+    check_failed(aft_kernel_at(kernels().size(), &kernel), AFT_ERROR_ARGUMENT,
+                 "index is " + std::to_string(kernels().size()) + ", must be 0 to " + last_kernel);
+    check_failed(aft_device_at(devices().size(), &device), AFT_ERROR_ARGUMENT,
+                 "index is " + std::to_string(devices().size()) + ", must be 0 to " + last_device);
+    CHECK((!kernel && !device));
+}
+
+TEST_CASE("structs of older and newer programs are taken, unless they have what isn't known", "[c]") {
+    struct Newer {
+        aft_config config;
+        std::int64_t more;
+    } newer = {c_config(small.config), 0};
+    const Weights values = make_weights(small);
+    const aft_parameters parameters = c_parameters(values);
+    const auto status = [&](std::uint64_t size) {
+        newer.config.struct_size = size;
+        aft_weights *weights = nullptr;
+        const aft_status result = aft_weights_copy(&newer.config, &parameters, &weights);
+        CHECK((result == AFT_OK) == (weights != nullptr));
+        aft_weights_destroy(weights);
+        return result;
+    };
+    for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{7}, std::uint64_t{4097}, UINT64_MAX}) {
+        check_failed(status(size), AFT_ERROR_ARGUMENT,
+                     "config: struct_size is " + std::to_string(size) + ", must be " +
+                         std::to_string(sizeof(aft_config)));
+    }
+    check_failed(status(offsetof(aft_config, hidden)), AFT_ERROR_CONFIG, "hidden is 0, must be 1 to 2147483647");
+    CHECK(status(offsetof(aft_config, window)) == AFT_OK);
+    CHECK(status(sizeof(aft_config)) == AFT_OK);
+    CHECK(status(sizeof(newer)) == AFT_OK);
+    newer.more = 1;
+    check_failed(status(sizeof(newer)), AFT_ERROR_ARGUMENT,
+                 "config has a member at byte " + std::to_string(sizeof(aft_config)) + ", aft " AFT_VERSION " knows " +
+                     std::to_string(sizeof(aft_config)) + " bytes");
+
+    const CLayer layer = c_layer(small);
+    aft_config written = {offsetof(aft_config, window), -1, -1, -1, -1, -1};
+    CHECK(aft_layer_config(layer.get(), &written) == AFT_OK);
+    CHECK(written.max_seq_len == 20);
+    CHECK(written.window == -1);
+}
+
+TEST_CASE("options for loading aren't known yet", "[c]") {
+    aft_config config = c_config(small.config);
+    const auto *options = reinterpret_cast<const aft_load_options *>(&config);
+    aft_weights *weights = nullptr;
+    const std::string message = "options isn't null, aft " AFT_VERSION " has none for loading";
+    check_failed(aft_weights_load("a file", &config, options, &weights), AFT_ERROR_ARGUMENT, message);
+    check_failed(aft_config_from_weights("a file", options, &config), AFT_ERROR_ARGUMENT, message);
+    CHECK(!weights);
+}
