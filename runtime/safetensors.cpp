@@ -64,7 +64,7 @@ SafetensorsFile read(const std::string &path) {
     }
     SafetensorsHeader header = parse_header(text, rest - header_bytes);
 
-    SafetensorsFile file{{}, std::move(header.metadata)};
+    SafetensorsFile file{{}, std::move(header.metadata), path};
     for (SafetensorsHeader::Tensor &tensor : header.tensors) {
         std::vector<std::byte> bytes(tensor.bytes);
         read_bytes(in, bytes.data(), bytes.size());

@@ -27,6 +27,7 @@ struct StoredTensor {
 struct SafetensorsFile {
     std::map<std::string, StoredTensor> tensors;
     std::map<std::string, std::string> metadata;
+    std::string path = {};  ///< where it was read from, for messages
 };
 
 /// Throws WeightsError that names the file and what is wrong with it.
