@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,14 +71,18 @@ void write_config(const LayerConfig &config, aft_config *pointer) {
     std::memcpy(pointer, &written, std::min<std::uint64_t>(size, sizeof(written)));
 }
 
-void check_none(const aft_load_options *options) {
-    if (options) {
-        throw ArgumentError("options isn't null, aft " AFT_VERSION " has none for loading");
-    }
-}
-
 std::string or_empty(const char *text) {
     return text ? text : "";
+}
+
+LoadOptions read_options(const aft_load_options *pointer) {
+    LoadOptions result;
+    if (pointer) {
+        const aft_load_options options = read_struct("options", pointer);
+        result.prefix = options.prefix ? std::optional<std::string>(options.prefix) : std::nullopt;
+        result.naming = or_empty(options.naming);
+    }
+    return result;
 }
 
 aft_kernel_info c_info(const KernelInfo &kernel) {
@@ -230,16 +235,16 @@ aft_status aft_weights_load(const char *path, const aft_config *config, const af
     return guarded([&] {
         aft_weights *&result = given("weights", weights);
         const LayerConfig layer_config = read_config(config);
-        check_none(options);
-        result = new aft_weights{load_weights(&given("path", path), layer_config)};
+        const LoadOptions load_options = read_options(options);
+        result = new aft_weights{load_weights(&given("path", path), layer_config, load_options)};
     });
 }
 
 aft_status aft_config_from_weights(const char *path, const aft_load_options *options, aft_config *config) {
     return guarded([&] {
         const LayerConfig before = read_config(config);
-        check_none(options);
-        write_config(config_from_weights(&given("path", path), before), config);
+        const LoadOptions load_options = read_options(options);
+        write_config(config_from_weights(&given("path", path), before, load_options), config);
     });
 }
 

@@ -39,7 +39,7 @@ void check_config(const LayerConfig &config) {
     }
     for (const Parameter &parameter : parameters(config)) {
         if (parameter.size() > max_elements) {
-            throw ShapeError(std::string(parameter.tensor) + " " + to_string(parameter.extents) + " has " +
+            throw ShapeError(parameter.tensor + " " + to_string(parameter.extents) + " has " +
                              std::to_string(parameter.size()) + " elements, the limit is " +
                              std::to_string(max_elements));
         }

@@ -13,19 +13,25 @@ namespace aft {
 /// Generated code counts elements in 32 bits.
 inline constexpr std::int64_t max_elements = std::numeric_limits<std::int32_t>::max();
 
+struct Naming;
+
 /// A parameter of a layer: as a tensor of a checkpoint, as a member of Weights and as an argument of the kernels.
 struct Parameter {
-    const char *tensor;
+    std::string tensor;
     const char *argument;
     std::vector<float> Weights::*values;
     std::vector<std::int64_t> extents;  // outermost first
     bool optional = false;              // a bias: missing means 0
 
     std::int64_t size() const;
+    bool may_mask() const {  // with -inf
+        return values == &Weights::position_bias;
+    }
 };
 
-/// The parameters of a layer.
+/// The parameters of a layer, with the names of aft-pytorch or others.
 std::vector<Parameter> parameters(const LayerConfig &config);
+std::vector<Parameter> parameters(const LayerConfig &config, const Naming &naming);
 
 /// "[2, 3]"
 std::string to_string(const std::vector<std::int64_t> &extents);

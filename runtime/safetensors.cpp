@@ -3,6 +3,8 @@
 #include <aft/error.h>
 #include <aft/safetensors.h>
 
+#include <HalideRuntime.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -62,7 +64,7 @@ SafetensorsFile read(const std::string &path) {
     }
     SafetensorsHeader header = parse_header(text, rest - header_bytes);
 
-    SafetensorsFile file{{}, std::move(header.metadata)};
+    SafetensorsFile file{{}, std::move(header.metadata), path};
     for (SafetensorsHeader::Tensor &tensor : header.tensors) {
         std::vector<std::byte> bytes(tensor.bytes);
         read_bytes(in, bytes.data(), bytes.size());
@@ -155,26 +157,48 @@ void write(const std::string &path, const SafetensorsFile &file) {
     replacement.commit();
 }
 
-template<typename T>
-std::vector<T> values_as(const StoredTensor &tensor, const char *dtype) {
-    if (tensor.dtype != dtype) {
-        throw WeightsError("tensor is " + tensor.dtype + ", must be " + dtype);
+/// The values of a tensor of `Stored`, each converted.
+template<typename Stored, typename Convert>
+auto values(const StoredTensor &tensor, Convert convert) {
+    std::vector<decltype(convert(Stored()))> result(tensor.bytes.size() / sizeof(Stored));
+    for (std::size_t i = 0; i < result.size(); i++) {
+        Stored stored;
+        std::memcpy(&stored, &tensor.bytes[i * sizeof stored], sizeof stored);
+        result[i] = convert(stored);
     }
-    std::vector<T> values(tensor.bytes.size() / sizeof(T));
-    if (!values.empty()) {
-        std::memcpy(values.data(), tensor.bytes.data(), values.size() * sizeof(T));
-    }
-    return values;
+    return result;
+}
+
+float from_bfloat16(std::uint16_t bits) {
+    const std::uint32_t widened = std::uint32_t{bits} << 16;
+    float value;
+    std::memcpy(&value, &widened, sizeof value);
+    return value;
 }
 
 }  // namespace
 
 std::vector<float> StoredTensor::as_float() const {
-    return values_as<float>(*this, "F32");
+    if (dtype == "F32") {
+        return values<float>(*this, [](float value) { return value; });
+    }
+    if (dtype == "F16") {
+        return values<std::uint16_t>(*this, halide_float16_bits_to_float);
+    }
+    if (dtype == "BF16") {
+        return values<std::uint16_t>(*this, from_bfloat16);
+    }
+    if (dtype == "F64") {
+        return values<double>(*this, [](double value) { return static_cast<float>(value); });
+    }
+    throw WeightsError("dtype is " + in_quotes(dtype) + ", must be F32, F16, BF16 or F64");
 }
 
 std::vector<double> StoredTensor::as_double() const {
-    return values_as<double>(*this, "F64");
+    if (dtype != "F64") {
+        throw WeightsError("dtype is " + in_quotes(dtype) + ", must be F64");
+    }
+    return values<double>(*this, [](double value) { return value; });
 }
 
 SafetensorsFile read_safetensors(const std::string &path) {

@@ -167,6 +167,29 @@ TEST_CASE("weights and config in C come from a checkpoint as in C++", "[c]") {
     CHECK(c_run(c_layer(small.config, CWeights(loaded)), x) == run(expected, x, small.shape));
 }
 
+TEST_CASE("in C, too, a layer of a network is named by its prefix", "[c]") {
+    const TemporaryFile file;
+    SafetensorsFile network;
+    for (auto &[name, tensor] : checkpoint(small.config, make_weights(small)).tensors) {
+        network.tensors["layers.0." + name] = network.tensors["layers.1." + name] = tensor;
+    }
+    write_safetensors(file.path(), network);
+    aft_config config = c_config(small.config);
+    aft_weights *weights = nullptr;
+    CHECK(aft_weights_load(file.path().c_str(), &config, nullptr, &weights) == AFT_ERROR_WEIGHTS);
+    aft_load_options options = {sizeof(options), "layers.1.", "labml-nn"};
+    CHECK(aft_weights_load(file.path().c_str(), &config, &options, &weights) == AFT_ERROR_WEIGHTS);
+    CHECK(!weights);
+    options.naming = nullptr;
+    config.hidden = 0;
+    REQUIRE(aft_config_from_weights(file.path().c_str(), &options, &config) == AFT_OK);
+    CHECK(config.hidden == 12);
+    REQUIRE(aft_weights_load(file.path().c_str(), &config, &options, &weights) == AFT_OK);
+    const std::vector<float> x = make_input(small);
+    CHECK(c_run(c_layer(small.config, CWeights(weights)), x) ==
+          run(Layer(small.config, make_weights(small)), x, small.shape));
+}
+
 TEST_CASE("a layer in C runs on the kernel and the device that it is asked for", "[c]") {
     const std::vector<float> x = make_input(small);
     for (const KernelInfo &kernel : kernels()) {

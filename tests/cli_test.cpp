@@ -39,7 +39,7 @@ void check_refused(const std::string &arguments, const std::string &word, const 
 }
 
 Golden golden_named(const std::string &name) {
-    for (Golden &golden : layer_goldens())
+    for (Golden &golden : goldens())
         if (golden.name == name)
             return golden;
     throw std::logic_error("no golden case " + name);
@@ -97,6 +97,42 @@ TEST_CASE("aft run keeps the rank of its input and the name of its output", "[cl
     REQUIRE(result.tensors.count("there") == 1);
     CHECK(result.tensors.at("there").extents == std::vector<std::int64_t>{extents[1], extents[2]});
     CHECK(golden_error(golden, result.tensors.at("there").as_float()) <= 1);
+}
+
+TEST_CASE("aft run takes time-major sequences, and the window that a model holds", "[cli]") {
+    const Folder folder;
+    const Golden golden = golden_named("labml_nomask_short");
+    const std::string output = folder / "y";
+    const Outcome outcome =
+        aft_cli("run " + golden.path + " --layer local --time-major --input " + golden.path + " --output " + output);
+    INFO(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    check_output(golden, output);
+}
+
+TEST_CASE("aft run takes one layer of a network, and an input in float64", "[cli]") {
+    const Folder folder, inputs;
+    const Golden golden = golden_named("aftp_simple_t1");
+    SafetensorsFile network;
+    for (const auto &[name, tensor] : golden.file.tensors)
+        for (const std::string block : {"blocks.0.", "blocks.1."})
+            if (name.find("put") == std::string::npos)  // neither input nor output
+                network.tensors[block + name] = tensor;
+    const std::vector<float> input = golden.floats("input");
+    const std::vector<double> widened(input.begin(), input.end());
+    const auto *bytes = reinterpret_cast<const std::byte *>(widened.data());
+    network.tensors["x"] = {"F64", golden.file.tensors.at("input").extents, {bytes, bytes + 8 * widened.size()}};
+    const std::string model = inputs / "model", output = folder / "y";
+    write_safetensors(model, network);
+    const std::string arguments = "run " + model + " --layer simple --input " + model + ":x --output " + output;
+    check_refused(arguments, "blocks.1.", folder);
+    check_refused(arguments + " --prefix blocks.2.", "blocks.1.", folder);
+    check_refused(arguments + " --prefix blocks.1. --naming labml-nn", "query.weight", folder);
+    check_refused(arguments + " --naming keras", "keras", folder);
+    const Outcome outcome = aft_cli(arguments + " --prefix blocks.1. --naming aft-pytorch");
+    INFO(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    check_output(golden, output);
 }
 
 TEST_CASE("aft run obeys AFT_KERNEL", "[cli]") {
@@ -213,7 +249,7 @@ TEST_CASE("bad input is refused in one line and nothing is written", "[cli]") {
     };
     check_refused(run + x, x, folder);  // isn't there
     check_refused(run + golden.path + ":nothing", "nothing", folder);
-    check_refused(run + golden.path + ":output_f64", "F64", folder);
+    check_refused(run + golden_named("labml_nomask_short").path + ":local_mask", "BOOL", folder);
     check_refused(run + golden.path + ":to_q.bias", "to_q.bias", folder);  // of rank 1
     write_input({2, 7, 9});
     check_refused(run + x, "9", folder);  // channels, not 8

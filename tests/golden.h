@@ -32,8 +32,8 @@ struct Golden {
 
 std::vector<Golden> goldens();
 
-/// Those that a Layer can compute: aft-pytorch's tensor names and finite values, neither causal nor with a factorised
-/// bias, and no sum that overflows float32.
+/// Those that a Layer can compute: aft-pytorch's tensor names and finite values, not causal, and no sum that overflows
+/// float32.
 std::vector<Golden> layer_goldens();
 
 LayerConfig config_of(const Golden &golden);

@@ -182,12 +182,14 @@ TEST_CASE("the reference of a whole layer matches the golden cases", "[reference
         const Reference reference =
             reference_forward(config, load_weights(golden.path, config), golden.floats("input"), shape_of(golden));
         const std::vector<double> output = golden.doubles("output_f64");
-        check_close(reference.output, output, reference.tolerance, 1e-6);
+        // The product of factors is rounded to float32: a mean is off by 2 * 2^-24 |w| at most, of what the tolerance
+        // has 4 * 2^-23 of.
+        check_close(reference.output, output, reference.tolerance, golden.has("wbias_u") ? 0.25 : 1e-6);
     }
 }
 
 TEST_CASE("a layer matches the golden cases", "[golden]") {
-    CHECK(layer_goldens().size() == 21);
+    CHECK(layer_goldens().size() == 22);
     for (const Golden &golden : layer_goldens()) {
         INFO(golden.name);
         const LayerConfig config = config_of(golden);

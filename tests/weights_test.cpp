@@ -10,6 +10,8 @@
 #include <catch2/matchers/catch_matchers.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <cstring>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -79,7 +81,7 @@ TEST_CASE("weights are loaded by the names of aft-pytorch's state_dict", "[weigh
 
 TEST_CASE("biases may be missing, and tensors of others may be there", "[weights]") {
     const LayerConfig config = small(LayerKind::simple);
-    SafetensorsFile file = checkpoint(small(LayerKind::full));
+    SafetensorsFile file = checkpoint(config);
     for (const char *name : {"to_q.bias", "to_k.bias", "to_v.bias", "project.bias"}) {
         file.tensors.erase(name);
     }
@@ -98,10 +100,102 @@ TEST_CASE("everything that is wrong with a checkpoint is said at once", "[weight
     file.tensors["to_v.weight"].dtype = "I32";
     file.tensors["wbias"] = stored_tensor({5, 5}, std::vector<float>(25));
     CHECK_THROWS_AS(load(file, config), WeightsError);
+    CHECK_THROWS_WITH(
+        load(file, config),
+        ContainsSubstring(
+            "file.safetensors: to_q.weight is missing, must be [2, 3]; "
+            "to_k.weight is [3, 2], must be [2, 3]; to_v.weight: dtype is \"I32\", must be F32, F16, BF16 or F64; "
+            "wbias is [5, 5], must be [4, 4]"));
+}
+
+TEST_CASE("what a layer has no use for is refused in its modules, and under a prefix everywhere", "[weights]") {
+    const LayerConfig config = small(LayerKind::simple);
+    SafetensorsFile file = checkpoint(config);
+    file.tensors["input"] = file.tensors["to_qk.weight"] = stored_tensor({1}, {1});
+    CHECK_NOTHROW(load(file, config));
+    file.tensors["to_q.weight_g"] = file.tensors["project.0\n.weight"] = file.tensors["wbias"] =
+        stored_tensor({1}, {1});
     CHECK_THROWS_WITH(load(file, config),
-                      ContainsSubstring("file.safetensors: to_q.weight is missing, must be [2, 3]; "
-                                        "to_k.weight is [3, 2], must be [2, 3]; to_v.weight is I32, must be F32; "
-                                        "wbias is [5, 5], must be [4, 4]"));
+                      ContainsSubstring(R"(: "project.0\n.weight" is unexpected; "to_q.weight_g" is unexpected; )"
+                                        R"("wbias" is unexpected)"));
+
+    SafetensorsFile network;
+    for (const auto &[name, tensor] : checkpoint(config).tensors) {
+        network.tensors["blocks.1." + name] = tensor;
+    }
+    network.tensors["blocks.10.scale"] = network.tensors["blocks.0.scale"] = stored_tensor({1}, {1});
+    CHECK_NOTHROW(load_weights(network, config));
+    network.tensors["blocks.1.scale"] = stored_tensor({1}, {1});
+    network.tensors.erase("blocks.1.project.weight");
+    CHECK_THROWS_WITH(load_weights(network, config),
+                      R"(layer "blocks.1.": project.weight is missing, must be [3, 2]; "scale" is unexpected)");
+}
+
+TEST_CASE("of very many problems the first are listed", "[weights]") {
+    const LayerConfig config = small(LayerKind::simple);
+    SafetensorsFile file = checkpoint(config);
+    for (int i = 0; i < 1000; i++) {
+        file.tensors["to_q." + std::to_string(i)] = stored_tensor({1}, {1});
+    }
+    CHECK_THROWS_WITH(load_weights(file, config), ContainsSubstring("\"to_q.0\" is unexpected; ") &&
+                                                      ContainsSubstring("; 980 more") &&
+                                                      !ContainsSubstring("to_q.999"));
+}
+
+TEST_CASE("tensors of 16 and 64 bits become weights", "[weights]") {
+    const LayerConfig config = small(LayerKind::full);
+    SafetensorsFile file = checkpoint(config);
+    const auto replace = [&file](const std::string &name, const std::string &dtype, auto value) {
+        StoredTensor &tensor = file.tensors.at(name);
+        const std::size_t count = std::accumulate(tensor.extents.begin(), tensor.extents.end(), 1, std::multiplies<>());
+        tensor = {dtype, tensor.extents, std::vector<std::byte>(count * sizeof value)};
+        for (std::size_t i = 0; i < count; i++) {
+            std::memcpy(&tensor.bytes[i * sizeof value], &value, sizeof value);
+        }
+    };
+    replace("to_q.weight", "F16", std::uint16_t{0xc100});
+    replace("to_k.weight", "BF16", std::uint16_t{0x3fc0});
+    replace("to_v.weight", "F64", 1 + 0x1p-23 + 0x1p-24);
+    replace("wbias", "F64", -1e300);
+    const Weights weights = load(file, config);
+    CHECK(weights.query_weight == std::vector<float>(6, -2.5f));
+    CHECK(weights.key_weight == std::vector<float>(6, 1.5f));
+    CHECK(weights.value_weight == std::vector<float>(6, 1 + 0x1p-22f));
+    CHECK(weights.position_bias == std::vector<float>(16, -infinity));
+
+    replace("to_v.weight", "F64", 1e300);
+    replace("to_k.weight", "F16", std::uint16_t{0x7c01});
+    CHECK_THROWS_WITH(load(file, config), ContainsSubstring("to_k.weight has nan at [0, 0], must be finite; "
+                                                            "to_v.weight has inf at [0, 0], must be finite"));
+}
+
+TEST_CASE("a position bias may be stored as factors", "[weights]") {
+    const LayerConfig config = small(LayerKind::local);
+    SafetensorsFile file = checkpoint(config);
+    const auto load_factors = [&](const std::vector<float> &u, const std::vector<float> &v) {
+        file.tensors["wbias_u"] = stored_tensor({4, static_cast<std::int64_t>(u.size()) / 4}, u);
+        file.tensors["wbias_v"] = stored_tensor({4, static_cast<std::int64_t>(v.size()) / 4}, v);
+        return load(file, config).position_bias;
+    };
+    const std::string both = R"("wbias_u" is unexpected; "wbias_v" is unexpected)";
+    CHECK_THROWS_WITH(load_factors({1, 2, 3, 4}, {1, 2, 3, 4}), ContainsSubstring(both));
+    file.tensors.erase("wbias");
+    CHECK(load_factors({1, 2, 3, 4}, {5, 6, 7, 8}) ==
+          std::vector<float>{5, 6, 7, 8, 10, 12, 14, 16, 15, 18, 21, 24, 20, 24, 28, 32});
+    // Summed in float32 it would be 0.
+    CHECK(load_factors({1e8f, 1, -1e8f, 1e8f, 1, -1e8f, 1e8f, 1, -1e8f, 1e8f, 1, -1e8f}, std::vector<float>(12, 1)) ==
+          std::vector<float>(16, 1));
+    CHECK(config_from_weights(file, {LayerKind::full}).max_seq_len == 4);
+
+    CHECK_THROWS_WITH(load_factors({1, 2, 3, 4}, std::vector<float>(8)),
+                      ContainsSubstring("wbias_v is [4, 2], must be [4, 1]"));
+    CHECK_THROWS_WITH(load_factors({1, nan, 3, 4}, {1, 2, 3, 4}),
+                      ContainsSubstring("wbias_u has nan at [1, 0], must be finite"));
+    CHECK_THROWS_WITH(load_factors({1, 2, 1e30f, 4}, {1, 2, 3, 1e30f}),
+                      ContainsSubstring("wbias_u wbias_v^T has inf at [2, 3], must be finite or -inf"));
+    file.tensors.erase("wbias_u");
+    CHECK_THROWS_WITH(load(file, config), ContainsSubstring("wbias_u is missing, must be [4, 1]"));
+    CHECK_THROWS_WITH(config_from_weights(file, config), ContainsSubstring("wbias_u is missing"));
 }
 
 TEST_CASE("weights that aren't numbers are refused, and only position biases may mask", "[weights]") {
@@ -145,16 +239,17 @@ TEST_CASE("a file's shapes imply the config", "[weights]") {
     CHECK(full.projected == 2);
     CHECK(full.max_seq_len == 4);
     CHECK(full.window == 7);
-    const LayerConfig simple = config_from_weights(at.path(), {LayerKind::simple, 0, 0, 99, 0});
+    SafetensorsFile file = checkpoint(small(LayerKind::simple));
+    const LayerConfig simple = config_from_weights(file, {LayerKind::simple, 0, 0, 99, 0});
+    CHECK(simple.hidden == 3);
     CHECK(simple.max_seq_len == 99);
 
-    SafetensorsFile file = checkpoint(small(LayerKind::full));
-    file.tensors.erase("wbias");
-    write_safetensors(at.path(), file);
-    CHECK_THROWS_WITH(config_from_weights(at.path(), {}), ContainsSubstring("wbias is missing"));
+    file.tensors.erase("to_v.weight");
     file.tensors["to_q.weight"] = stored_tensor({6}, std::vector<float>(6));
     write_safetensors(at.path(), file);
-    CHECK_THROWS_WITH(config_from_weights(at.path(), {}), ContainsSubstring("to_q.weight is [6], must be a matrix"));
+    CHECK_THROWS_WITH(config_from_weights(at.path(), {}),
+                      ContainsSubstring("file.safetensors: to_q.weight is [6], must be a matrix; "
+                                        "to_v.weight is missing; wbias is missing"));
 }
 
 TEST_CASE("the range of a position bias is that of its widest row", "[weights]") {

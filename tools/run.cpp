@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace aft::cli {
@@ -18,7 +19,9 @@ namespace {
 
 struct RunOptions {
     std::string model, layer, input, output, kernel, device;
-    std::int64_t window = 0;
+    LoadOptions load;
+    bool time_major = false;
+    std::optional<std::int64_t> window;
     std::optional<int> threads;
 };
 
@@ -44,14 +47,47 @@ const StoredTensor &input_tensor(const SafetensorsFile &file, const Place &input
         throw UsageError(fmt::format("{} has no tensor '{}'", input.file, input.tensor));
     }
     const StoredTensor &tensor = found->second;
-    if (tensor.dtype != "F32") {
-        throw UsageError(fmt::format("{}:{} is {}, not F32", input.file, input.tensor, tensor.dtype));
-    }
     if (tensor.extents.size() != 2 && tensor.extents.size() != 3) {
-        throw UsageError(fmt::format("{}:{} has {} dimensions, not [T, H] or [B, T, H]", input.file, input.tensor,
-                                     tensor.extents.size()));
+        throw UsageError(
+            fmt::format("{}:{} has {} dimensions, must have 2 or 3", input.file, input.tensor, tensor.extents.size()));
     }
     return tensor;
+}
+
+std::vector<float> input_values(const StoredTensor &tensor, const Place &input) {
+    try {
+        return tensor.as_float();
+    } catch (const WeightsError &error) {
+        throw UsageError(fmt::format("{}:{}: {}", input.file, input.tensor, error.what()));
+    }
+}
+
+// [B, T, H] of a tensor that lies as [T, H], [B, T, H] or, time-major, [T, B, H].
+template<typename T>
+TensorView<T, 3> sequences(T *data, const std::vector<std::int64_t> &extents, bool time_major) {
+    const std::size_t rank = extents.size();
+    const std::int64_t H = extents[rank - 1];
+    if (rank == 3 && time_major) {
+        const std::int64_t B = extents[1];
+        return {data, {B, extents[0], H}, {H, B * H, 1}};
+    }
+    return {data, {rank == 3 ? extents[0] : 1, extents[rank - 2], H}};
+}
+
+// The config and the weights of the model.
+std::pair<LayerConfig, Weights> load(const RunOptions &options, std::int64_t seq) {
+    const SafetensorsFile model = read_safetensors(options.model);
+    constexpr std::int64_t unknown = -1;
+    LayerConfig config;
+    config.kind = layer_kind(options.layer);
+    config.window = unknown;
+    config.max_seq_len = seq;  // stays for AFTSimple, which has no limit of its own
+    config = config_from_weights(model, config, options.load);
+    if (config.kind == LayerKind::local && config.window == unknown && !options.window) {
+        throw UsageError(fmt::format("--layer local needs --window: {} doesn't say it", options.model));
+    }
+    config.window = options.window.value_or(config.window);
+    return {config, load_weights(model, config, options.load)};
 }
 
 // The output file is replaced whole, so what else a file holds would be lost.
@@ -72,29 +108,23 @@ void run(const RunOptions &options) {
 
     const SafetensorsFile file = read_safetensors(input.file);
     const StoredTensor &tensor = input_tensor(file, input);
-    const std::size_t rank = tensor.extents.size();
-    const TensorView<float, 3>::Extents extents{rank == 3 ? tensor.extents[0] : 1, tensor.extents[rank - 2],
-                                                tensor.extents[rank - 1]};
+    const std::vector<float> values = input_values(tensor, input);
+    std::vector<float> result_values(values.size());
+    const TensorView<const float, 3> x = sequences(values.data(), tensor.extents, options.time_major);
+    const TensorView<float, 3> y = sequences(result_values.data(), tensor.extents, options.time_major);
 
-    LayerConfig config;
-    config.kind = layer_kind(options.layer);
-    config.window = options.window;
-    config.max_seq_len = extents[1];  // stays for AFTSimple, which has no limit of its own
-    config = config_from_weights(options.model, config);
-    const Layer layer(config, load_weights(options.model, config), LayerOptions{options.kernel, options.device});
-
-    const std::vector<float> x = tensor.as_float();
-    std::vector<float> y(x.size());
-    layer.forward(TensorView<const float, 3>(x.data(), extents), TensorView<float, 3>(y.data(), extents));
+    const auto [config, weights] = load(options, x.extents[1]);
+    const Layer layer(config, weights, LayerOptions{options.kernel, options.device});
+    layer.forward(x, y);
 
     SafetensorsFile result;
-    result.tensors[output.tensor] = stored_tensor(tensor.extents, y);
+    result.tensors[output.tensor] = stored_tensor(tensor.extents, result_values);
     try {
         write_safetensors(output.file, result);
     } catch (const Error &error) {
         throw std::runtime_error(error.what());  // the input was right: a failure of the system
     }
-    fmt::print("{} wrote {}:{} [{}]\n", layer.kernel_for({extents[0], extents[1]}).id, output.file, output.tensor,
+    fmt::print("{} wrote {}:{} [{}]\n", layer.kernel_for({x.extents[0], x.extents[1]}).id, output.file, output.tensor,
                fmt::join(tensor.extents, ", "));
 }
 
@@ -102,28 +132,35 @@ void run(const RunOptions &options) {
 
 void add_run(CLI::App &app) {
     CLI::App *command = app.add_subcommand("run", "Run a layer on a tensor, with the weights of a checkpoint");
-    command->footer("\nExample:\n  aft run model.safetensors --layer local --window 32 "
-                    "--input x.safetensors --output y.safetensors\n"
-                    "\nWeights have the names of aft-pytorch's state_dict: to_q.weight, to_q.bias, to_k.*, to_v.*,\n"
-                    "project.* and wbias. All tensors are float32.");
+    command->footer(
+        "\nExample:\n  aft run model.safetensors --layer local --window 32 "
+        "--input x.safetensors --output y.safetensors\n"
+        "\nThe model's tensors have the names of aft-pytorch (to_q.weight, wbias), labml-nn (query.weight,\n"
+        "pos_bias) or featurebooster (query.weight, proj.weight), behind the prefix of their layer.\n"
+        "Tensors are float32, float16, bfloat16 or float64; the output is float32. docs/weights.md has more.");
     const auto options = std::make_shared<RunOptions>();
     command->add_option("model", options->model, "safetensors file with the weights")->required();
     command->add_option("--layer", options->layer, "full, simple or local")
         ->required()
         ->check(CLI::IsMember({"full", "simple", "local"}));
-    CLI::Option *window =
-        command->add_option("--window", options->window, "the bias holds where |t - t'| < WINDOW; local only");
+    command->add_option("--window", options->window,
+                        "the bias holds where |t - t'| < WINDOW; local only. Default: that of the model's local_mask");
+    command->add_option_function<std::string>(
+        "--prefix", [options](const std::string &prefix) { options->load.prefix = prefix; },
+        "what the names of the layer's tensors begin with, such as blocks.0.attn.; default: the model's only layer");
+    command->add_option("--naming", options->load.naming, "whose names the tensors have; default: found out")
+        ->check(CLI::IsMember(namings()));
     command->add_option("--input", options->input, "FILE or FILE:TENSOR, [T, H] or [B, T, H]; default tensor: input")
         ->required();
+    command->add_flag("--time-major", options->time_major, "input and output are [T, B, H], as in labml-nn");
     command->add_option("--output", options->output, "FILE or FILE:TENSOR, written whole; default tensor: output")
         ->required();
     command->add_option("--kernel", options->kernel, "id of the kernel that must run (see aft kernels)");
     command->add_option("--device", options->device, "id or API of the device to run on (see aft devices)");
     command->add_option("--threads", options->threads, "default: every processor");
-    command->final_callback([options, window] {
-        if ((options->layer == "local") != (window->count() > 0)) {
-            throw UsageError(options->layer == "local" ? "--layer local needs --window"
-                                                       : "--window is for --layer local, not " + options->layer);
+    command->final_callback([options] {
+        if (options->layer != "local" && options->window) {
+            throw UsageError("--window is for --layer local, not " + options->layer);
         }
         run(*options);
     });

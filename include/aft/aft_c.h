@@ -153,22 +153,31 @@ typedef struct aft_parameters {
     const float *position_bias;   ///< wbias: [S, S], target by source; full and local only, -inf masks a pair
 } aft_parameters;
 
-/// How a checkpoint is read. There are no options yet: pass NULL.
-typedef struct aft_load_options aft_load_options;
+/// Which layer of a file is meant. With neither set, the file must have one layer.
+typedef struct aft_load_options {
+    uint64_t struct_size;  ///< sizeof(aft_load_options)
+    /// What the layer's names begin with: "attn_proj.layers.0.attn.", or "" for no more than its own names. Null: not
+    /// set.
+    const char *prefix;
+    /// "aft-pytorch", "labml-nn" or "featurebooster", whose names docs/weights.md has. Null or "": the one that the
+    /// file's names fit.
+    const char *naming;
+} aft_load_options;
 
 /// Copies parameters of the shapes that `config` implies. AFT_ERROR_CONFIG for a config that makes no sense,
 /// AFT_ERROR_SHAPE for a parameter of more than 2^31 - 1 elements, AFT_ERROR_WEIGHTS for values that aren't finite.
 AFT_API aft_status aft_weights_copy(const aft_config *config, const aft_parameters *parameters, aft_weights **weights);
 
-/// Reads a safetensors file with the key names of aft-pytorch's state_dict: to_q.weight, to_q.bias, to_k.*, to_v.*,
-/// project.*, wbias, all float32. Biases may be missing; other tensors are ignored. The errors of aft_weights_copy(),
-/// and AFT_ERROR_WEIGHTS for a file that can't be read or lacks a tensor of the right shape.
+/// Reads the weights of a layer of a safetensors file, F32, F16, BF16 or F64. Biases may be missing; a position bias
+/// may be stored as factors. Null options: none. The errors of aft_weights_copy(), AFT_ERROR_CONFIG for a naming that
+/// doesn't exist, and AFT_ERROR_WEIGHTS, which lists all that is wrong with the file or its layer: tensors that are
+/// missing, of another shape or dtype, or of no use to the layer.
 AFT_API aft_status aft_weights_load(const char *path, const aft_config *config, const aft_load_options *options,
                                     aft_weights **weights);
 
-/// Sets hidden and projected, and max_seq_len where there is a wbias, to what a file's shapes imply. The rest of
-/// `config` stays: set its struct_size, kind and what a file doesn't hold (window; max_seq_len of AFTSimple) before or
-/// after. AFT_ERROR_WEIGHTS for a file that can't be read or lacks the tensors.
+/// Sets hidden and projected, for full and local max_seq_len, and for local the window where the file has its mask, to
+/// what the shapes of a file's layer imply. The rest of `config` stays: set its struct_size, kind and what a file
+/// doesn't hold (window; max_seq_len of AFTSimple) before or after. Errors as aft_weights_load().
 AFT_API aft_status aft_config_from_weights(const char *path, const aft_load_options *options, aft_config *config);
 
 /// Null is fine. Layers made of the weights don't need them any more.

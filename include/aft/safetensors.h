@@ -19,7 +19,8 @@ struct StoredTensor {
     std::vector<std::int64_t> extents;  ///< outermost first; empty for a scalar
     std::vector<std::byte> bytes;       ///< row-major, little-endian
 
-    /// The values of an F32 tensor. Throws WeightsError for another dtype.
+    /// The values of an F32, F16, BF16 or F64 tensor. F16 and BF16 fit exactly; F64 is rounded to the nearest, to even
+    /// between two, and becomes infinite beyond the range of float32. Throws WeightsError for another dtype.
     AFT_API std::vector<float> as_float() const;
     /// The values of an F64 tensor. Throws WeightsError for another dtype.
     AFT_API std::vector<double> as_double() const;
@@ -31,6 +32,7 @@ struct StoredTensor {
 struct SafetensorsFile {
     std::map<std::string, StoredTensor> tensors;  ///< by name
     std::map<std::string, std::string> metadata;  ///< `__metadata__` of the header
+    std::string path = {};                        ///< where it was read from, for messages
 };
 
 /// Throws WeightsError that names the file and what is wrong with it.

@@ -5,7 +5,9 @@
 
 #include <aft/config.h>
 #include <aft/export.h>
+#include <aft/safetensors.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,13 +28,40 @@ struct Weights {
     std::vector<float> position_bias;
 };
 
-/// Reads the weights of a layer from a safetensors file with the key names of aft-pytorch's state_dict: to_q.weight,
-/// to_q.bias, to_k.*, to_v.*, project.*, wbias. Tensors that a layer doesn't have are ignored. All must be float32.
-/// Throws WeightsError that names the tensor and both shapes.
-AFT_API Weights load_weights(const std::string &path, const LayerConfig &config);
+/// Which layer of a file is meant. With neither set, the file must have one layer.
+struct LoadOptions {
+    /// What the layer's names begin with: "attn_proj.layers.0.attn.", or "" for no more than its own names.
+    std::optional<std::string> prefix = {};
+    /// One of namings(). Empty: the one that the file's names fit.
+    std::string naming = {};
+};
 
-/// The config that a file's shapes imply: hidden, projected, and max_seq_len where there is a wbias. What a file
-/// doesn't hold (kind, window, max_seq_len of AFTSimple) is left as it is in `config`. Throws WeightsError.
-AFT_API LayerConfig config_from_weights(const std::string &path, LayerConfig config);
+/// The networks whose names of a layer's tensors are known: "aft-pytorch", "labml-nn" and "featurebooster".
+/// docs/weights.md has the names.
+AFT_API std::vector<std::string> namings();
+
+/// The weights of a layer of a safetensors file. Tensors are F32, F16, BF16 or F64 and become float32
+/// (StoredTensor::as_float). Biases may be missing. A position bias may be stored as factors u, v [S, r]: it is u v^T,
+/// summed in double. Where a file has the mask of AFTLocal's band, it must be that of config.window.
+///
+/// Throws ConfigError for a naming that doesn't exist or a config that makes no sense, ShapeError for a parameter of
+/// more than 2^31 - 1 elements, and WeightsError: that names the layers of the file where they are more than one, or
+/// else that lists everything wrong with the layer: tensors that are missing, of another shape or dtype, or not finite
+/// (a position bias may be -inf), and tensors that the layer has no use for, without which it would compute something
+/// else. Those are, under a prefix, all that is there; without one, all in the layer's modules (to_q.*).
+///
+/// Thread-safe. A path is read whole: to load several layers of a file, or its config first, read it once with
+/// read_safetensors().
+AFT_API Weights load_weights(const std::string &path, const LayerConfig &config, const LoadOptions &options = {});
+/// The same.
+AFT_API Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, const LoadOptions &options = {});
+
+/// The config that the shapes of a file's layer imply: hidden and projected, for full and local max_seq_len, and for
+/// local the window where the file has its mask (max_seq_len where the mask hides nothing). What a file doesn't hold is
+/// left as it is in `config`. Throws ConfigError and WeightsError as load_weights() does. Thread-safe.
+AFT_API LayerConfig config_from_weights(const std::string &path, LayerConfig config, const LoadOptions &options = {});
+/// The same.
+AFT_API LayerConfig config_from_weights(const SafetensorsFile &file, LayerConfig config,
+                                        const LoadOptions &options = {});
 
 }  // namespace aft
