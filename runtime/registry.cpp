@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 #include <string_view>
 
 #if defined(__aarch64__) && defined(__linux__)
@@ -164,14 +163,23 @@ std::string storage(const halide_filter_metadata_t &forward) {
 
 }  // namespace
 
+std::vector<std::string_view> words_of(std::string_view target) {
+    std::vector<std::string_view> words;
+    for (std::size_t dash; (dash = target.find('-')) != target.npos; target.remove_prefix(dash + 1)) {
+        words.push_back(target.substr(0, dash));
+    }
+    words.push_back(target);
+    return words;
+}
+
 std::string missing_cpu_features(const std::string &target) {
     const std::vector<CpuFeature> features = cpu_features();
-    std::string missing, word;
-    for (std::istringstream words(target); std::getline(words, word, '-');) {
+    std::string missing;
+    for (const std::string_view word : words_of(target)) {
         const auto known =
             std::find_if(features.begin(), features.end(), [&](const auto &f) { return f.word == word; });
         if (known == features.end() ? !is_neutral(word) : !known->present) {
-            missing += (missing.empty() ? "" : ", ") + word;
+            missing.append(missing.empty() ? "" : ", ").append(word);
         }
     }
     return missing;

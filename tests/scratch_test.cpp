@@ -1,3 +1,4 @@
+#include "faults.h"
 #include "problem.h"
 #include "run.h"
 #include "scratch.h"
@@ -8,65 +9,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <new>
 #include <thread>
 
 using namespace aft;
-
-namespace {
-
-/// Every allocation of the process through operator new.
-std::atomic<std::int64_t> allocations{0}, live{0};
-constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
-std::atomic<std::int64_t> until_failure{never};
-
-void *count_and_allocate(std::size_t bytes, std::size_t alignment) noexcept {
-    allocations++;
-    if (until_failure != never && until_failure-- == 0) {
-        return nullptr;
-    }
-    void *memory = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);
-    live += memory != nullptr;
-    return memory;
-}
-
-void *not_null(void *memory) {
-    return memory ? memory : throw std::bad_alloc();
-}
-
-void count_and_free(void *memory) {
-    live -= memory != nullptr;
-    std::free(memory);
-}
-
-}  // namespace
-
-void *operator new(std::size_t bytes) {
-    return not_null(count_and_allocate(bytes, alignof(std::max_align_t)));
-}
-void *operator new(std::size_t bytes, const std::nothrow_t &) noexcept {
-    return count_and_allocate(bytes, alignof(std::max_align_t));
-}
-void *operator new(std::size_t bytes, std::align_val_t alignment) {
-    return not_null(count_and_allocate(bytes, static_cast<std::size_t>(alignment)));
-}
-void *operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t &) noexcept {
-    return count_and_allocate(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void *memory) noexcept {
-    count_and_free(memory);
-}
-void operator delete(void *memory, std::size_t) noexcept {
-    count_and_free(memory);
-}
-void operator delete(void *memory, std::align_val_t) noexcept {
-    count_and_free(memory);
-}
-void operator delete(void *memory, std::size_t, std::align_val_t) noexcept {
-    count_and_free(memory);
-}
 
 namespace {
 
@@ -94,23 +41,6 @@ public:
 private:
     std::vector<float> x_, y_;
     TensorView<float, 3>::Extents extents_;
-};
-
-/// Fails one allocation, the n-th from now on.
-class Fault {
-public:
-    explicit Fault(std::int64_t n) {
-        until_failure = n;
-    }
-    ~Fault() {
-        until_failure = never;
-    }
-    Fault(const Fault &) = delete;
-    Fault &operator=(const Fault &) = delete;
-
-    bool happened() const {
-        return until_failure < 0;
-    }
 };
 
 /// Runs f in `count` threads that wait for each other before and after.
@@ -238,11 +168,11 @@ TEST_CASE("the second call of a kernel at a shape allocates nothing", "[scratch]
             Call call(problem);
             call(layer);
             const std::size_t bytes = layer.scratch_bytes();
-            const std::int64_t before = allocations;
+            const std::int64_t before = allocations();
             for (int repeat = 0; repeat < 5; repeat++) {
                 call(layer);
             }
-            CHECK(allocations - before == 0);
+            CHECK(allocations() - before == 0);
             CHECK(layer.scratch_bytes() == bytes);
         }
     }
@@ -262,12 +192,12 @@ TEST_CASE("whichever allocation fails, nothing leaks and the next call works", "
         const std::vector<float> expected = call.y();
         int failures = 0;
         for (std::int64_t n = 0;; n++) {
-            const std::int64_t live_before = live;
+            const std::int64_t live_before = live_allocations();
             bool happened = true;
             {
                 std::unique_ptr<Layer> layer;
                 try {
-                    const Fault fault(n);
+                    const AllocationFault fault(n);
                     layer = std::make_unique<Layer>(problem.config, weights, LayerOptions{kernel.id});
                     call(*layer);
                     happened = fault.happened();
@@ -282,7 +212,7 @@ TEST_CASE("whichever allocation fails, nothing leaks and the next call works", "
                     CHECK(call.y() == expected);
                 }
             }
-            CHECK(live == live_before);
+            CHECK(live_allocations() == live_before);
             if (!happened) {
                 break;
             }
