@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
-#include <sstream>
+#include <string_view>
 #include <unistd.h>
 
 namespace aft {
@@ -18,6 +18,7 @@ namespace {
 
 std::string cpu_name() {
     std::ifstream file("/proc/cpuinfo");
+    file.exceptions(std::ios::badbit);  // or a lack of memory would look like the end of the file
     for (std::string line; std::getline(file, line);) {
         const std::size_t colon = line.find(": ");
         if (line.rfind("model name", 0) == 0 && colon != std::string::npos) {
@@ -83,10 +84,9 @@ int rank(const Device &device) {
 
 /// 80 in cuda_capability_80, 13 in vk_v13; 0 where the target has no such word.
 int version_in(const std::string &target, const std::string &prefix) {
-    std::string word;
-    for (std::istringstream words(target); std::getline(words, word, '-');) {
+    for (const std::string_view word : words_of(target)) {
         if (word.rfind(prefix, 0) == 0) {
-            return std::atoi(word.c_str() + prefix.size());
+            return std::atoi(word.data() + prefix.size());  // stops at the next word
         }
     }
     return 0;

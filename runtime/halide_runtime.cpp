@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <sched.h>
 #include <string>
 #include <thread>
@@ -39,19 +40,36 @@ void on_free(void *user_context, void *memory) {
     ScratchPool::release(call ? call->scratch : nullptr, memory);
 }
 
-constexpr int max_threads = 256;
-
 int processors() {
     cpu_set_t set;
     const int count = sched_getaffinity(0, sizeof(set), &set) == 0
                           ? CPU_COUNT(&set)
                           : static_cast<int>(std::thread::hardware_concurrency());
-    return std::clamp(count, 1, max_threads);
+    return std::clamp(count, 1, ThreadPool::max_threads);
 }
 
+ThreadPool &threads();
+
+/// The threads of the process. They end at its exit, and when a shared library with this code is unloaded. The pool
+/// itself stays: other threads may still be in calls at exit.
+struct ProcessThreads {
+    union {
+        ThreadPool pool;
+    };
+
+    ProcessThreads() : pool(processors()) {
+        if (pthread_atfork(nullptr, nullptr, [] { threads().start_anew(); }) != 0) {
+            throw std::bad_alloc();
+        }
+    }
+    ~ProcessThreads() {
+        pool.stop();
+    }
+};
+
 ThreadPool &threads() {
-    static ThreadPool pool(processors());
-    return pool;
+    static ProcessThreads all;
+    return all.pool;
 }
 
 int on_parallel_loop(void *user_context, halide_task_t task, int first, int count, std::uint8_t *closure) {
@@ -76,6 +94,7 @@ struct HalideRuntime {
         halide_set_custom_malloc(on_malloc);
         halide_set_custom_free(on_free);
         halide_set_custom_do_par_for(on_parallel_loop);
+        threads();  // no loop may be the first to make them: nothing must be thrown there
     }
 };
 
@@ -135,9 +154,9 @@ void call_kernel(const char *id, KernelFunction function, void **arguments, int 
 }
 
 void set_thread_count(int threads) {
-    if (threads < 1 || threads > max_threads) {
+    if (threads < 1 || threads > ThreadPool::max_threads) {
         throw ConfigError("thread count is " + std::to_string(threads) + ", must be 1 to " +
-                          std::to_string(max_threads));
+                          std::to_string(ThreadPool::max_threads));
     }
     aft::threads().set_threads(threads);
 }

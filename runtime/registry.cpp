@@ -7,10 +7,11 @@
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 #include <string_view>
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
 
@@ -28,15 +29,32 @@ struct CpuFeature {
 #if defined(__x86_64__) || defined(__i386__)
 #define AFT_CPU_HAS(feature) (__builtin_cpu_supports(feature) != 0)
 
+/// A bit of what the CPUID instruction leaves in EAX, EBX, ECX or EDX. For what not every compiler's builtin knows.
+bool cpuid_has(unsigned leaf, unsigned subleaf, int which, int bit) {
+    std::array<unsigned, 4> r{};
+    return __get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]) != 0 && (r[which] >> bit & 1) != 0;
+}
+
+/// Whether the operating system saves the registers of AMX. Only where there is AVX, hence XGETBV.
+bool saves_tiles() {
+    unsigned low = 0, high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low >> 17 & 3) == 3;
+}
+
 /// Halide's words for x86 features, and what it takes each for (its src/CodeGen_X86.cpp): the first CPU that had it,
 /// with the general instructions of that CPU that LLVM uses unasked. The words of later CPUs imply those of earlier
 /// ones, as in Halide.
 std::vector<CpuFeature> cpu_features() {
+    enum { eax, ebx, ecx, edx };
+    const bool f16c = cpuid_has(1, 0, ecx, 29), movbe = cpuid_has(1, 0, ecx, 22);
+    const bool lzcnt = cpuid_has(0x80000001, 0, ecx, 5);
     const bool sse41 = AFT_CPU_HAS("sse4.1");
     const bool avx = sse41 && AFT_CPU_HAS("avx") && AFT_CPU_HAS("sse4.2") && AFT_CPU_HAS("popcnt");
-    const bool avx2 = avx && AFT_CPU_HAS("avx2") && AFT_CPU_HAS("fma") && AFT_CPU_HAS("f16c") && AFT_CPU_HAS("bmi") &&
-                      AFT_CPU_HAS("bmi2") && AFT_CPU_HAS("lzcnt") && AFT_CPU_HAS("movbe");
-    const bool avxvnni = avx2 && AFT_CPU_HAS("avxvnni");
+    const bool avx2 = avx && AFT_CPU_HAS("avx2") && AFT_CPU_HAS("fma") && f16c && AFT_CPU_HAS("bmi") &&
+                      AFT_CPU_HAS("bmi2") && lzcnt && movbe;
+    const bool avxvnni = avx2 && cpuid_has(7, 1, eax, 4);
+    const bool amx = cpuid_has(7, 0, edx, 25) && cpuid_has(7, 0, edx, 22);  // int8 and bf16
     const bool avx512 = avx2 && AFT_CPU_HAS("avx512f") && AFT_CPU_HAS("avx512cd");
     const bool knl = avx512 && AFT_CPU_HAS("avx512er") && AFT_CPU_HAS("avx512pf");
     const bool skylake = avx512 && AFT_CPU_HAS("avx512vl") && AFT_CPU_HAS("avx512bw") && AFT_CPU_HAS("avx512dq");
@@ -46,7 +64,7 @@ std::vector<CpuFeature> cpu_features() {
     return {
         {"sse41", sse41},
         {"avx", avx},
-        {"f16c", avx && AFT_CPU_HAS("f16c")},
+        {"f16c", avx && f16c},
         {"fma", avx && AFT_CPU_HAS("fma")},
         {"fma4", avx && AFT_CPU_HAS("fma4")},
         {"avx2", avx2},
@@ -57,7 +75,7 @@ std::vector<CpuFeature> cpu_features() {
         {"avx512_cannonlake", cannonlake},
         {"avx512_zen4", zen4},
         {"avx512_zen5", zen4 && avxvnni},
-        {"avx512_sapphirerapids", zen4 && avxvnni && AFT_CPU_HAS("amx-int8") && AFT_CPU_HAS("amx-bf16")},
+        {"avx512_sapphirerapids", zen4 && avxvnni && amx && saves_tiles()},
     };
 }
 #undef AFT_CPU_HAS
@@ -167,14 +185,23 @@ std::string storage(const halide_filter_metadata_t &forward) {
 
 }  // namespace
 
+std::vector<std::string_view> words_of(std::string_view target) {
+    std::vector<std::string_view> words;
+    for (std::size_t dash; (dash = target.find('-')) != target.npos; target.remove_prefix(dash + 1)) {
+        words.push_back(target.substr(0, dash));
+    }
+    words.push_back(target);
+    return words;
+}
+
 std::string missing_cpu_features(const std::string &target) {
     const std::vector<CpuFeature> features = cpu_features();
-    std::string missing, word;
-    for (std::istringstream words(target); std::getline(words, word, '-');) {
+    std::string missing;
+    for (const std::string_view word : words_of(target)) {
         const auto known =
             std::find_if(features.begin(), features.end(), [&](const auto &f) { return f.word == word; });
         if (known == features.end() ? !is_neutral(word) : !known->present) {
-            missing += (missing.empty() ? "" : ", ") + word;
+            missing.append(missing.empty() ? "" : ", ").append(word);
         }
     }
     return missing;

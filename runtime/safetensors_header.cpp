@@ -17,9 +17,10 @@ struct Dtype {
     std::string_view name;
     std::uint64_t bytes;
 };
-constexpr Dtype dtypes[] = {{"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1},
-                            {"I16", 2},  {"U16", 2}, {"F16", 2}, {"BF16", 2},    {"I32", 4},
-                            {"U32", 4},  {"F32", 4}, {"I64", 8}, {"U64", 8},     {"F64", 8}};
+constexpr Dtype dtypes[] = {{"BOOL", 1},    {"U8", 1},          {"I8", 1},          {"F8_E5M2", 1}, {"F8_E4M3", 1},
+                            {"F8_E8M0", 1}, {"F8_E4M3FNUZ", 1}, {"F8_E5M2FNUZ", 1}, {"I16", 2},     {"U16", 2},
+                            {"F16", 2},     {"BF16", 2},        {"I32", 4},         {"U32", 4},     {"F32", 4},
+                            {"C64", 8},     {"I64", 8},         {"U64", 8},         {"F64", 8}};
 
 struct Entry {
     std::string dtype;
@@ -212,19 +213,34 @@ SafetensorsHeader parse_header(const std::string &text, std::uint64_t data_bytes
     return header;
 }
 
+// Not as a value of the JSON library, whose destructor allocates and so may end the process.
 std::string header_text(const SafetensorsHeader &header) {
-    auto object = nlohmann::ordered_json::object();
-    if (!header.metadata.empty()) {
-        object[std::string(metadata_key)] = header.metadata;
-    }
-    std::uint64_t begin = 0;
-    for (const SafetensorsHeader::Tensor &tensor : header.tensors) {
-        const std::uint64_t end = begin + tensor.bytes;
-        object[tensor.name] = {{"dtype", tensor.dtype}, {"shape", tensor.extents}, {"data_offsets", {begin, end}}};
-        begin = end;
-    }
+    std::string text = "{";
+    const auto begin_entry = [&text](const std::string &key) {
+        text += (text.back() == '{' ? "" : ",") + json(key).dump() + ":";
+    };
     try {
-        return object.dump();
+        if (!header.metadata.empty()) {
+            begin_entry(std::string(metadata_key));
+            text += '{';
+            for (const auto &[key, value] : header.metadata) {
+                begin_entry(key);
+                text += json(value).dump();
+            }
+            text += '}';
+        }
+        std::uint64_t begin = 0;
+        for (const SafetensorsHeader::Tensor &tensor : header.tensors) {
+            begin_entry(tensor.name);
+            text += R"({"dtype":)" + json(tensor.dtype).dump() + R"(,"shape":[)";
+            for (const std::int64_t extent : tensor.extents) {
+                text += (text.back() == '[' ? "" : ",") + std::to_string(extent);
+            }
+            const std::uint64_t end = begin + tensor.bytes;
+            text += R"(],"data_offsets":[)" + std::to_string(begin) + "," + std::to_string(end) + "]}";
+            begin = end;
+        }
+        return text + '}';
     } catch (const json::exception &) {
         throw WeightsError("a name or metadata isn't UTF-8");
     }

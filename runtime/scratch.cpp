@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 #include <new>
+#include <pthread.h>
 #include <utility>
 
 namespace aft {
@@ -20,6 +21,12 @@ struct alignas(128) ScratchPool::Block {
     static constexpr std::size_t past_the_end = 128;  // that vectors may read
 };
 
+struct ScratchPool::All {
+    SpinLock lock;
+    ScratchPool *first = nullptr;
+};
+
+ScratchPool::All ScratchPool::all_;
 thread_local ScratchPool::Held ScratchPool::held_;
 
 namespace {
@@ -56,7 +63,27 @@ bool ScratchPool::grow(int size_class) noexcept {
     return true;
 }
 
+ScratchPool::ScratchPool() {
+    static const int error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    if (error != 0) {
+        throw std::bad_alloc();
+    }
+    const std::lock_guard lock(all_.lock);
+    next_ = std::exchange(all_.first, this);
+    link_ = &all_.first;
+    if (next_) {
+        next_->link_ = &next_;
+    }
+}
+
 ScratchPool::~ScratchPool() {
+    {
+        const std::lock_guard lock(all_.lock);
+        *link_ = next_;
+        if (next_) {
+            next_->link_ = link_;
+        }
+    }
     for (SizeClass &blocks : classes_) {
         while (Block *block = blocks.all) {
             blocks.all = block->next;
@@ -116,6 +143,38 @@ std::size_t ScratchPool::bytes() const {
         sum += classes_[i].blocks * size_of_class(i);
     }
     return sum;
+}
+
+void ScratchPool::before_fork() {
+    all_.lock.lock();
+    for (ScratchPool *pool = all_.first; pool; pool = pool->next_) {
+        pool->lock_.lock();
+    }
+}
+
+void ScratchPool::after_fork_in_parent() {
+    for (ScratchPool *pool = all_.first; pool; pool = pool->next_) {
+        pool->lock_.unlock();
+    }
+    all_.lock.unlock();
+}
+
+void ScratchPool::after_fork_in_child() {
+    for (ScratchPool *pool = all_.first; pool; pool = pool->next_) {
+        pool->forget_calls();
+    }
+    after_fork_in_parent();
+}
+
+void ScratchPool::forget_calls() {
+    calls_ = 0;
+    for (SizeClass &blocks : classes_) {
+        blocks.idle = nullptr;
+        for (Block *block = blocks.all; block; block = block->next) {
+            block->holder = nullptr;
+            block->next_idle = std::exchange(blocks.idle, block);
+        }
+    }
 }
 
 ScratchPool::Call::Call(ScratchPool &pool) : pool_(pool) {

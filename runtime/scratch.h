@@ -14,9 +14,12 @@ namespace aft {
 /// Blocks come in powers of two. Whatever the shapes, the blocks that all of them left behind are at most twice what
 /// the largest needed, so nothing is ever given back before the layer goes. What a block has too much is never touched
 /// and costs address space only.
+///
+/// fork() waits for a moment in which no thread changes a pool. In the child, the calls of other threads are gone, and
+/// their blocks are idle.
 class ScratchPool {
 public:
-    ScratchPool() = default;
+    ScratchPool();
     ScratchPool(const ScratchPool &) = delete;
     ScratchPool &operator=(const ScratchPool &) = delete;
     ~ScratchPool();
@@ -68,6 +71,13 @@ private:
     };
     static constexpr int size_classes = 48;  // up to 2^47 bytes, the address space of a process
 
+    struct All;
+    static All all_;  // pools of the process
+    static void before_fork();
+    static void after_fork_in_parent();
+    static void after_fork_in_child();
+    void forget_calls();
+
     static Block *make_block(int size_class) noexcept;
     bool grow(int size_class) noexcept;
     Block *take(Call &call, int size_class) noexcept;
@@ -75,6 +85,8 @@ private:
     mutable SpinLock lock_;
     std::array<SizeClass, size_classes> classes_;
     int calls_ = 0, most_calls_ = 0;  // at a time
+    ScratchPool *next_ = nullptr;     // of all
+    ScratchPool **link_ = nullptr;    // what points here
 
     /// How many blocks of each size the current thread holds, outside and inside of tasks.
     struct Held {

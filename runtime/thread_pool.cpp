@@ -3,7 +3,7 @@
 #include "spin_lock.h"
 
 #include <chrono>
-#include <system_error>
+#include <new>
 #include <utility>
 
 namespace aft {
@@ -60,31 +60,36 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::set_threads(int threads) {
     stop();
     threads_ = threads;
+    stopping_ = false;
 }
 
 void ThreadPool::start_missing() {
-    try {
-        while (static_cast<int>(others_.size()) < threads_ - 1) {
-            others_.emplace_back([this] { work(); });
-        }
-    } catch (const std::system_error &) {  // the system has no more; those there are, and the caller, do the work
+    const auto start = [](void *pool) -> void * {
+        static_cast<ThreadPool *>(pool)->work();
+        return nullptr;
+    };
+    // When the system has no more, those there are, and the caller, do the work.
+    while (!stopping_ && started_ < threads_ - 1 && pthread_create(&others_[started_], nullptr, start, this) == 0) {
+        started_++;
     }
 }
 
-void ThreadPool::stop() {
+void ThreadPool::stop() noexcept {
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
         changed_.notify_all();
     }
-    for (std::thread &other : others_) {
-        other.join();
+    for (; started_ > 0; started_--) {
+        pthread_join(others_[started_ - 1], nullptr);
     }
-    others_.clear();
-    stopping_ = false;
 }
 
-int ThreadPool::run(Task task, void *argument, int first, int count) {
+void ThreadPool::start_anew() noexcept {
+    new (this) ThreadPool(threads_);  // the destructor would wait for the threads
+}
+
+int ThreadPool::run(Task task, void *argument, int first, int count) noexcept {
     if (count <= 0) {
         return 0;
     }

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
-#include <thread>
-#include <vector>
+#include <pthread.h>
 
 namespace aft {
 
@@ -14,17 +14,19 @@ namespace aft {
 /// others finish it, in the loops that its iterations have started.
 class ThreadPool {
 public:
+    static constexpr int max_threads = 256;
+
     /// Runs one iteration. Returns 0, or an error that ends the loop.
     using Task = int (*)(void *argument, int index);
 
-    /// `threads` include the one that calls run().
+    /// `threads` include the one that calls run(); 1 to max_threads.
     explicit ThreadPool(int threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool &) = delete;
     ThreadPool &operator=(const ThreadPool &) = delete;
 
-    /// Runs task(argument, i) for first <= i < first + count. Returns the first error, or 0.
-    int run(Task task, void *argument, int first, int count);
+    /// Runs task(argument, i) for first <= i < first + count. Returns the first error, or 0. Allocates nothing.
+    int run(Task task, void *argument, int first, int count) noexcept;
 
     /// Not while a loop runs.
     void set_threads(int threads);
@@ -32,11 +34,16 @@ public:
         return threads_;
     }
 
+    /// Ends the threads. Loops that run, and later ones, run on their callers alone, until set_threads().
+    void stop() noexcept;
+
+    /// For the child of a fork(), which has none of the other threads: forgets them, and the loops that they were in.
+    void start_anew() noexcept;
+
 private:
     struct Loop;
 
     void start_missing();  // under the mutex, as whatever takes a Loop *
-    void stop();
     void work();
     void take_part(Loop &loop);
     void finish(Loop &loop);
@@ -49,9 +56,10 @@ private:
     std::atomic<bool> stopping_ = false;
     std::atomic<int> open_loops_ = 0;
 
-    std::mutex mutex_;                 // of all below, and of the links between loops
-    std::vector<std::thread> others_;  // started by the first loop
-    Loop *loops_ = nullptr;            // that have iterations left
+    std::mutex mutex_;                               // of all below, and of the links between loops
+    std::array<pthread_t, max_threads - 1> others_;  // started by the first loop
+    int started_ = 0;                                // of the others
+    Loop *loops_ = nullptr;                          // that have iterations left
     int sleeping_ = 0;
     std::condition_variable changed_;
 };

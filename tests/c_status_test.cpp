@@ -1,6 +1,6 @@
-#include "allocations.h"
 #include "c_layer.h"
 #include "c_status.h"
+#include "faults.h"
 #include "temporary_file.h"
 
 #include <aft/aft.h>
@@ -153,7 +153,7 @@ TEST_CASE("whichever allocation fails, C hears of it, nothing leaks and the next
                             nullptr) == AFT_OK);
     int of_host = 0, of_kernel = 0;
     for (std::int64_t n = 0;; n++) {
-        const std::int64_t live_before = live;
+        const std::int64_t live_before = live_allocations();
         aft_weights *weights = nullptr;
         aft_layer *layer = nullptr;
         const auto call = [&] {
@@ -162,7 +162,7 @@ TEST_CASE("whichever allocation fails, C hears of it, nothing leaks and the next
         aft_status status = AFT_OK;
         bool happened = true;
         {
-            const Fault fault(n);
+            const AllocationFault fault(n);
             status = aft_weights_copy(&config, &parameters, &weights);
             status = status == AFT_OK ? aft_layer_create(&config, weights, &options, &layer) : status;
             status = status == AFT_OK ? call() : status;
@@ -180,7 +180,7 @@ TEST_CASE("whichever allocation fails, C hears of it, nothing leaks and the next
         }
         aft_weights_destroy(weights);
         aft_layer_destroy(layer);
-        CHECK(live == live_before);
+        CHECK(live_allocations() == live_before);
         if (!happened) {
             break;
         }

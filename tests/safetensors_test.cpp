@@ -169,6 +169,8 @@ TEST_CASE("valid safetensors files of others are accepted", "[safetensors]") {
     check_accepted(file_with("{" + entry("empty", "F32", "0,3", "4,4") + "," + entry("a", "F32", "1", "0,4") + "}", 4));
     check_accepted(file_with("{" + entry("", "I16", "0", "0,0") + "}"));
     check_accepted(file_with(R"({"a":{"data_offsets":[0,1],"shape":[1],"dtype":"BOOL"}})", 1));
+    check_accepted(
+        file_with("{" + entry("a", "C64", "2", "0,16") + "," + entry("b", "F8_E8M0", "3", "16,19") + "}", 19));
 }
 
 TEST_CASE("a file that isn't safetensors is refused", "[safetensors]") {

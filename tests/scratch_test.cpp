@@ -1,4 +1,4 @@
-#include "allocations.h"
+#include "faults.h"
 #include "problem.h"
 #include "run.h"
 #include "scratch.h"
@@ -9,6 +9,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
+#include <new>
 #include <thread>
 
 using namespace aft;
@@ -166,11 +168,11 @@ TEST_CASE("the second call of a kernel at a shape allocates nothing", "[scratch]
             Call call(problem);
             call(layer);
             const std::size_t bytes = layer.scratch_bytes();
-            const std::int64_t before = allocations;
+            const std::int64_t before = allocations();
             for (int repeat = 0; repeat < 5; repeat++) {
                 call(layer);
             }
-            CHECK(allocations - before == 0);
+            CHECK(allocations() - before == 0);
             CHECK(layer.scratch_bytes() == bytes);
         }
     }
@@ -190,12 +192,12 @@ TEST_CASE("whichever allocation fails, nothing leaks and the next call works", "
         const std::vector<float> expected = call.y();
         int failures = 0;
         for (std::int64_t n = 0;; n++) {
-            const std::int64_t live_before = live;
+            const std::int64_t live_before = live_allocations();
             bool happened = true;
             {
                 std::unique_ptr<Layer> layer;
                 try {
-                    const Fault fault(n);
+                    const AllocationFault fault(n);
                     layer = std::make_unique<Layer>(problem.config, weights, LayerOptions{kernel.id});
                     call(*layer);
                     happened = fault.happened();
@@ -210,7 +212,7 @@ TEST_CASE("whichever allocation fails, nothing leaks and the next call works", "
                     CHECK(call.y() == expected);
                 }
             }
-            CHECK(live == live_before);
+            CHECK(live_allocations() == live_before);
             if (!happened) {
                 break;
             }

@@ -24,4 +24,13 @@ void add_run(CLI::App &app);
 void add_bench(CLI::App &app, const std::string &command_line);
 void add_tune(CLI::App &app);
 
+/// All of them.
+inline void add_commands(CLI::App &app, const std::string &command_line) {
+    add_kernels(app);
+    add_devices(app);
+    add_run(app);
+    add_bench(app, command_line);
+    add_tune(app);
+}
+
 }  // namespace aft::cli

@@ -22,6 +22,9 @@ namespace aft {
 /// where A is, for every target t and channel, the mean of V over the sources t', weighted by exp(K[t'] + w[t, t'])
 /// (full), the same with w = 0 for |t - t'| >= window (local), or by exp(K[t']) (simple).
 /// A row of w that masks every source gives A = 0.
+///
+/// After fork(), the child may call the parent's layers on the CPU and make new ones, whatever other threads of the
+/// parent were doing, unless one was in its first call of the library. Layers on other devices are the parent's alone.
 class AFT_API Layer {
 public:
     /// Checks config and weights, chooses the device and the kernels that may run, and prepares the weights for each of

@@ -1,0 +1,40 @@
+// Any bytes as a checkpoint: the first chooses the layer and its window, the rest is the file.
+#include "memory_file.h"
+
+#include "parameters.h"
+
+#include <aft/error.h>
+#include <aft/weights.h>
+
+#include <cmath>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+    static const MemoryFile memory;
+    if (size == 0) {
+        return 0;
+    }
+    aft::LayerConfig config;
+    config.kind = static_cast<aft::LayerKind>(data[0] % 3);
+    config.window = config.kind == aft::LayerKind::local ? data[0] / 3 : 0;
+    config.max_seq_len = 4;
+    const std::string &path = memory.with(data + 1, size - 1);
+    try {
+        aft::load_weights(path, {config.kind, 3, 2, 4, config.window});
+    } catch (const aft::WeightsError &) {}
+    try {
+        config = aft::config_from_weights(path, config);
+        const aft::Weights weights = aft::load_weights(path, config);
+        for (const aft::Parameter &parameter : aft::parameters(config)) {
+            const std::vector<float> &values = weights.*parameter.values;
+            require(values.size() == static_cast<std::size_t>(parameter.size()) ||
+                    (parameter.optional && values.empty()));
+            for (const float value : values) {
+                require(std::isfinite(value) || (value < 0 && !parameter.optional));
+            }
+        }
+        const aft::BiasRange widest = aft::widest_bias_range(weights, config);
+        require(widest.range >= 0 && widest.row >= 0 && widest.row < config.max_seq_len);
+    } catch (const aft::Error &) {  // WeightsError; ShapeError for parameters that no kernel counts
+    }
+    return 0;
+}

@@ -1,0 +1,59 @@
+#include <catch2/catch_test_macros.hpp>
+
+#include <chrono>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <filesystem>
+#include <iterator>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+namespace {
+
+std::ptrdiff_t threads_of_process() {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
+
+/// The number of threads once it is as expected. A thread that was joined may be listed for a moment.
+std::ptrdiff_t threads_soon(std::ptrdiff_t expected) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (threads_of_process() != expected && std::chrono::steady_clock::now() < end) {
+        std::this_thread::yield();
+    }
+    return threads_of_process();
+}
+
+}  // namespace
+
+TEST_CASE("a shared library with the layers inside takes its threads with it when it is unloaded", "[unload]") {
+    const std::ptrdiff_t threads_before = threads_of_process();
+    for (int repeat = 0; repeat < 100; repeat++) {
+        void *plugin = dlopen(AFT_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+        REQUIRE(plugin);
+        const auto run = reinterpret_cast<int (*)(int)>(dlsym(plugin, "aft_plugin_run"));
+        REQUIRE(run);
+        int right[3] = {run(4)};
+        std::thread others[] = {std::thread([&] { right[1] = run(4); }), std::thread([&] { right[2] = run(4); })};
+        for (std::thread &other : others) {
+            other.join();
+        }
+        CHECK(right[0] + right[1] + right[2] == 3);
+        CHECK(threads_soon(threads_before + 3) == threads_before + 3);
+        if (repeat % 2) {  // also when the threads have gone to sleep
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        }
+        REQUIRE(dlclose(plugin) == 0);
+        CHECK(threads_soon(threads_before) == threads_before);
+        CHECK(dlopen(AFT_PLUGIN, RTLD_NOW | RTLD_NOLOAD) == nullptr);
+    }
+    // It has left nothing behind that fork() or exit() would call.
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        std::exit(0);
+    }
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+}

@@ -1,0 +1,151 @@
+#include "commands.h"
+
+#include <aft/aft.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+namespace aft::cli {
+
+namespace {
+
+// The extents that a kernel is bound to or for; "any" when it takes all.
+std::string shapes(const KernelInfo &kernel) {
+    const MinimumExtents &minimum = kernel.minimum;
+    const PreferredExtents &preferred = kernel.preferred;
+    std::string text;
+    const auto append = [&text](const char *extent, std::int64_t value, std::int64_t any) {
+        if (value > any) {
+            text += fmt::format("{}{}>={}", text.empty() ? "" : " ", extent, value);
+        }
+    };
+    const auto append_range = [&text](const char *extent, const PreferredExtents::Range &range) {
+        if (range.to != PreferredExtents::Range().to) {
+            text += fmt::format("{}for {}={}..{}", text.empty() ? "" : ", ", extent, range.from, range.to);
+        }
+    };
+    append("B", minimum.batch, 1);
+    append("T", minimum.seq, 1);
+    append("H", minimum.hidden, 1);
+    append("P", minimum.projected, 1);
+    append("s", minimum.window, 0);
+    append_range("T", preferred.seq);
+    append_range("H", preferred.hidden);
+    append_range("P", preferred.projected);
+    append_range("s", preferred.window);
+    return text.empty() ? "any" : text;
+}
+
+std::string kernels_as_table() {
+    std::size_t width = 0;
+    for (const KernelInfo &kernel : kernels()) {
+        width = std::max(width, kernel.id.size());
+    }
+    std::string text =
+        fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", "kernel", width, "device", "biases", "shapes", "usable here");
+    for (const KernelInfo &kernel : kernels()) {
+        text += fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", kernel.id, width, kernel.device,
+                            kernel.any_bias_range ? "any" : fmt::format("<= {:g}", max_bias_range), shapes(kernel),
+                            kernel.usable ? "yes" : "no: " + kernel.reason);
+    }
+    return text;
+}
+
+std::string kernels_as_json() {
+    auto rows = nlohmann::ordered_json::array();
+    for (const KernelInfo &kernel : kernels()) {
+        const MinimumExtents &minimum = kernel.minimum;
+        const PreferredExtents &preferred = kernel.preferred;
+        // [from, to]; to is null where there is no end.
+        const auto range = [](const PreferredExtents::Range &range) {
+            auto ends = nlohmann::ordered_json::array({range.from, nullptr});
+            if (range.to != PreferredExtents::Range().to) {
+                ends[1] = range.to;
+            }
+            return ends;
+        };
+        rows.push_back({{"kernel", kernel.id},
+                        {"layer", name(kernel.layer)},
+                        {"device", kernel.device},
+                        {"schedule", kernel.schedule},
+                        {"target", kernel.target},
+                        {"storage", kernel.storage},
+                        {"any_bias_range", kernel.any_bias_range},
+                        {"minimum",
+                         {{"batch", minimum.batch},
+                          {"seq", minimum.seq},
+                          {"hidden", minimum.hidden},
+                          {"projected", minimum.projected},
+                          {"window", minimum.window}}},
+                        {"preferred",
+                         {{"seq", range(preferred.seq)},
+                          {"hidden", range(preferred.hidden)},
+                          {"projected", range(preferred.projected)},
+                          {"window", range(preferred.window)}}},
+                        {"usable", kernel.usable},
+                        {"reason", kernel.reason}});
+    }
+    return nlohmann::ordered_json{{"kernels", rows}}.dump(2) + "\n";
+}
+
+std::string devices_as_table() {
+    std::size_t width = 4;
+    for (const Device &device : devices()) {
+        width = std::max(width, device.name.size());
+    }
+    std::string text = fmt::format("{:<8}  {:<{}}  {:>10}  {}\n", "device", "name", width, "memory", "usable here");
+    for (const Device &device : devices()) {
+        const std::string memory =
+            device.memory > 0 ? fmt::format("{:.1f} GiB", static_cast<double>(device.memory) / (1 << 30)) : "";
+        text += fmt::format("{:<8}  {:<{}}  {:>10}  {}\n", device.id, device.name, width, memory,
+                            !device.usable                         ? "no: " + device.reason
+                            : device.is_gpu || device.api == "cpu" ? "yes"
+                                                                   : "when asked for: runs on the CPU");
+    }
+    return text;
+}
+
+std::string devices_as_json() {
+    auto rows = nlohmann::ordered_json::array();
+    for (const Device &device : devices()) {
+        rows.push_back({{"device", device.id},
+                        {"api", device.api},
+                        {"name", device.name},
+                        {"memory", device.memory},
+                        {"is_gpu", device.is_gpu},
+                        {"usable", device.usable},
+                        {"reason", device.reason}});
+    }
+    return nlohmann::ordered_json{{"devices", rows}}.dump(2) + "\n";
+}
+
+/// A command that prints one of two forms.
+void add_list(CLI::App &app, const std::string &name, const std::string &description, std::string (*as_table)(),
+              std::string (*as_json)()) {
+    CLI::App *command = app.add_subcommand(name, description);
+    command->footer("\nExample:\n  aft " + name + " --format json");
+    const auto format = std::make_shared<std::string>("table");
+    command->add_option("--format", *format, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+    command->final_callback(
+        [format, as_table, as_json] { fmt::print("{}", *format == "json" ? as_json() : as_table()); });
+}
+
+}  // namespace
+
+void add_kernels(CLI::App &app) {
+    add_list(app, "kernels", "List every kernel of this build", kernels_as_table, kernels_as_json);
+}
+
+void add_devices(CLI::App &app) {
+    add_list(app, "devices", "List the devices that kernels of this build can run on", devices_as_table,
+             devices_as_json);
+}
+
+}  // namespace aft::cli
