@@ -13,6 +13,9 @@ namespace aft {
 /// The words of a Halide target: x86, 64, linux, avx2, ...
 std::vector<std::string_view> words_of(std::string_view target);
 
+/// The rows of kernels(), in the same order: those of added tables, then the library's own.
+const std::vector<KernelRow> &kernel_rows();
+
 /// What the registry tells of a row of the table: most of it stands in the metadata of the generated code.
 KernelInfo kernel_info(const KernelRow &row);
 

@@ -1,4 +1,5 @@
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <chrono>
 #include <cstdlib>
@@ -26,10 +27,15 @@ std::ptrdiff_t threads_soon(std::ptrdiff_t expected) {
 
 }  // namespace
 
-TEST_CASE("a shared library with the layers inside takes its threads with it when it is unloaded", "[unload]") {
+TEST_CASE("a shared library takes its threads with it when it is unloaded", "[unload]") {
+#ifdef AFT_PLUGIN_OF_SHARED
+    const char *path = GENERATE(AFT_PLUGIN, AFT_PLUGIN_OF_SHARED);
+#else
+    const char *path = AFT_PLUGIN;
+#endif
     const std::ptrdiff_t threads_before = threads_of_process();
     for (int repeat = 0; repeat < 100; repeat++) {
-        void *plugin = dlopen(AFT_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+        void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         REQUIRE(plugin);
         const auto run = reinterpret_cast<int (*)(int)>(dlsym(plugin, "aft_plugin_run"));
         REQUIRE(run);
@@ -45,7 +51,7 @@ TEST_CASE("a shared library with the layers inside takes its threads with it whe
         }
         REQUIRE(dlclose(plugin) == 0);
         CHECK(threads_soon(threads_before) == threads_before);
-        CHECK(dlopen(AFT_PLUGIN, RTLD_NOW | RTLD_NOLOAD) == nullptr);
+        CHECK(dlopen(path, RTLD_NOW | RTLD_NOLOAD) == nullptr);
     }
     // It has left nothing behind that fork() or exit() would call.
     const pid_t child = fork();
