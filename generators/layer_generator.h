@@ -7,6 +7,7 @@
 #include "schedules/gpu_tiled.h"
 #include "schedules/naive.h"
 #include "schedules/tiles.h"
+#include "schedules/vector_conditions.h"
 
 #include <cstdlib>
 #include <memory>
@@ -87,6 +88,13 @@ protected:
     }
     int per_row_dimensions() const {
         return in_panels() ? Panels::per_row_dimensions : Flat::per_row_dimensions;
+    }
+    Halide::Pipeline build_pipeline() override {
+        Halide::Pipeline pipeline = Halide::Generator<Derived>::build_pipeline();
+        if (this->get_target().arch == Halide::Target::RISCV) {
+            pipeline.add_custom_lowering_pass(new VectorConditions);
+        }
+        return pipeline;
     }
 
     Flat flat;
