@@ -8,8 +8,8 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus test-aarch64 tune bench-check bench-baseline bench-scaling bench-peers gpu-bundle docs \
-        configure setup format clean help
+.PHONY: bench test test-cpus test-aarch64 test-riscv64 check-targets tune bench-check bench-baseline bench-scaling \
+        bench-peers gpu-bundle docs configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -45,8 +45,14 @@ $(BENCH_VENV)/installed: bench/check-requirements.txt
 test-cpus:
 	scripts/test-cpus $(CMAKE_FLAGS)
 
-test-aarch64:
-	scripts/test-aarch64 $(CMAKE_FLAGS)
+test-aarch64 test-riscv64: test-%:
+	scripts/test-cross $* $(CMAKE_FLAGS)
+
+check-targets:
+	scripts/setup llvm
+	$(CMAKE) --preset release -B build/host -DAFT_DEVICES=cpu -DAFT_BUILD_TESTS=OFF -DAFT_BUILD_BENCH=OFF
+	$(CMAKE) --build build/host --target aft_generator
+	scripts/check-targets build/host/generators/aft_generator
 
 tune: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -76,6 +82,8 @@ help:
 	@echo 'make test            build everything and run every test'
 	@echo 'make test-cpus       test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
 	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
+	@echo 'make test-riscv64    the same for riscv64 with vectors of 128 bits: build/riscv64'
+	@echo 'make check-targets   generate kernels for macOS, iOS, Android, Windows and wasm, and look at the objects'
 	@echo 'make tune            search for faster kernels, e.g. ARGS="--layer full --shape 4,1024,512,512": docs/tuning.md'
 	@echo 'make bench-check     fail if a hand schedule got slower than bench/baseline.json says of such a machine'
 	@echo 'make bench-baseline  record that; nothing else should run meanwhile'

@@ -8,6 +8,7 @@
 #include "schedules/naive.h"
 #include "schedules/own.h"
 #include "schedules/tiles.h"
+#include "schedules/vector_conditions.h"
 
 #include <cstdlib>
 #include <memory>
@@ -89,6 +90,13 @@ protected:
     }
     int per_row_dimensions() const {
         return in_panels() ? Panels::per_row_dimensions : Flat::per_row_dimensions;
+    }
+    Halide::Pipeline build_pipeline() override {
+        Halide::Pipeline pipeline = Halide::Generator<Derived>::build_pipeline();
+        if (this->get_target().arch == Halide::Target::RISCV) {
+            pipeline.add_custom_lowering_pass(new VectorConditions);
+        }
+        return pipeline;
     }
 
     OwnSchedule own = own_schedule();

@@ -11,7 +11,7 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
-#elif defined(__aarch64__) && defined(__linux__)
+#elif (defined(__aarch64__) || defined(__riscv)) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
 
@@ -22,7 +22,7 @@ namespace {
 KernelTable *added_kernels = nullptr;
 
 struct CpuFeature {
-    std::string_view word;  // in a Halide target
+    std::string word;  // in a Halide target
     bool present;
 };
 
@@ -89,6 +89,18 @@ std::vector<CpuFeature> cpu_features() {
         {"sve2", (second & HWCAP2_SVE2) != 0},
     };
 }
+#elif defined(__riscv) && defined(__linux__)
+/// Vectors, and their length: Halide's code is for one, and neither for shorter registers nor for longer ones.
+std::vector<CpuFeature> cpu_features() {
+    const bool rvv = (getauxval(AT_HWCAP) >> ('V' - 'A') & 1) != 0;
+    std::vector<CpuFeature> features = {{"rvv", rvv}};
+    if (rvv) {
+        unsigned long bytes;
+        asm("csrr %0, 0xc22" : "=r"(bytes));  // vlenb, by its number: this file is compiled without the extension
+        features.push_back({"vector_bits_" + std::to_string(8 * bytes), true});
+    }
+    return features;
+}
 #else
 std::vector<CpuFeature> cpu_features() {
     return {};
@@ -125,7 +137,11 @@ bool is_neutral(std::string_view word) {
                                                                "cuda",
                                                                "opencl",
                                                                "vulkan"};
+#if defined(__riscv)
+    static constexpr std::array<std::string_view, 3> prefixes = {"tune_", "cuda_capability_", "vk_v"};
+#else
     static constexpr std::array<std::string_view, 4> prefixes = {"tune_", "vector_bits_", "cuda_capability_", "vk_v"};
+#endif
     return std::find(words.begin(), words.end(), word) != words.end() ||
            std::any_of(prefixes.begin(), prefixes.end(),
                        [&](std::string_view prefix) { return word.substr(0, prefix.size()) == prefix; });

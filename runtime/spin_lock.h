@@ -11,6 +11,8 @@ inline void pause() {
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     asm volatile("yield");
+#elif defined(__riscv)
+    asm volatile(".4byte 0x0100000f");  // pause, which does nothing on CPUs that don't know it
 #endif
 }
 
@@ -19,7 +21,7 @@ inline void pause() {
 class SpinLock {
 public:
     void lock() {
-        for (int look = 1; locked_.exchange(true, std::memory_order_acquire); look++) {
+        for (int look = 1; locked_.test_and_set(std::memory_order_acquire); look++) {
             if (look % 64 == 0) {
                 std::this_thread::yield();  // whoever has it may have lost its processor
             } else {
@@ -28,11 +30,11 @@ public:
         }
     }
     void unlock() {
-        locked_.store(false, std::memory_order_release);
+        locked_.clear(std::memory_order_release);
     }
 
 private:
-    std::atomic<bool> locked_ = false;
+    std::atomic_flag locked_ = ATOMIC_FLAG_INIT;  // exchanging a bool takes a library on RISC-V
 };
 
 }  // namespace aft
