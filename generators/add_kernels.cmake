@@ -10,7 +10,7 @@
 #       [SCHEDULE_SOURCE <file>]     a schedule of the program's own, named like the file (generators/schedules/own.h)
 #       [LAYERS full|simple|local...]        default: all
 #       [DEVICE cpu|cuda|opencl|vulkan]      default: cpu
-#       [TARGET <Halide target>...]          the best first; default: host
+#       [TARGET <Halide target>...]          the best first; default: this machine, or what CMake compiles for
 #       [PARAMS <name>=<value>...])          of the generator, for schedules by hand: tile_rows=6
 #
 # makes the static library <name>. In a program that links to it, aft::kernels() has its kernels before the library's
@@ -131,9 +131,12 @@ function(aft_add_kernels name)
 
     aft_find_halide()
     set(AFT_TABLE ${name})
-    set(AFT_TARGETS host)
     if(ARG_TARGET)
         set(AFT_TARGETS ${ARG_TARGET})
+    elseif(CMAKE_CROSSCOMPILING)
+        set(AFT_TARGETS cmake)  # Halide's word for what CMake compiles for
+    else()
+        set(AFT_TARGETS host)
     endif()
     set(AFT_SCHEDULES all)
     get_property(AFT_CUDA_CAPABILITY GLOBAL PROPERTY AFT_CUDA_CAPABILITY)
