@@ -8,8 +8,8 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus test-aarch64 tune bench-check bench-baseline bench-scaling bench-peers gpu-bundle configure \
-        setup format clean help
+.PHONY: bench test test-cpus test-aarch64 test-valgrind sanitize fuzz tune bench-check bench-baseline bench-scaling \
+        bench-peers gpu-bundle configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -48,6 +48,18 @@ test-cpus:
 test-aarch64:
 	scripts/test-aarch64 $(CMAKE_FLAGS)
 
+sanitize:
+	scripts/test-sanitizers
+
+test-valgrind:
+	scripts/test-valgrind $(CMAKE_FLAGS)
+
+# Of every fuzzer, side by side.
+SECONDS := 60
+
+fuzz:
+	scripts/fuzz $(SECONDS)
+
 tune: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
 	build/aft tune $(ARGS)
@@ -72,6 +84,9 @@ help:
 	@echo 'make test            build everything and run every test'
 	@echo 'make test-cpus       test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
 	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
+	@echo 'make sanitize        run the tests with the sanitizers for memory, undefined behaviour and threads: build/asan, build/tsan'
+	@echo 'make test-valgrind   run the kernels and what reads files in memcheck: build/valgrind'
+	@echo 'make fuzz            fuzz what reads files and arguments; SECONDS=3600 for an hour: build/fuzz'
 	@echo 'make tune            search for faster kernels, e.g. ARGS="--layer full --shape 4,1024,512,512": docs/tuning.md'
 	@echo 'make bench-check     fail if a hand schedule got slower than bench/baseline.json says of such a machine'
 	@echo 'make bench-baseline  record that; nothing else should run meanwhile'
