@@ -8,8 +8,8 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus test-aarch64 test-riscv64 check-targets tune bench-check bench-baseline bench-scaling \
-        bench-peers gpu-bundle docs configure setup format clean help
+.PHONY: bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
+        bench-baseline bench-scaling bench-peers gpu-bundle docs configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -54,6 +54,18 @@ check-targets:
 	$(CMAKE) --build build/host --target aft_generator
 	scripts/check-targets build/host/generators/aft_generator
 
+sanitize:
+	scripts/test-sanitizers
+
+test-valgrind:
+	scripts/test-valgrind $(CMAKE_FLAGS)
+
+# Of every fuzzer, side by side.
+SECONDS := 60
+
+fuzz:
+	scripts/fuzz $(SECONDS)
+
 tune: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
 	build/aft tune $(ARGS)
@@ -84,6 +96,9 @@ help:
 	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
 	@echo 'make test-riscv64    the same for riscv64 with vectors of 128 bits: build/riscv64'
 	@echo 'make check-targets   generate kernels for macOS, iOS, Android, Windows and wasm, and look at the objects'
+	@echo 'make sanitize        run the tests with the sanitizers for memory, undefined behaviour and threads: build/asan, build/tsan'
+	@echo 'make test-valgrind   run the kernels and what reads files in memcheck: build/valgrind'
+	@echo 'make fuzz            fuzz what reads files and arguments; SECONDS=3600 for an hour: build/fuzz'
 	@echo 'make tune            search for faster kernels, e.g. ARGS="--layer full --shape 4,1024,512,512": docs/tuning.md'
 	@echo 'make bench-check     fail if a hand schedule got slower than bench/baseline.json says of such a machine'
 	@echo 'make bench-baseline  record that; nothing else should run meanwhile'

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <pthread.h>
 #include <sched.h>
 #include <string>
 #include <thread>

@@ -45,10 +45,11 @@ public:
     /// - y: the same extents, the same rule for its strides; fully overwritten; must not overlap x.
     ///
     /// A layer on a GPU copies x there and y back, and returns when y is complete.
-    /// Throws ShapeError before y is written; KernelError if the kernel fails, DeviceError if the device does, or has
-    /// no memory left (y is undefined then). Thread-safe: any number of calls at a time. Allocates: at the first call
-    /// of a shape, and when more calls run at a time than ever before; other calls reuse. The result has the same bits
-    /// for any number of threads, and for a sample alone or in a batch.
+    /// Throws ShapeError before y is written; KernelError if the kernel fails, for want of memory or because what it
+    /// keeps between two stages is beyond 2^31 - 1 bytes (a smaller batch helps); DeviceError if the device fails, or
+    /// has no memory left (y is undefined then). Thread-safe: any number of calls at a time. Allocates: at the first
+    /// call of a shape, and when more calls run at a time than ever before; other calls reuse. The result has the same
+    /// bits for any number of threads, and for a sample alone or in a batch.
     void forward(TensorView<const float, 3> x, TensorView<float, 3> y) const;
 
     /// The same where x and y lie in the memory of the layer's CUDA device: nothing is copied, and nothing waits. The

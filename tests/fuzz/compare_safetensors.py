@@ -137,7 +137,7 @@ def verdict_of_package(content):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("reader")
-    parser.add_argument("--files", type=int, default=20000)
+    parser.add_argument("--files", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     options = parser.parse_args()
     print(f"safetensors {safetensors.__version__}, {options.files} files, seed {options.seed}", flush=True)

@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     CLI::App app;
     aft::cli::add_commands(app, "aft");
     app.parse_complete_callback([] { throw CLI::Success(); });  // before a command would run
-    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+    std::reverse(arguments.begin(), arguments.end());           // as CLI11 takes them
     try {
         app.parse(std::move(arguments));
     } catch (const CLI::ParseError &error) {

@@ -1,0 +1,16 @@
+// What code by LLVM 15 and later calls of ThreadSanitizer, and the runtimes of GCC 12 and Clang 14 lack. They see what
+// memset() and memcpy() do.
+#include <cstddef>
+#include <cstring>
+
+extern "C" {
+void *__tsan_memset(void *memory, int value, std::size_t bytes) {
+    return std::memset(memory, value, bytes);
+}
+void *__tsan_memcpy(void *to, const void *from, std::size_t bytes) {
+    return std::memcpy(to, from, bytes);
+}
+void *__tsan_memmove(void *to, const void *from, std::size_t bytes) {
+    return std::memmove(to, from, bytes);
+}
+}
