@@ -125,8 +125,8 @@ TEST_CASE("every kernel is right where elements lie up to 2^31 apart", "[memory]
 
 TEST_CASE("a call whose intermediate results are beyond 2^31 bytes fails with their size", "[memory]") {
     for_each_kernel([](const KernelInfo &kernel, const Problem &) {
-        if (kernel.minimum.seq > 1) {
-            return;  // autoscheduled kernels keep less at a time, and would take hours
+        if (kernel.schedule != "naive") {
+            return;  // the others keep as much only on some targets, and would run for minutes
         }
         // x has 63 million elements; the queries alone are 2^32 + 115 million.
         const std::int64_t B = 900'000, T = 70, H = 1, P = 70;
