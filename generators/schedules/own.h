@@ -1,5 +1,8 @@
 #pragma once
 
+/// @file
+/// Schedules of a program's own, for aft_add_kernels().
+
 #include "../algorithms/aft_full.h"
 #include "../algorithms/aft_local.h"
 #include "../algorithms/aft_simple.h"
@@ -18,18 +21,22 @@ struct OwnSchedule {
     /// y is the last. One function for all layers. When it is there, the form is flat.
     std::function<void(const Flat &form, Halide::Func y, const Halide::Target &target)> flat;
 
-    /// In panels, a function for each layer that kernels are made of; schedules/cpu_packed.h shows what there is to
-    /// schedule, and schedules/tiles.h the tiles.
+    /// In panels, a function for one layer; schedules/cpu_packed.h shows what there is to schedule, and
+    /// schedules/tiles.h the tiles.
     template<template<typename> class Layer>
     using InPanels = std::function<void(Panels &form, Layer<Panels> &layer, Halide::Func y, const LayerInputs &inputs)>;
+
+    /// Those there are. Each layer that kernels are made of needs one, where there is no flat one.
     std::tuple<InPanels<AftFull>, InPanels<AftSimple>, InPanels<AftLocal>> panels;
 
+    /// That of a layer: own.in_panels<AftFull>() = [](Panels &form, ...) { ... };
     template<template<typename> class Layer>
     InPanels<Layer> &in_panels() {
         return std::get<InPanels<Layer>>(panels);
     }
 };
 
+/// Defined by the program; called when a kernel is generated.
 OwnSchedule own_schedule();
 
 }  // namespace aft
