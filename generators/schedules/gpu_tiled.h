@@ -4,6 +4,7 @@
 #include "../algorithms/aft_full.h"
 #include "../algorithms/aft_local.h"
 #include "../algorithms/aft_simple.h"
+#include "../algorithms/panels.h"
 
 namespace aft {
 
