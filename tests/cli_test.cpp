@@ -155,6 +155,16 @@ TEST_CASE("aft kernels lists every kernel", "[cli]") {
     }
 }
 
+TEST_CASE("the list of kernels in JSON says what made them", "[cli]") {
+    const Outcome outcome = aft_cli("kernels --format json");
+    for (const char *member : {"\"aft\": \"" AFT_VERSION "\"", "\"halide\": \"21."}) {
+        CHECK(outcome.out.find(member) != std::string::npos);
+    }
+    for (const KernelInfo &kernel : kernels()) {
+        CHECK(outcome.out.find("\"target\": \"" + kernel.target + "\"") != std::string::npos);
+    }
+}
+
 TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
     for (const Device &device : devices()) {
         if (!device.usable)

@@ -90,7 +90,8 @@ std::string kernels_as_json() {
                         {"usable", kernel.usable},
                         {"reason", kernel.reason}});
     }
-    return nlohmann::ordered_json{{"kernels", rows}}.dump(2) + "\n";
+    return nlohmann::ordered_json{{"aft", AFT_VERSION}, {"halide", AFT_HALIDE_VERSION}, {"kernels", rows}}.dump(2) +
+           "\n";
 }
 
 std::string devices_as_table() {
