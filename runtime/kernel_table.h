@@ -8,8 +8,8 @@ struct halide_filter_metadata_t;
 
 namespace aft {
 
-/// A row of a table of kernels, as the build writes it: a pair of generated
-/// functions in Halide's argv form. Arguments are matched by their names in the metadata, never by position:
+/// A row of a table of kernels, as the build writes it: a pair of generated functions in Halide's argv form. Arguments
+/// are matched by their names in the metadata, never by position:
 ///     prepare: query_weight, key_weight, value_weight (H, P), project_weight (P, H), position_bias (source, target),
 ///              window  ->  the kernel's own prepared buffers
 ///     forward: x (H, T, B), the prepared buffers, bq, bv (P), bo (H), window, max_seq_len  ->  y (H, T, B)
