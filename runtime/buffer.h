@@ -63,8 +63,13 @@ struct Buffer {
     }
 
     void allocate() {
-        for (halide_dimension_t &dimension : dimensions) {
-            dimension.extent = std::max(dimension.extent, 1);  // Halide's device runtimes abort at empty buffers
+        if (elements() == 0) {  // Halide's device runtimes abort at empty buffers
+            std::int32_t stride = 1;
+            for (halide_dimension_t &dimension : dimensions) {
+                dimension.extent = std::max(dimension.extent, 1);
+                dimension.stride = stride;  // it was 0 beyond the empty one: tasks would share elements
+                stride *= dimension.extent;
+            }
         }
         memory.reset(VectorAligned::allocate(elements() * header.type.bytes()));
         header.host = static_cast<std::uint8_t *>(memory.get());

@@ -1,3 +1,4 @@
+#include "buffer.h"
 #include "prepared_kernel.h"
 #include "registry.h"
 
@@ -18,7 +19,6 @@ namespace {
 
 // A hand-written kernel in the form of generated ones: prepared is (hidden + 1, planes) of the second query weight, and
 // y its last element.
-constexpr halide_type_t float32(halide_type_float, 32);
 constexpr halide_type_t int32(halide_type_int, 32);
 constexpr halide_type_t pointer(halide_type_handle, 64);
 
@@ -204,4 +204,14 @@ TEST_CASE("the words of a target are those of the CPU's features", "[kernel]") {
 #endif
     CHECK(missing_cpu_features("x86-64-linux-cuda-cuda_capability_80-opencl-vulkan-vk_v13") == "");
     CHECK(missing_cpu_features("x86-64-linux-metal") == "metal");
+}
+
+TEST_CASE("elements of a buffer that was empty are apart", "[kernel]") {
+    Buffer buffer(float32, {3, 5, 0}, nullptr);
+    CHECK(buffer.elements() == 0);
+    buffer.allocate();
+    CHECK(buffer.elements() == 15);
+    CHECK(buffer.dimensions[0].stride == 1);
+    CHECK(buffer.dimensions[1].stride == 1);
+    CHECK(buffer.dimensions[2].stride == 5);
 }
