@@ -172,6 +172,10 @@ protected:
     /// Defines y by a layer in panels, and its hand schedule.
     template<template<typename> class Layer, typename... Core>
     void define(const Core &...core) {
+        if (this->device == Device::vulkan) {
+            // Strides aren't negative, which neither Halide nor the driver knows.
+            this->panels->unknown_zero = x.dim(1).stride() >> 31;
+        }
         auto layer = std::make_shared<Layer<Panels>>(*this->panels, inputs(), core..., at());
         y(channel, row, batch) = layer->y;
         apply_schedule = [this, layer] {

@@ -7,7 +7,9 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <map>
 
 using namespace aft;
@@ -142,6 +144,45 @@ TEST_CASE("kernels that keep bfloat16 are off by its roundings and no more", "[k
         if (kernel.layer == LayerKind::simple)
             CHECK(error_in_tolerances(reference_forward(problem.config, stored, x, problem.shape), result(stored)) <=
                   1);
+    }
+}
+
+TEST_CASE("kernels that keep bfloat16 keep what it would round to infinity finite", "[kernels]") {
+    constexpr float largest = std::numeric_limits<float>::max();
+    for (const KernelInfo &kernel : kernels()) {
+        if (!is_tested(kernel) || kernel.storage == "float32")
+            continue;
+        INFO(kernel.id);
+        const LayerConfig config{kernel.layer, 1, 1, 1, 1};
+        Weights weights;
+        weights.query_weight = weights.key_weight = {0};
+        weights.value_weight = {largest};
+        weights.project_weight = {1};
+        if (kernel.layer != LayerKind::simple)
+            weights.position_bias = {0};
+        const std::vector<float> y = run(Layer(config, weights, {kernel.id}), {-1}, {1, 1});
+        CHECK(std::abs(y[0] / largest + 0.5f) <= 1.0f / 256);
+    }
+}
+
+TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[kernels]") {
+    constexpr float largest = std::numeric_limits<float>::max();
+    const std::vector<float> edges = {largest, -largest, 0.75f * largest, -0.75f * largest, 1e-38f, 1};
+    for (const KernelInfo &kernel : kernels()) {
+        if (!is_tested(kernel) || kernel.layer == LayerKind::simple || !kernel.any_bias_range)
+            continue;
+        INFO(kernel.id);
+        Problem problem{{kernel.layer, 6, 2, 6, kernel.layer == LayerKind::local ? 3 : 0}, {1, 6}, Data::huge_keys};
+        Weights weights = make_weights(problem);
+        std::vector<float> x = make_input(problem);
+        for (int s = 0; s < 6; s++) {
+            x[s * 6 + 2] = edges[s];  // the keys of both channels
+            x[s * 6 + 3] = edges[(2 * s + 1) % 6];
+            for (int t = 0; t < 6; t++)
+                weights.position_bias[t * 6 + s] = edges[(s * (t + 1) + t / 2) % 6];
+        }
+        const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
+        CHECK(error_in_tolerances(reference, run(Layer(problem.config, weights, {kernel.id}), x, problem.shape)) <= 1);
     }
 }
 

@@ -45,9 +45,11 @@ private:
     std::uint64_t state;
 };
 
-const std::array<const char *, 8> data_names = {"normal",          "outliers",       "mismatched_maxima",
-                                                "cancelling_band", "unbounded_bias", "huge_values",
-                                                "largest_values",  "denormal_values"};
+const std::array<const char *, 13> data_names = {"normal",          "outliers",       "mismatched_maxima",
+                                                 "cancelling_band", "unbounded_bias", "unbounded_offsets",
+                                                 "huge_queries",    "huge_keys",      "offset_keys",
+                                                 "offset_biases",   "huge_values",    "largest_values",
+                                                 "denormal_values"};
 
 bool selects(Data data) {
     return data != Data::normal && data != Data::outliers;
@@ -65,6 +67,18 @@ std::vector<float> selection(std::int64_t P, int block) {
 /// be, at least from itself.
 std::int64_t spike(const Problem &problem) {
     return problem.shape.seq / 3;
+}
+
+/// 2^k, from where float32 has steps of 2^-10 to where it has steps of 2^103.
+float offset(std::int64_t i) {
+    constexpr std::array<int, 6> exponents = {13, 23, 30, 60, 100, 126};
+    return std::ldexp(1.0f, exponents[i % exponents.size()]);
+}
+
+/// A few steps of 1/8, or of float32's above the offset where those are longer: exact.
+float above_offset(std::int64_t i, float normal) {
+    const float from = offset(i), step = std::max(0.125f, from * std::numeric_limits<float>::epsilon());
+    return from + step * std::round(2 * std::abs(normal));
 }
 
 std::vector<float> make_position_bias(const Problem &problem, Random &random) {
@@ -92,6 +106,15 @@ std::vector<float> make_position_bias(const Problem &problem, Random &random) {
                     row[t] = masked;
                 if (t == problem.shape.seq / 2)
                     std::fill(row, row + S, masked);
+                break;
+            case Data::unbounded_offsets:
+                for (std::int64_t s = 0; s < S; ++s)
+                    row[s] = t % 2 ? above_offset(t / 2, row[s]) : row[s];
+                row[spike(problem)] = t % 3 == 1 ? masked : -std::numeric_limits<float>::max();
+                break;
+            case Data::offset_biases:
+                for (std::int64_t s = 0; s < S; ++s)
+                    row[s] = above_offset(t % 2, row[s]);  // beyond, a step is more than the fast kernels' range
                 break;
             default: break;
         }
@@ -156,7 +179,7 @@ std::vector<float> make_input(const Problem &problem) {
         return x;
 
     for (std::int64_t row = 0; row < B * T; ++row) {
-        float *key = &x[row * H + P], *value = key + P;
+        float *query = &x[row * H], *key = query + P, *value = key + P;
         const bool stands_out = row % T == spike(problem);
         for (std::int64_t c = 0; c < P; ++c) {
             switch (problem.data) {
@@ -166,6 +189,12 @@ std::vector<float> make_input(const Problem &problem) {
                     key[c] = stands_out ? 30.0f : 0.0f;
                     value[c] *= stands_out ? 1 : 1000;
                     break;
+                case Data::unbounded_offsets:
+                    key[c] = stands_out ? 0.0f : above_offset(c, key[c]) - 2 * offset(c);
+                    break;
+                case Data::huge_queries: query[c] *= std::ldexp(1.0f, static_cast<int>((row + c) % 127)); break;
+                case Data::huge_keys: key[c] *= std::ldexp(1.0f, static_cast<int>((row + c) % 127)); break;
+                case Data::offset_keys: key[c] = above_offset(c, key[c]); break;
                 case Data::huge_values: value[c] *= 1e30f; break;
                 case Data::largest_values:
                     value[c] *= 0.25f * std::numeric_limits<float>::max() / static_cast<float>(T);
@@ -178,13 +207,26 @@ std::vector<float> make_input(const Problem &problem) {
     return x;
 }
 
+namespace {
+
+bool needs_any_bias_range(const Problem &problem) {
+    switch (problem.data) {
+        case Data::unbounded_bias:
+        case Data::unbounded_offsets: return problem.config.kind != LayerKind::simple;
+        case Data::offset_biases: return problem.config.kind == LayerKind::local;  // 0 outside the band
+        default: return false;
+    }
+}
+
+}  // namespace
+
 bool admits(const KernelInfo &kernel, const Problem &problem) {
     const LayerConfig &c = problem.config;
     return kernel.layer == c.kind && problem.shape.batch >= kernel.minimum.batch &&
            problem.shape.seq >= kernel.minimum.seq && c.hidden >= kernel.minimum.hidden &&
            c.projected >= kernel.minimum.projected &&
            (c.kind != LayerKind::local || c.window >= kernel.minimum.window) &&
-           (kernel.any_bias_range || problem.data != Data::unbounded_bias || c.kind == LayerKind::simple);
+           (kernel.any_bias_range || !needs_any_bias_range(problem));
 }
 
 bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
@@ -214,8 +256,9 @@ std::vector<Problem> test_problems() {
             const std::int64_t window = kind == LayerKind::local ? windows[i % windows.size()] : 0;
             problems.push_back({{kind, H, P, S, window}, {B, T}, i % 4 == 3 ? Data::outliers : Data::normal, i + 1});
         }
-        for (const Data data : {Data::mismatched_maxima, Data::cancelling_band, Data::unbounded_bias, Data::huge_values,
-                                Data::largest_values, Data::denormal_values})
+        for (const Data data : {Data::mismatched_maxima, Data::cancelling_band, Data::unbounded_bias,
+                                Data::unbounded_offsets, Data::huge_queries, Data::huge_keys, Data::offset_keys,
+                                Data::offset_biases, Data::huge_values, Data::largest_values, Data::denormal_values})
             for (const std::int64_t T : {4, 64, 100})
                 for (const std::int64_t window : {2, 40}) {
                     const std::int64_t P = T == 64 ? 16 : 5;

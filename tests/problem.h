@@ -18,6 +18,11 @@ enum class Data {
     mismatched_maxima,  ///< key 110 at one source where rows of the bias are at their lowest, within the fast range
     cancelling_band,    ///< key 30 and bias -20 at the same source: (exp(w) - 1) in the band plus a global sum gives 0
     unbounded_bias,     ///< biases down to -220 and -inf, a row that masks every source: exact kernels only
+    unbounded_offsets,  ///< keys that count are up to 1e38 below one whose bias is lower still: exact kernels only
+    huge_queries,       ///< queries of either sign up to 1e38
+    huge_keys,          ///< keys of either sign up to 1e38
+    offset_keys,        ///< keys of order 1 above an offset of up to 1e38
+    offset_biases,      ///< biases of order 1 above an offset of up to 1e7 in each row; AFTLocal: exact kernels only
     huge_values,        ///< values of order 1e30
     largest_values,     ///< values just below FLT_MAX / seq
     denormal_values,    ///< values around FLT_MIN

@@ -1507,9 +1507,9 @@ private:
             return special(name);
         if (const auto found = symbols.find(name); found != symbols.end() && kind == Kind::wide)
             return constant(kind, found->second);
-        if (name[0] == '%' || kind == Kind::predicate)
+        if (name[0] == '%')
             fail("'" + name + "' is unknown");
-        return constant(kind, number(name));
+        return kind == Kind::predicate ? constant(Kind::word, number(name) != 0) : constant(kind, number(name));
     }
 
     std::uint32_t destination(Kind kind) {

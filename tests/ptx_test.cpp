@@ -169,6 +169,8 @@ TEST_CASE("PTX comparisons with a NaN are false, or true where they say so", "[p
     CHECK(result_of("setp.eq.b32 %p1, %r2, 0; setp.eq.b32 %p2, %r2, 1; or.pred %p3, %p1, %p2; not.pred %p4, %p3;"
                     "selp.f32 %r9, 0f3F800000, 0f00000000, %p4;",
                     2) == word(1));
+    CHECK(result_of("mov.pred %p1, 0; selp.b32 %r9, 1, 2, %p1;") == 2);
+    CHECK(result_of("mov.pred %p1, -1; selp.b32 %r9, 1, 2, %p1;") == 1);
 }
 
 TEST_CASE("PTX threads part and meet again", "[ptx]") {

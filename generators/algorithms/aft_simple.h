@@ -33,7 +33,7 @@ struct SoftmaxSum {
 
         chunk_maximum(vars) = lowest();
         chunk_maximum(vars) = max(chunk_maximum(vars), select(inside, key(at_row), lowest()));
-        const Expr weight = select(inside, exp(key(at_row) - chunk_maximum(vars)), 0.0f);
+        const Expr weight = select(inside, exp_nonpositive(key(at_row) - chunk_maximum(vars)), 0.0f);
         chunk_sums(vars) = Tuple(0.0f, 0.0f);
         chunk_sums(vars) = Tuple(chunk_sums(vars)[0] + weight * value(at_row), chunk_sums(vars)[1] + weight);
         chunk_state(vars) = Tuple(chunk_maximum(vars), chunk_sums(vars)[0], chunk_sums(vars)[1]);
@@ -43,7 +43,7 @@ struct SoftmaxSum {
         const auto at = form.channel_vars();
         maximum(at) = lowest();
         maximum(at) = max(maximum(at), state[0]);
-        const Expr rescale = exp(state[0] - maximum(at));
+        const Expr rescale = exp_nonpositive(state[0] - maximum(at));
         sums(at) = Tuple(0.0f, 0.0f);
         sums(at) = Tuple(sums(at)[0] + rescale * state[1], sums(at)[1] + rescale * state[2]);
         mean(at) = sums(at)[0] / sums(at)[1];

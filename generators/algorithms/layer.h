@@ -12,8 +12,16 @@ struct LayerInputs {
     Halide::Func bq, bv, bo;                     // (channel). bk is missing: exp(bk) cancels in every weighted mean
 };
 
+/// exp(v) for v <= 0, however far below. Halide's exp for vectors takes the integer part of v / ln 2 as an int32, which
+/// wraps around below -2^31 ln 2; exp(-104) is 0 already.
+inline Halide::Expr exp_nonpositive(const Halide::Expr &v) {
+    return Halide::exp(Halide::max(v, -104.0f));
+}
+
+/// 1 / (1 + exp(-v)), with no exponential that could overflow.
 inline Halide::Expr sigmoid(const Halide::Expr &v) {
-    return 1.0f / (1.0f + Halide::exp(-v));
+    const Halide::Expr e = exp_nonpositive(-Halide::abs(v));
+    return Halide::select(v >= 0.0f, 1.0f, e) / (1.0f + e);
 }
 
 /// The bias of a channel; channels past the last one are padding.
@@ -42,7 +50,7 @@ struct Sources {
         : key_row(0, seq, "key_row"), key_maximum(row_maximum(form, "key_maximum", key, key_row)),
           exp_key(form.stage("exp_key")) {
         const Element at = form.variable();
-        exp_key(form.source_vars()) = exp(key(at) - key_maximum(form.channel_vars()));
+        exp_key(form.source_vars()) = exp_nonpositive(key(at) - key_maximum(form.channel_vars()));
         columns = form.stored_columns("sources", [&](const Element &e) {
             const Halide::Expr source = e.row - front;
             const bool exact_rows = !Form::pads_reductions && is_const_zero(front);

@@ -286,18 +286,30 @@ public:
     }
 
     // bfloat16 is kept as its 16 bits, the upper half of a float32: Halide's own type isn't vectorised.
-    /// Rounded to the nearest, to even. A NaN stays one, whichever bits it has.
+    /// Rounded to the nearest, to even; to the largest number where that would be infinite. A NaN stays one, whichever
+    /// bits it has.
     Expr stored(const Expr &value) const {
         if (!bfloat16) {
             return value;
         }
-        const Expr bits = Halide::reinterpret<uint32_t>(value);
-        const Expr rounded = bits + 0x7fff + (bits >> 16 & 1), quiet_nan = bits | 0x400000;
-        return Halide::cast<uint16_t>(Halide::select((bits & 0x7fffffff) > 0x7f800000, quiet_nan, rounded) >> 16);
+        const Expr bits = Halide::reinterpret<uint32_t>(value), magnitude = bits & 0x7fffffff;
+        const Expr carry = Halide::select(magnitude >= 0x7f7f8000 && magnitude < 0x7f800000, Halide::cast<uint32_t>(0),
+                                          0x7fff + (bits >> 16 & 1));
+        const Expr quiet_nan = bits | 0x400000;
+        return Halide::cast<uint16_t>(Halide::select(magnitude > 0x7f800000, quiet_nan, bits + carry) >> 16);
     }
     static Expr widened(const Expr &kept) {
         return kept.type() == Halide::UInt(16) ? Halide::reinterpret<float>(Halide::cast<uint32_t>(kept) << 16) : kept;
     }
+    /// `e` rounded to float32: nothing is computed from it as if it hadn't been. Drivers of Vulkan turn (a + b) - a
+    /// into b, and Halide 21 has no way to forbid it; they can't where the bits in between are combined with
+    /// `unknown_zero`.
+    Expr rounded(const Expr &e) const {
+        return unknown_zero.defined() ? Halide::reinterpret<float>(Halide::reinterpret<int32_t>(e) ^ unknown_zero)
+                                      : Halide::strict_float(e);
+    }
+    Expr unknown_zero;  // an integer; undefined where strict_float holds
+
     Halide::Func stage(const std::string &name) {
         return stages[name] = Halide::Func(name);
     }

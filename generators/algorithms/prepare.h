@@ -17,7 +17,7 @@ Halide::Func prepare_exp_bias(Form &form, Halide::Func packed, const Halide::Fun
     row_maximum(target) = max(row_maximum(target), w(source, target));
     form.pack_left_matrix(packed, [&](const Expr &step, const Expr &row) {
         const Expr t = clamp(row, 0, seq - 1);
-        return select(step >= 0 && step < seq, exp(w(clamp(step, 0, seq - 1), t) - row_maximum(t)), 0.0f);
+        return select(step >= 0 && step < seq, exp_nonpositive(w(clamp(step, 0, seq - 1), t) - row_maximum(t)), 0.0f);
     });
     return row_maximum;
 }
@@ -37,20 +37,23 @@ Halide::Func prepare_band(Form &form, Halide::Func band, Halide::Func outside, c
         const Expr t = clamp(row, 0, seq - 1);
         const Expr source = window.first(row / form.tile_rows) + step - window.front;
         const Expr bias = select(abs(source - t) < window.band, w(clamp(source, 0, seq - 1), t), 0.0f);
-        return select(source >= 0 && source < seq, exp(bias - band_maximum(t)), 0.0f);
+        return select(source >= 0 && source < seq, exp_nonpositive(bias - band_maximum(t)), 0.0f);
     });
-    form.pack_per_row(outside, [&](const Expr &row) { return exp(-band_maximum(clamp(row, 0, seq - 1))); });
+    form.pack_per_row(outside, [&](const Expr &row) { return exp_nonpositive(-band_maximum(clamp(row, 0, seq - 1))); });
     return band_maximum;
 }
 
-/// The bias of the biased sources as (step, target), lowest() where there is no source or it is masked by -inf.
+/// The bias of the biased sources as (step, target) and as Score has it: masked where there is no source, or by -inf.
 inline void prepare_exact_bias(Halide::Func packed, const Halide::Func &w, const BiasedSources &biased,
                                const Halide::Expr &seq) {
     using namespace Halide;
     const Var step("step"), target("target");
     const Expr t = clamp(target, 0, seq - 1), source = biased.first(t) + step;
+    const Expr bias = w(clamp(source, 0, seq - 1), t);
+    // By its bits: generated code may assume that no value is infinite.
+    const Expr is_masked = reinterpret<uint32_t>(bias) == Expr(0xff800000u);
     packed(step, target) =
-        select(source >= 0 && source < seq, max(w(clamp(source, 0, seq - 1), t), lowest()), lowest());
+        select(source >= 0 && source < seq && !is_masked, bias * Score::scale, Score::of_masked_bias);
 }
 
 }  // namespace aft

@@ -216,8 +216,18 @@ private:
             .reorder(form.lane, row_i, row_o, form.block, form.batch)
             .fuse(form.block, form.batch, job)
             .parallel(job);
-        for (Func f : {layer.maximum, layer.sums}) {
-            f.compute_at(layer.mean, row_o)
+        layer.sums.compute_at(layer.mean, row_o).bound_extent(form.row, 4).vectorize(form.lane).unroll(form.row);
+        layer.sums.update()
+            .reorder(form.lane, form.row, layer.chunk)
+            .vectorize(form.lane, tiles.vector)
+            .unroll(form.row);
+        layer.scores.compute_at(layer.sums, layer.chunk)
+            .bound_extent(form.row, 4)
+            .reorder(form.lane, form.row, layer.scores.args().back())
+            .vectorize(form.lane, tiles.vector)
+            .unroll(form.row);
+        for (Func f : {layer.chunk_maximum, layer.chunk_sums}) {
+            f.compute_at(layer.sums, layer.chunk)
                 .bound_extent(form.row, 4)
                 .vectorize(form.lane, tiles.vector)
                 .unroll(form.row);

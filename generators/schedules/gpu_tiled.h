@@ -248,8 +248,9 @@ private:
     }
     void schedule_exact_mean(AftExact<Panels> &layer) {
         per_source(layer.mean, form.row);
-        for (Func f : {layer.maximum, layer.sums}) {
-            f.compute_at(layer.mean, form.lane);
+        layer.sums.compute_at(layer.mean, form.lane);
+        for (Func f : {layer.chunk_maximum, layer.chunk_sums}) {
+            f.compute_at(layer.sums, layer.chunk);
         }
         if (layer.before) {
             schedule_scan(*layer.before);
