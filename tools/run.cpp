@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@ namespace {
 struct RunOptions {
     std::string model, layer, input, output, kernel, device;
     LoadOptions load;
+    std::vector<std::string> map;
     bool time_major = false;
     std::optional<std::int64_t> window;
     std::optional<int> threads;
@@ -76,18 +78,29 @@ TensorView<T, 3> sequences(T *data, const std::vector<std::int64_t> &extents, bo
 
 // The config and the weights of the model.
 std::pair<LayerConfig, Weights> load(const RunOptions &options, std::int64_t seq) {
-    const SafetensorsFile model = read_safetensors(options.model);
     constexpr std::int64_t unknown = -1;
     LayerConfig config;
     config.kind = layer_kind(options.layer);
     config.window = unknown;
     config.max_seq_len = seq;  // stays for AFTSimple, which has no limit of its own
-    config = config_from_weights(model, config, options.load);
+    config = config_from_weights(options.model, config, options.load);
     if (config.kind == LayerKind::local && config.window == unknown && !options.window) {
         throw UsageError(fmt::format("--layer local needs --window: {} doesn't say it", options.model));
     }
     config.window = options.window.value_or(config.window);
-    return {config, load_weights(model, config, options.load)};
+    return {config, load_weights(options.model, config, options.load)};
+}
+
+// PARAMETER=NAME, ... Throws UsageError.
+std::map<std::string, std::string> names(const std::vector<std::string> &map) {
+    std::map<std::string, std::string> result;
+    for (const std::string &entry : map) {
+        const std::size_t equals = entry.find('=');
+        if (equals == std::string::npos || !result.emplace(entry.substr(0, equals), entry.substr(equals + 1)).second) {
+            throw UsageError(fmt::format("--map {} must be PARAMETER=NAME, each parameter once", entry));
+        }
+    }
+    return result;
 }
 
 // The output file is replaced whole, so what else a file holds would be lost.
@@ -136,10 +149,15 @@ void add_run(CLI::App &app) {
         "\nExample:\n  aft run model.safetensors --layer local --window 32 "
         "--input x.safetensors --output y.safetensors\n"
         "\nThe model's tensors have the names of aft-pytorch (to_q.weight, wbias), labml-nn (query.weight,\n"
-        "pos_bias) or featurebooster (query.weight, proj.weight), behind the prefix of their layer.\n"
-        "Tensors are float32, float16, bfloat16 or float64; the output is float32. docs/weights.md has more.");
+        "pos_bias), featurebooster (query.weight, proj.weight), external-attention (fc_q.weight,\n"
+        "position_biases) or those that --map gives, behind the prefix of their layer.\n"
+        "Tensors are float32, float16, bfloat16, float64, F8_E4M3 or F8_E5M2; the output is float32.\n"
+        "docs/weights.md has more.");
     const auto options = std::make_shared<RunOptions>();
-    command->add_option("model", options->model, "safetensors file with the weights")->required();
+    command
+        ->add_option("model", options->model,
+                     "safetensors file with the weights, or the index of its shards (model.safetensors.index.json)")
+        ->required();
     command->add_option("--layer", options->layer, "full, simple or local")
         ->required()
         ->check(CLI::IsMember({"full", "simple", "local"}));
@@ -150,6 +168,11 @@ void add_run(CLI::App &app) {
         "what the names of the layer's tensors begin with, such as blocks.0.attn.; default: the model's only layer");
     command->add_option("--naming", options->load.naming, "whose names the tensors have; default: found out")
         ->check(CLI::IsMember(namings()));
+    command
+        ->add_option("--map", options->map,
+                     "PARAMETER=NAME, where the naming's name isn't the model's: query=w_q, project= for none. May be "
+                     "given several times")
+        ->allow_extra_args(false);
     command->add_option("--input", options->input, "FILE or FILE:TENSOR, [T, H] or [B, T, H]; default tensor: input")
         ->required();
     command->add_flag("--time-major", options->time_major, "input and output are [T, B, H], as in labml-nn");
@@ -162,6 +185,7 @@ void add_run(CLI::App &app) {
         if (options->layer != "local" && options->window) {
             throw UsageError("--window is for --layer local, not " + options->layer);
         }
+        options->load.names = names(options->map);
         run(*options);
     });
 }
