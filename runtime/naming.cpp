@@ -47,20 +47,21 @@ bool ends_with(std::string_view text, std::string_view end) {
 /// The naming of the table with the caller's names in it.
 Naming with_names(Naming naming, const std::map<std::string, std::string> &names) {
     naming.name = "the map of names";
-    for (const auto &[parameter, name] : names) {
+    for (const auto &named : names) {
         const auto *found = std::find_if(std::begin(renamed), std::end(renamed),
-                                         [&](const auto &known) { return known.parameter == parameter; });
+                                         [&](const auto &known) { return known.parameter == named.first; });
         if (found == std::end(renamed)) {
             Enumeration all(", ");
             for (const auto &known : renamed) {
                 all.add(std::string(known.parameter));
             }
-            throw ConfigError("name of " + in_quotes(parameter) + ", which no layer has: must be one of " + all.text());
+            throw ConfigError("name of " + in_quotes(named.first) + ", which no layer has: must be one of " +
+                              all.text());
         }
-        if (found->needed && name.empty()) {
-            throw ConfigError("name of " + parameter + " is empty, every layer has one");
+        if (found->needed && named.second.empty()) {
+            throw ConfigError("name of " + named.first + " is empty, every layer has one");
         }
-        naming.*found->name = name;
+        naming.*found->name = named.second;
     }
     return naming;
 }

@@ -71,7 +71,9 @@ private:
         auto file = files_.find(name);
         if (file == files_.end()) {
             const std::filesystem::path beside = std::filesystem::path(path()).parent_path() / name;
-            file = with_path(path(), [&] { return files_.emplace(name, TensorFile(beside.string())).first; });
+            const std::string called = path() + ": " + in_quotes(name);
+            InputFile opened = with_path(called, [&] { return InputFile(beside.string()); });
+            file = files_.emplace(name, TensorFile(called, std::move(opened))).first;
         }
         return file->second;
     }

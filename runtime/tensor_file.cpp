@@ -36,10 +36,8 @@ std::string header_of(const InputFile &file) {
 
 }  // namespace
 
-TensorFile::TensorFile(const std::string &path) : TensorFile(path, with_path(path, [&] { return InputFile(path); })) {}
-
-TensorFile::TensorFile(std::string path, InputFile file) : path_(std::move(path)), file_(std::move(file)) {
-    with_path(path_, [&] {
+TensorFile::TensorFile(std::string called, InputFile file) : called_(std::move(called)), file_(std::move(file)) {
+    with_path(called_, [&] {
         const std::string text = header_of(file_);
         data_begin_ = sizeof(std::uint64_t) + text.size();
         SafetensorsHeader header = parse_header(text, file_.bytes() - data_begin_);
@@ -51,7 +49,7 @@ TensorFile::TensorFile(std::string path, InputFile file) : path_(std::move(path)
 }
 
 StoredTensor TensorFile::read(const SafetensorsHeader::Tensor &tensor) const {
-    return with_path(path_, [&] {
+    return with_path(called_, [&] {
         StoredTensor stored{tensor.dtype, tensor.extents, std::vector<std::byte>(tensor.bytes)};
         file_.read(data_begin_ + tensor.begin, stored.bytes.data(), stored.bytes.size());
         return stored;

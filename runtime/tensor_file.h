@@ -14,8 +14,8 @@ namespace aft {
 /// names the file.
 class TensorFile {
 public:
-    explicit TensorFile(const std::string &path);
-    TensorFile(std::string path, InputFile file);
+    /// `called`: in messages.
+    TensorFile(std::string called, InputFile file);
 
     const std::map<std::string, SafetensorsHeader::Tensor> &tensors() const {
         return tensors_;
@@ -26,7 +26,7 @@ public:
     StoredTensor read(const SafetensorsHeader::Tensor &tensor) const;
 
 private:
-    std::string path_;
+    std::string called_;
     InputFile file_;
     std::uint64_t data_begin_ = 0;
     std::map<std::string, SafetensorsHeader::Tensor> tensors_;

@@ -104,8 +104,7 @@ TEST_CASE("a layer comes from those shards that have its tensors", "[weights]") 
     CHECK(config_from_weights(index, {}, {"1."}).max_seq_len == 4);
     fs::remove(shards.path("a"));
     check_same(load_weights(index, full, {"2."}), expected);
-    CHECK_THROWS_WITH(load_weights(index, full, {"1."}),
-                      index + ": " + shards.path("a") + ": can't be opened: No such file or directory");
+    CHECK_THROWS_WITH(load_weights(index, full, {"1."}), index + ": \"a\": can't be opened: No such file or directory");
     CHECK_THROWS_WITH(load_weights(index, full),
                       index + ": may have more than one layer, prefix or naming must choose: \"1.\" (aft-pytorch), "
                               "\"2.\" (aft-pytorch), \"3.\" (aft-pytorch)");
@@ -113,7 +112,8 @@ TEST_CASE("a layer comes from those shards that have its tensors", "[weights]") 
 
 TEST_CASE("an index is read as one file", "[safetensors]") {
     Shards shards;
-    CHECK_THROWS_WITH(read_safetensors(shards.index()), ContainsSubstring("/c: can't be opened: No such file"));
+    CHECK_THROWS_WITH(read_safetensors(shards.index()),
+                      ContainsSubstring("index.json: \"c\": can't be opened: No such file"));
     for (const auto &tensor : checkpoint("3.").tensors) {
         shards.map().erase(tensor.first);
     }
@@ -138,8 +138,7 @@ TEST_CASE("a shard that isn't what the index says is refused", "[weights]") {
     CHECK_THROWS_WITH(load_weights(index, full, {"1."}), index + ": has tensor \"1.to_k.weight\" in \"a\", where it "
                                                                  "isn't");
     std::ofstream(shards.path("a")) << R"({"weight_map": {"1.to_k.weight": "b"}})";
-    CHECK_THROWS_WITH(load_weights(index, full, {"1."}),
-                      index + ": " + shards.path("a") + ": is JSON, not a safetensors file");
+    CHECK_THROWS_WITH(load_weights(index, full, {"1."}), index + ": \"a\": is JSON, not a safetensors file");
 }
 
 TEST_CASE("an index that isn't one is refused", "[safetensors]") {
@@ -155,6 +154,8 @@ TEST_CASE("an index that isn't one is refused", "[safetensors]") {
     check_index_refused(R"({"weight_map": {"a": "b", "\u0061": "b"}})",
                         "index of shards: key \"a\" comes twice in \"weight_map\"");
     check_index_refused(R"({"weight_map": {}, "weight_map": {}})", "index of shards: key \"weight_map\" comes twice");
+    check_index_refused(R"({"weight_map": {"a": "\u001b\n"}})",
+                        R"("\u001b\n": can't be opened: No such file or directory)");
     check_index_refused(R"({"weight_map": {"a": "b"})", "index of shards: not JSON at byte 26");
     check_index_refused(std::string("{\"weight_map\": {}}\0 ", 19), "index of shards: not JSON at byte 18");
     for (const std::string name : {"", ".", "..", "/etc/passwd", "../b", "b/c", "b\\u0000"}) {
