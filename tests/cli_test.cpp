@@ -26,18 +26,6 @@ void check_output(const Golden &golden, const std::string &path) {
     CHECK(golden_error(golden, y.as_float()) <= 1);
 }
 
-/// Wrong usage or bad input: exit code 2, one line that has the word, nothing else written.
-void check_refused(const std::string &arguments, const std::string &word, const Folder &folder) {
-    INFO("aft " << arguments);
-    const Outcome outcome = aft_cli(arguments);
-    INFO(outcome.err);
-    CHECK(outcome.exit_code == 2);
-    CHECK(is_one_line(outcome.err));
-    CHECK(outcome.err.find(word) != std::string::npos);
-    CHECK(outcome.out.empty());
-    CHECK(folder.empty());
-}
-
 Golden golden_named(const std::string &name) {
     for (Golden &golden : goldens())
         if (golden.name == name)
