@@ -41,6 +41,14 @@ bool was_ended_by(int status, int signal) {
     return WIFSIGNALED(status) && WTERMSIG(status) == signal;
 }
 
+tune::Toolchain toolchain() {
+    const Problem problem{{LayerKind::simple, 8, 8, 8, 0}, {1, 8}};
+    const tune::Toolchain tools = tune::toolchain_of_build(tune::target_of(tune::packed_row(problem)));
+    if (!std::filesystem::exists(tools.generator))
+        SKIP("the tests don't run where they were built");
+    return tools;
+}
+
 /// A layer on an input of 64 MiB: little to compute, much to write.
 class LongWrite {
 public:
@@ -107,6 +115,7 @@ TEST_CASE("a signal that the tool's caller ignores stays ignored", "[cli][signal
 }
 
 TEST_CASE("Ctrl-C ends a search, a second one or another signal the program", "[cli][signals][tune]") {
+    toolchain();
     const Folder folder;
     const std::string results = folder / "cache/results.jsonl";
     const auto start = [&] {
@@ -136,10 +145,20 @@ TEST_CASE("Ctrl-C ends a search, a second one or another signal the program", "[
     CHECK(was_ended_by(status_after(process, interrupt_once, SIGINT), SIGINT));
 }
 
-TEST_CASE("what a killed search leaves is removed by the next one that is alone", "[signals][tune]") {
+TEST_CASE("aft tune keeps what it found when standard output can't be written", "[cli][streams][tune]") {
+    toolchain();
     const Folder folder;
-    const Problem problem{{LayerKind::simple, 8, 8, 8, 0}, {1, 8}};
-    const tune::Toolchain toolchain = tune::toolchain_of_build(tune::target_of(tune::packed_row(problem)));
+    const Outcome outcome = aft_cli("tune --layer simple --shape 1,9,8,8 --budget 0.01 --profile " + folder / "p" +
+                                    " --cache " + folder / "cache" + " >/dev/full");
+    INFO(outcome.err);
+    CHECK(outcome.exit_code == 1);
+    CHECK(outcome.err == "aft: standard output can't be written: No space left on device\n");
+    CHECK_THAT(content(folder / "p"), ContainsSubstring("packed_ms"));
+}
+
+TEST_CASE("what a killed search leaves is removed by the next one that is alone", "[signals][tune]") {
+    const tune::Toolchain tools = toolchain();
+    const Folder folder;
     const auto leave = [&] {
         std::filesystem::create_directory(folder / ".aft-build-abcdef");
         std::ofstream(folder / ".aft-build-abcdef/forward.o") << "half";
@@ -147,13 +166,13 @@ TEST_CASE("what a killed search leaves is removed by the next one that is alone"
     leave();
     std::filesystem::create_directory(folder / "build-ours");
     {
-        const tune::KernelBuilder builder(toolchain, folder / "");
+        const tune::KernelBuilder builder(tools, folder / "");
         CHECK_FALSE(std::filesystem::exists(folder / ".aft-build-abcdef"));
         leave();  // as if it were the builder's
-        const tune::KernelBuilder other(toolchain, folder / "");
+        const tune::KernelBuilder other(tools, folder / "");
         CHECK(std::filesystem::exists(folder / ".aft-build-abcdef"));
     }
-    const tune::KernelBuilder next(toolchain, folder / "");
+    const tune::KernelBuilder next(tools, folder / "");
     CHECK_FALSE(std::filesystem::exists(folder / ".aft-build-abcdef"));
     CHECK(std::filesystem::exists(folder / "build-ours"));
 }
