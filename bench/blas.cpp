@@ -1,5 +1,6 @@
 #include "blas.h"
 
+#include "failure.h"
 #include "shared_library.h"
 
 #include <fmt/format.h>
@@ -122,7 +123,7 @@ std::vector<Products> blas_products(int threads, std::string &libraries) {
                            [=] { blas.multiply(matrices->a.data(), matrices->b.data(), matrices->product.data()); }});
             text = blas.library;
         } catch (const std::exception &error) {
-            text = fmt::format("{} not measured: {}", title, error.what());
+            text = fmt::format("{} not measured: {}", title, what_failed(error));
         }
         libraries += (libraries.empty() ? "" : "; ") + text;
     };

@@ -1,5 +1,6 @@
 #include "comparison.h"
 
+#include "failure.h"
 #include "field.h"
 #include "probes.h"
 #include "rounds.h"
@@ -152,10 +153,10 @@ Comparison compare(const ComparisonOptions &options) {
                     compare_on(problems[i], options, title, site, comparison.skipped);
                 std::move(measurements.begin(), measurements.end(), std::back_inserter(comparison.measurements));
             } catch (const std::exception &error) {  // the device is lost: what was measured before still counts
-                options.progress(fmt::format("{}: {}", title, error.what()), true);
+                options.progress(fmt::format("{}: {}", title, what_failed(error)), true);
                 for (const KernelInfo &kernel : wanted_kernels(problems[i], options, site)) {
                     comparison.measurements.push_back({kernel, problems[i], device.id});
-                    comparison.measurements.back().failure = error.what();
+                    comparison.measurements.back().failure = what_failed(error);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 #include "blas.h"
 #include "cublas.h"
+#include "failure.h"
 
 #include <aft/error.h>
 #include <aft/layer.h>
@@ -60,7 +61,7 @@ Site::Site(const Device &device, int threads, bool with_blas) {
         try {
             ceilings = CeilingProbes::of_cuda(*cuda);
         } catch (const std::exception &error) {
-            result.description += fmt::format(", no ceilings: {}", error.what());
+            result.description += fmt::format(", no ceilings: {}", what_failed(error));
         }
     } else if (device.api == "cpu") {
         ceilings = CeilingProbes::of_cpu(threads);
@@ -102,7 +103,7 @@ void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
         skipped.push_back({kernel.id, entry_name(kernel), problem_, error.what()});
         return;
     } catch (const std::exception &error) {  // KernelError, DeviceError
-        contestant.failure = error.what();
+        contestant.failure = what_failed(error);
     }
     measurements.push_back(std::move(measurement));
     contestants.push_back(std::move(contestant));
@@ -125,7 +126,7 @@ void Field::enter(const Products &products) {
             contestant.estimate = estimate_of(contestant);
         }
     } catch (const std::exception &error) {
-        contestant.failure = error.what();
+        contestant.failure = what_failed(error);
     }
     measurements.push_back(std::move(measurement));
     contestants.push_back(std::move(contestant));
@@ -144,7 +145,7 @@ void Field::enter_blas() {
                    [products] { return products->max_error(); }, [products] { products->multiply(); },
                    [this] { site_.cuda->synchronize(); }});
         } catch (const std::exception &error) {
-            library = fmt::format("cuBLAS not measured: {}", error.what());
+            library = fmt::format("cuBLAS not measured: {}", what_failed(error));
         }
     }
 }

@@ -2,11 +2,15 @@
 //
 // usage: aft_memory LAYER B T H P s
 
+#include "whole_number.h"
+
 #include <aft/aft.h>
 
 #include <fmt/format.h>
 
-#include <cstdlib>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <stdexcept>
@@ -27,8 +31,10 @@ std::size_t bytes_of(const std::string &field) {
 }
 
 void measure(char **argument) {
-    const std::int64_t batch = std::atoll(argument[1]), seq = std::atoll(argument[2]), hidden = std::atoll(argument[3]),
-                       projected = std::atoll(argument[4]), window = std::atoll(argument[5]);
+    using aft::bench::whole_number;
+    const std::int64_t batch = whole_number(argument[1]), seq = whole_number(argument[2]),
+                       hidden = whole_number(argument[3]), projected = whole_number(argument[4]),
+                       window = whole_number(argument[5]);
     const aft::LayerConfig config{aft::layer_kind(argument[0]), hidden, projected, seq, window};
     // Vectors of known values are written without temporaries, so that the peak is still ahead.
     aft::Weights weights;
@@ -50,6 +56,9 @@ void measure(char **argument) {
         (4 * projection.size() + weights.position_bias.size() + x.size() + y.size()) * sizeof(float);
     fmt::print("{{\"kernel\": \"{}\", \"inputs\": {}, \"over_inputs\": {}, \"scratch\": {}}}\n",
                layer.kernel_for({batch, seq}).id, inputs, bytes_of("VmHWM") - before, layer.scratch_bytes());
+    if (std::fflush(stdout) != 0) {
+        throw std::runtime_error(std::string("standard output can't be written: ") + std::strerror(errno));
+    }
 }
 
 }  // namespace
@@ -62,7 +71,7 @@ int main(int argc, char **argv) {
         measure(argv + 1);
         return 0;
     } catch (const std::exception &error) {
-        fmt::print(stderr, "aft_memory: {}\n", error.what());
+        std::fprintf(stderr, "aft_memory: %s\n", error.what());
         return 1;
     }
 }

@@ -1,5 +1,7 @@
 #include "rounds.h"
 
+#include "failure.h"
+
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -34,7 +36,7 @@ void run(benchmark::State &state, Contestant &contestant) {
                 contestant.finish();
             }
         } catch (const std::exception &error) {
-            contestant.failure = error.what();
+            contestant.failure = what_failed(error);
             state.SkipWithError("failed");
             break;
         }

@@ -81,6 +81,13 @@ LoadOptions read_options(const aft_load_options *pointer) {
         const aft_load_options options = read_struct("options", pointer);
         result.prefix = options.prefix ? std::optional<std::string>(options.prefix) : std::nullopt;
         result.naming = or_empty(options.naming);
+        for (const char *const *name = options.names; name && *name; name++) {
+            const char *equals = std::strchr(*name, '=');
+            if (!equals || !result.names.emplace(std::string(*name, equals), equals + 1).second) {
+                throw ArgumentError("options has name " + std::string(*name) +
+                                    ", must be PARAMETER=NAME, each parameter once");
+            }
+        }
     }
     return result;
 }

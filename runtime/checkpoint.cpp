@@ -2,13 +2,16 @@
 #include "parameters.h"
 #include "problems.h"
 #include "safetensors_header.h"
+#include "stored_tensors.h"
 
 #include <aft/error.h>
 #include <aft/safetensors.h>
 #include <aft/weights.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <optional>
 #include <set>
 
 namespace aft {
@@ -18,46 +21,32 @@ bool starts_with(std::string_view text, std::string_view start) {
     return text.substr(0, start.size()) == start;
 }
 
-/// w[t, t'] = sum_r u[t, r] v[t', r]. u, v: [S, r] -> [S, S]
-std::vector<float> product(const std::vector<float> &u, const std::vector<float> &v, std::int64_t S) {
-    const std::int64_t rank = static_cast<std::int64_t>(u.size()) / S;
-    std::vector<float> w(S * S);
-    for (std::int64_t t = 0; t < S; t++) {
-        for (std::int64_t s = 0; s < S; s++) {
-            double sum = 0;
-            for (std::int64_t r = 0; r < rank; r++) {
-                sum += static_cast<double>(u[t * rank + r]) * v[s * rank + r];
-            }
-            w[t * S + s] = static_cast<float>(sum);
-        }
-    }
-    return w;
-}
-
 /// A layer of a file, and all that is found to be wrong with it.
 class StoredLayer {
 public:
-    StoredLayer(const SafetensorsFile &file, LayerKind kind, const LoadOptions &options)
-        : file_(file), place_(locate(file, options)), kind_(kind), bias_(naming().position_bias),
+    StoredLayer(StoredTensors &tensors, LayerKind kind, const LoadOptions &options)
+        : tensors_(tensors), place_(locate(tensors, options)), kind_(kind), bias_(naming().position_bias),
           target_factor_(naming().target_factor), source_factor_(naming().source_factor), mask_(naming().local_mask) {}
 
     const Naming &naming() const {
-        return *place_.naming;
+        return place_.naming;
     }
 
     /// Nothing where there is a problem, or no tensor and none is needed.
     std::vector<float> values(const std::string &name, const std::vector<std::int64_t> &extents, bool optional,
                               bool may_mask) {
-        const StoredTensor *tensor = find(name);
-        if (!tensor) {
+        const std::optional<TensorType> type = type_of(name);
+        if (!type) {
             if (!optional) {
                 problems_.add(name + " is missing, must be " + to_string(extents));
             }
-        } else if (tensor->extents != extents) {
-            problems_.add(name + " is " + to_string(tensor->extents) + ", must be " + to_string(extents));
+        } else if (type->extents != extents) {
+            problems_.add(name + " is " + to_string(type->extents) + ", must be " + to_string(extents));
         } else {
+            StoredTensor space;
+            const StoredTensor &tensor = tensors_.read(*find(name), space);
             try {
-                std::vector<float> values = tensor->as_float();
+                std::vector<float> values = tensor.as_float();
                 if (problems_.check(name, values, extents, may_mask)) {
                     return values;
                 }
@@ -68,32 +57,40 @@ public:
         return {};
     }
 
+    /// A network without an output projection has as many channels after the gate as before the layer.
+    void check_unprojected(const LayerConfig &config) {
+        if (config.hidden != config.projected) {
+            problems_.add(std::string(naming().name) + " has no output projection: projected is " +
+                          std::to_string(config.projected) + ", must be hidden, " + std::to_string(config.hidden));
+        }
+    }
+
     /// [S, S], stored as it is or as factors.
     std::vector<float> position_bias(std::int64_t S) {
         if (!is_factorised()) {
             return has_position_bias() ? values(bias_, {S, S}, false, true) : std::vector<float>();
         }
-        const StoredTensor *one = find(target_factor_) ? find(target_factor_) : find(source_factor_);
-        const std::int64_t rank = one->extents.empty() ? 1 : std::max<std::int64_t>(one->extents.back(), 1);
+        const TensorType one = *type_of(find(target_factor_) ? target_factor_ : source_factor_);
+        const std::int64_t rank = one.extents.empty() ? 1 : std::max<std::int64_t>(one.extents.back(), 1);
         const std::vector<float> u = values(target_factor_, {S, rank}, false, false);
         const std::vector<float> v = values(source_factor_, {S, rank}, false, false);
         if (u.empty() || v.empty()) {
             return {};
         }
-        std::vector<float> w = product(u, v, S);
+        std::vector<float> w = factor_product(u, v, S);
         problems_.check(target_factor_ + " " + source_factor_ + "^T", w, {S, S}, true);
         return w;
     }
 
     /// The extents of what must be a matrix; zeros where it isn't.
     std::array<std::int64_t, 2> matrix(const std::string &name) {
-        const StoredTensor *tensor = find(name);
-        if (!tensor) {
+        const std::optional<TensorType> type = type_of(name);
+        if (!type) {
             problems_.add(name + " is missing");
-        } else if (tensor->extents.size() != 2 || tensor->extents[0] < 1 || tensor->extents[1] < 1) {
-            problems_.add(name + " is " + to_string(tensor->extents) + ", must be a matrix");
+        } else if (type->extents.size() != 2 || type->extents[0] < 1 || type->extents[1] < 1) {
+            problems_.add(name + " is " + to_string(type->extents) + ", must be a matrix");
         } else {
-            return {tensor->extents[0], tensor->extents[1]};
+            return {type->extents[0], type->extents[1]};
         }
         return {0, 0};
     }
@@ -105,17 +102,21 @@ public:
 
     /// The s of the mask that is true where |t - t'| < s; S when it hides nothing. Nothing where there is no mask.
     std::optional<std::int64_t> window(std::int64_t S) {
-        const StoredTensor *mask = find(mask_);
-        if (!mask) {
+        const std::optional<TensorType> type = type_of(mask_);
+        if (!type) {
             return std::nullopt;
         }
-        if (mask->dtype != "BOOL" || mask->extents != std::vector{S, S} ||
-            tensor_bytes(mask->extents, 1) != mask->bytes.size()) {
-            problems_.add(mask_ + " is " + mask->dtype + " " + to_string(mask->extents) + ", must be BOOL " +
+        if (type->dtype != "BOOL" || type->extents != std::vector{S, S}) {
+            problems_.add(mask_ + " is " + type->dtype + " " + to_string(type->extents) + ", must be BOOL " +
                           to_string({S, S}));
             return std::nullopt;
         }
-        const std::vector<std::byte> &visible = mask->bytes;
+        StoredTensor space;
+        const std::vector<std::byte> &visible = tensors_.read(*find(mask_), space).bytes;
+        if (visible.size() != tensor_bytes(type->extents, 1)) {
+            problems_.add(mask_ + " has " + std::to_string(visible.size()) + " bytes, must be " + to_string({S, S}));
+            return std::nullopt;
+        }
         const std::int64_t s = std::find(visible.begin(), visible.begin() + S, std::byte{0}) - visible.begin();
         for (std::int64_t t = 0; t < S; t++) {
             for (std::int64_t source = 0; source < S; source++) {
@@ -143,20 +144,28 @@ public:
     /// Throws the problems, and what the layer has no use for.
     void raise() {
         const std::set<std::string> known = known_names();
-        for (auto tensor = file_.tensors.lower_bound(place_.prefix);
-             tensor != file_.tensors.end() && starts_with(tensor->first, place_.prefix); ++tensor) {
+        const StoredTensors::Names &names = tensors_.names();
+        for (auto tensor = names.lower_bound(place_.prefix);
+             tensor != names.end() && starts_with(tensor->first, place_.prefix); ++tensor) {
             const std::string name = tensor->first.substr(place_.prefix.size());
             if (known.count(name) == 0 && is_of_layer(name)) {
                 problems_.add(in_quotes(name) + " is unexpected");
             }
         }
-        problems_.raise(where(file_) + (place_.prefix.empty() ? "" : "layer " + in_quotes(place_.prefix) + ": "));
+        problems_.raise(where(tensors_) + (place_.prefix.empty() ? "" : "layer " + in_quotes(place_.prefix) + ": "));
     }
 
 private:
-    const StoredTensor *find(const std::string &name) const {
-        const auto found = name.empty() ? file_.tensors.end() : file_.tensors.find(place_.prefix + name);
-        return found == file_.tensors.end() ? nullptr : &found->second;
+    /// What the tensor is stored as; null where there is none.
+    const std::string *find(const std::string &name) const {
+        const StoredTensors::Names &names = tensors_.names();
+        const auto found = name.empty() ? names.end() : names.find(place_.prefix + name);
+        return found == names.end() ? nullptr : &found->second;
+    }
+
+    std::optional<TensorType> type_of(const std::string &name) const {
+        const std::string *stored = find(name);
+        return stored ? std::optional(tensors_.type(*stored)) : std::nullopt;
     }
 
     bool is_factorised() const {
@@ -183,6 +192,7 @@ private:
                 known.insert(source_factor_);
             }
         }
+        known.erase("");
         return known;
     }
 
@@ -194,28 +204,31 @@ private:
         if (!place_.prefix.empty()) {
             return !is_in(naming().beside);
         }
-        const auto modules = naming().modules();
-        return std::any_of(modules.begin(), modules.end(), is_in) || tensor == bias_ || tensor == target_factor_ ||
-               tensor == source_factor_ || tensor == mask_;
+        const std::vector<std::string_view> modules = naming().modules();
+        return std::any_of(modules.begin(), modules.end(), is_in) || is_in(naming().foreign) || tensor == bias_ ||
+               tensor == target_factor_ || tensor == source_factor_ || tensor == mask_;
     }
 
-    const SafetensorsFile &file_;
+    StoredTensors &tensors_;
     const LayerPlace place_;
     const LayerKind kind_;
     const std::string bias_, target_factor_, source_factor_, mask_;
     Problems problems_;
 };
 
-}  // namespace
-
-Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, const LoadOptions &options) {
-    check_config(config);
-    StoredLayer layer(file, config.kind, options);
+Weights weights_of(StoredTensors &tensors, const LayerConfig &config, const LoadOptions &options) {
+    StoredLayer layer(tensors, config.kind, options);
     Weights weights;
     for (const Parameter &parameter : parameters(config, layer.naming())) {
-        weights.*parameter.values = parameter.may_mask()
-                                        ? layer.position_bias(config.max_seq_len)
-                                        : layer.values(parameter.tensor, parameter.extents, parameter.optional, false);
+        std::vector<float> &values = weights.*parameter.values;
+        if (parameter.may_mask()) {
+            values = layer.position_bias(config.max_seq_len);
+        } else if (!parameter.tensor.empty()) {
+            values = layer.values(parameter.tensor, parameter.extents, parameter.optional, false);
+        } else if (!parameter.optional) {
+            layer.check_unprojected(config);
+            values = identity(config.hidden);
+        }
     }
     if (config.kind != LayerKind::simple) {
         layer.check_window(config);
@@ -224,16 +237,19 @@ Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, con
     return weights;
 }
 
-LayerConfig config_from_weights(const SafetensorsFile &file, LayerConfig config, const LoadOptions &options) {
-    StoredLayer layer(file, config.kind, options);
+LayerConfig implied_config(StoredTensors &tensors, LayerConfig config, const LoadOptions &options) {
+    StoredLayer layer(tensors, config.kind, options);
     for (const Parameter &parameter : parameters(config, layer.naming())) {
-        if (parameter.extents.size() == 2 && !parameter.may_mask()) {
+        if (parameter.extents.size() == 2 && !parameter.may_mask() && !parameter.tensor.empty()) {
             const auto [rows, columns] = layer.matrix(parameter.tensor);
             if (parameter.values == &Weights::query_weight) {
                 config.projected = rows;
                 config.hidden = columns;
             }
         }
+    }
+    if (layer.naming().project.empty()) {
+        layer.check_unprojected(config);
     }
     if (config.kind != LayerKind::simple) {
         config.max_seq_len = layer.max_seq_len();
@@ -245,13 +261,24 @@ LayerConfig config_from_weights(const SafetensorsFile &file, LayerConfig config,
     return config;
 }
 
+}  // namespace
+
+Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, const LoadOptions &options) {
+    check_config(config);
+    return weights_of(*StoredTensors::of(file), config, options);
+}
+
+LayerConfig config_from_weights(const SafetensorsFile &file, LayerConfig config, const LoadOptions &options) {
+    return implied_config(*StoredTensors::of(file), config, options);
+}
+
 Weights load_weights(const std::string &path, const LayerConfig &config, const LoadOptions &options) {
     check_config(config);  // before a file is read
-    return load_weights(read_safetensors(path), config, options);
+    return weights_of(*StoredTensors::open(path), config, options);
 }
 
 LayerConfig config_from_weights(const std::string &path, LayerConfig config, const LoadOptions &options) {
-    return config_from_weights(read_safetensors(path), config, options);
+    return implied_config(*StoredTensors::open(path), config, options);
 }
 
 }  // namespace aft

@@ -17,7 +17,7 @@ struct Naming;
 
 /// A parameter of a layer: as a tensor of a checkpoint, as a member of Weights and as an argument of the kernels.
 struct Parameter {
-    std::string tensor;
+    std::string tensor;  // empty: the network has none
     const char *argument;
     std::vector<float> Weights::*values;
     std::vector<std::int64_t> extents;  // outermost first
@@ -41,6 +41,13 @@ void check_config(const LayerConfig &config);
 
 /// Throws WeightsError that lists every parameter of a wrong size and every value that can't be.
 void check_weights(const Weights &weights, const LayerConfig &config);
+
+/// w[t, t'] = sum_r u[t, r] v[t', r], summed in double. u, v: [S, r] -> [S, S]
+std::vector<float> factor_product(const std::vector<float> &u, const std::vector<float> &v, std::int64_t S);
+
+/// [size, size]. The projection of a network that has none and puts out the gated mean itself: 1 times each value plus
+/// 0 times the others is that value exactly, as long as all of them are finite.
+std::vector<float> identity(std::int64_t size);
 
 /// The row of the position bias whose values differ most.
 struct BiasRange {

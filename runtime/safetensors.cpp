@@ -1,4 +1,7 @@
+#include "input_file.h"
+#include "output_file.h"
 #include "safetensors_header.h"
+#include "stored_tensors.h"
 
 #include <aft/error.h>
 #include <aft/safetensors.h>
@@ -6,13 +9,10 @@
 #include <HalideRuntime.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
+#include <cmath>
 #include <cstring>
-#include <fcntl.h>
-#include <filesystem>
-#include <fstream>
-#include <unistd.h>
+#include <limits>
+#include <memory>
 #include <utility>
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they are in memory");
@@ -20,109 +20,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as 
 namespace aft {
 namespace {
 
-namespace fs = std::filesystem;
-
-void check_header_bytes(std::uint64_t bytes) {
-    if (bytes > max_header_bytes) {
-        throw WeightsError("header has " + std::to_string(bytes) + " bytes, the limit is " +
-                           std::to_string(max_header_bytes));
-    }
-}
-
-void read_bytes(std::istream &in, void *data, std::uint64_t bytes) {
-    if (!in.read(static_cast<char *>(data), static_cast<std::streamsize>(bytes))) {
-        throw WeightsError("can't be read");
-    }
-}
-
-/// Nothing is allocated before it is known that the file has as many bytes.
-SafetensorsFile read(const std::string &path) {
-    std::error_code error;
-    if (!fs::is_regular_file(path, error)) {
-        throw WeightsError(error ? error.message() : "not a regular file");
-    }
-    std::ifstream in(path, std::ios::binary);
-    const std::uint64_t file_bytes = fs::file_size(path, error);
-    if (!in || error) {
-        throw WeightsError("can't be opened");
-    }
-    std::uint64_t header_bytes = 0;
-    if (file_bytes < sizeof(header_bytes)) {
-        throw WeightsError("has " + std::to_string(file_bytes) + " bytes, too few for a safetensors file");
-    }
-    read_bytes(in, &header_bytes, sizeof(header_bytes));
-    check_header_bytes(header_bytes);
-    const std::uint64_t rest = file_bytes - sizeof(header_bytes);
-    if (header_bytes > rest) {
-        throw WeightsError("header has " + std::to_string(header_bytes) + " bytes, the file only " +
-                           std::to_string(rest) + " after its length");
-    }
-    std::string text(header_bytes, '\0');
-    read_bytes(in, text.data(), header_bytes);
-    if (text.empty() || text[0] != '{') {
-        throw WeightsError("header doesn't start with '{'");
-    }
-    SafetensorsHeader header = parse_header(text, rest - header_bytes);
-
-    SafetensorsFile file{{}, std::move(header.metadata), path};
-    for (SafetensorsHeader::Tensor &tensor : header.tensors) {
-        std::vector<std::byte> bytes(tensor.bytes);
-        read_bytes(in, bytes.data(), bytes.size());
-        file.tensors[tensor.name] = {std::move(tensor.dtype), std::move(tensor.extents), std::move(bytes)};
-    }
-    return file;
-}
-
-/// A new file beside `path`, which takes its place on commit() and is gone otherwise.
-class ReplacementFile {
-public:
-    explicit ReplacementFile(const fs::path &path) : path_(path) {
-        static std::atomic<int> count{0};
-        temporary_ = path.string() + "." + std::to_string(getpid()) + "." + std::to_string(count++) + ".tmp";
-        file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file_ < 0) {
-            fail();
-        }
-    }
-    ReplacementFile(const ReplacementFile &) = delete;
-    ReplacementFile &operator=(const ReplacementFile &) = delete;
-    ~ReplacementFile() {
-        if (file_ >= 0) {
-            close(file_);
-            unlink(temporary_.c_str());
-        }
-    }
-
-    void write(const void *data, std::size_t bytes) {
-        const char *next = static_cast<const char *>(data);
-        while (bytes > 0) {
-            const ssize_t written = ::write(file_, next, bytes);
-            if (written >= 0) {
-                next += written;
-                bytes -= static_cast<std::size_t>(written);
-            } else if (errno != EINTR) {
-                fail();
-            }
-        }
-    }
-    void commit() {
-        if (fsync(file_) != 0 || rename(temporary_.c_str(), path_.c_str()) != 0) {
-            fail();
-        }
-        close(std::exchange(file_, -1));
-    }
-
-private:
-    [[noreturn]] static void fail() {
-        throw WeightsError(std::string("can't be written: ") + std::strerror(errno));
-    }
-
-    fs::path path_;
-    std::string temporary_;
-    int file_ = -1;
-};
-
-void write(const std::string &path, const SafetensorsFile &file) {
+void write_file(const std::string &path, const SafetensorsFile &file) {
     SafetensorsHeader header{{}, file.metadata};
     for (const auto &[name, stored] : file.tensors) {
         const std::uint64_t element = element_bytes(stored.dtype);
@@ -138,23 +36,17 @@ void write(const std::string &path, const SafetensorsFile &file) {
     std::string text = header_text(header);
     text.resize((text.size() + 7) / 8 * 8, ' ');
     const std::uint64_t header_bytes = text.size();
-    check_header_bytes(header_bytes);
-
-    std::error_code missing;
-    fs::path target = fs::canonical(path, missing);  // the file behind a link, not the link
-    if (missing) {
-        target = path;
-    } else if (!fs::is_regular_file(target)) {
-        throw WeightsError("can't be written: not a regular file");
+    if (header_bytes > max_header_bytes) {
+        throw WeightsError(header_too_long(header_bytes));
     }
-    ReplacementFile replacement(target);
-    replacement.write(&header_bytes, sizeof(header_bytes));
-    replacement.write(text.data(), text.size());
+    OutputFile output(path);
+    output.write(&header_bytes, sizeof(header_bytes));
+    output.write(text.data(), text.size());
     for (const SafetensorsHeader::Tensor &tensor : header.tensors) {
         const std::vector<std::byte> &bytes = file.tensors.at(tensor.name).bytes;
-        replacement.write(bytes.data(), bytes.size());
+        output.write(bytes.data(), bytes.size());
     }
-    replacement.commit();
+    output.commit();
 }
 
 /// The values of a tensor of `Stored`, each converted.
@@ -176,6 +68,22 @@ float from_bfloat16(std::uint16_t bits) {
     return value;
 }
 
+/// The upper half of a float16.
+float from_e5m2(std::uint8_t bits) {
+    return halide_float16_bits_to_float(static_cast<std::uint16_t>(bits << 8));
+}
+
+/// OCP's e4m3fn: 1.fraction 2^(exponent - 7), 0.fraction 2^-6, no infinities, and NaN where all bits but the sign are
+/// set.
+float from_e4m3(std::uint8_t bits) {
+    const int exponent = bits >> 3 & 15, fraction = bits & 7;
+    const float magnitude =
+        exponent == 15 && fraction == 7
+            ? std::numeric_limits<float>::quiet_NaN()
+            : std::ldexp(static_cast<float>(exponent > 0 ? 8 + fraction : fraction), std::max(exponent, 1) - 10);
+    return std::copysign(magnitude, bits & 0x80 ? -1.0f : 1.0f);
+}
+
 }  // namespace
 
 std::vector<float> StoredTensor::as_float() const {
@@ -191,7 +99,13 @@ std::vector<float> StoredTensor::as_float() const {
     if (dtype == "F64") {
         return values<double>(*this, [](double value) { return static_cast<float>(value); });
     }
-    throw WeightsError("dtype is " + in_quotes(dtype) + ", must be F32, F16, BF16 or F64");
+    if (dtype == "F8_E4M3") {
+        return values<std::uint8_t>(*this, from_e4m3);
+    }
+    if (dtype == "F8_E5M2") {
+        return values<std::uint8_t>(*this, from_e5m2);
+    }
+    throw WeightsError("dtype is " + in_quotes(dtype) + ", must be F32, F16, BF16, F64, F8_E4M3 or F8_E5M2");
 }
 
 std::vector<double> StoredTensor::as_double() const {
@@ -202,19 +116,18 @@ std::vector<double> StoredTensor::as_double() const {
 }
 
 SafetensorsFile read_safetensors(const std::string &path) {
-    try {
-        return read(path);
-    } catch (const WeightsError &problem) {
-        throw WeightsError(path + ": " + problem.what());
+    const std::unique_ptr<StoredTensors> tensors = StoredTensors::open(path);
+    SafetensorsFile file{{}, tensors->metadata(), path};
+    for (const auto &[name, stored] : tensors->names()) {
+        if (name == stored) {
+            tensors->read(stored, file.tensors[name]);
+        }
     }
+    return file;
 }
 
 void write_safetensors(const std::string &path, const SafetensorsFile &file) {
-    try {
-        write(path, file);
-    } catch (const WeightsError &problem) {
-        throw WeightsError(path + ": " + problem.what());
-    }
+    with_path(path, [&] { write_file(path, file); });
 }
 
 StoredTensor stored_tensor(const std::vector<std::int64_t> &extents, const std::vector<float> &values) {

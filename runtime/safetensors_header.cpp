@@ -178,6 +178,10 @@ std::string in_quotes(std::string_view name) {
     return json(name.substr(0, 100)).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+std::string header_too_long(std::uint64_t bytes) {
+    return "header has " + std::to_string(bytes) + " bytes, the limit is " + std::to_string(max_header_bytes);
+}
+
 SafetensorsHeader parse_header(const std::string &text, std::uint64_t data_bytes) {
     // The parser takes a zero byte for the end.
     if (const std::size_t zero = text.find('\0'); zero != std::string::npos) {
@@ -203,8 +207,8 @@ SafetensorsHeader parse_header(const std::string &text, std::uint64_t data_bytes
     for (auto *entry : by_offset) {
         auto &[name, stored] = *entry;
         const std::uint64_t bytes = checked_bytes(name, stored, end);
+        header.tensors.push_back({name, std::move(stored.dtype), std::move(stored.extents), bytes, end});
         end += bytes;
-        header.tensors.push_back({name, std::move(stored.dtype), std::move(stored.extents), bytes});
     }
     if (end != data_bytes) {
         throw WeightsError("has " + std::to_string(data_bytes) + " bytes of data, its tensors take " +

@@ -19,10 +19,14 @@ struct SafetensorsHeader {
         std::string name, dtype;
         std::vector<std::int64_t> extents;
         std::size_t bytes;
+        std::uint64_t begin = 0;  // its first byte in the data
     };
     std::vector<Tensor> tensors;  // in the order of their data
     std::map<std::string, std::string> metadata;
 };
+
+/// What is wrong with a header of more than max_header_bytes.
+std::string header_too_long(std::uint64_t bytes);
 
 /// Parses the header's JSON and checks that its tensors cover `data_bytes` without holes or overlaps. Throws
 /// WeightsError.

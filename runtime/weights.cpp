@@ -19,8 +19,11 @@ std::vector<Parameter> parameters(const LayerConfig &config) {
 
 std::vector<Parameter> parameters(const LayerConfig &config, const Naming &naming) {
     const std::int64_t H = config.hidden, P = config.projected, S = config.max_seq_len;
-    const auto weight = [](std::string_view module) { return std::string(module) + ".weight"; };
-    const auto bias = [](std::string_view module) { return std::string(module) + ".bias"; };
+    const auto tensor_of = [](std::string_view module, const char *name) {
+        return module.empty() ? "" : std::string(module) + name;
+    };
+    const auto weight = [&](std::string_view module) { return tensor_of(module, ".weight"); };
+    const auto bias = [&](std::string_view module) { return tensor_of(module, ".bias"); };
     std::vector<Parameter> result = {
         {weight(naming.query), "query_weight", &Weights::query_weight, {P, H}},
         {bias(naming.query), "bq", &Weights::query_bias, {P}, true},
@@ -54,6 +57,29 @@ void check_weights(const Weights &weights, const LayerConfig &config) {
         }
     }
     problems.raise("");
+}
+
+std::vector<float> factor_product(const std::vector<float> &u, const std::vector<float> &v, std::int64_t S) {
+    const std::int64_t rank = static_cast<std::int64_t>(u.size()) / S;
+    std::vector<float> w(S * S);
+    for (std::int64_t t = 0; t < S; t++) {
+        for (std::int64_t s = 0; s < S; s++) {
+            double sum = 0;
+            for (std::int64_t r = 0; r < rank; r++) {
+                sum += static_cast<double>(u[t * rank + r]) * v[s * rank + r];
+            }
+            w[t * S + s] = static_cast<float>(sum);
+        }
+    }
+    return w;
+}
+
+std::vector<float> identity(std::int64_t size) {
+    std::vector<float> matrix(size * size);
+    for (std::int64_t i = 0; i < size; i++) {
+        matrix[i * size + i] = 1;
+    }
+    return matrix;
 }
 
 BiasRange widest_bias_range(const Weights &weights, const LayerConfig &config) {

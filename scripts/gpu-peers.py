@@ -8,6 +8,7 @@ time is that of many calls between two CUDA events, after a warm-up. Needs PyTor
 """
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -106,9 +107,10 @@ def main(path):
         rows.append(row)
         print(f"{kind} {shape} {mode}{' TF32' if tf32 else ''}: "
               + (row["failure"] or f"{row['median_ms']:.4g} ms, error {row['max_error']:.1e}"), flush=True)
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path + ".new", "w", encoding="utf-8") as file:  # a time limit may end this in the middle
             json.dump({"torch": torch.__version__, "cuda": torch.version.cuda,
                        "device": torch.cuda.get_device_name(), "rows": rows}, file, indent=1)
+        os.replace(path + ".new", path)
     # The eager ones always run; where torch.compile finds no compiler, its rows say so.
     return any(row["failure"] for row in rows if row["mode"] == "eager")
 

@@ -177,7 +177,7 @@ TEST_CASE("a layer of a network is named by its prefix in C as well", "[c]") {
     aft_config config = c_config(small.config);
     aft_weights *weights = nullptr;
     CHECK(aft_weights_load(file.path().c_str(), &config, nullptr, &weights) == AFT_ERROR_WEIGHTS);
-    aft_load_options options = {sizeof(options), "layers.1.", "labml-nn"};
+    aft_load_options options = {sizeof(options), "layers.1.", "labml-nn", nullptr};
     CHECK(aft_weights_load(file.path().c_str(), &config, &options, &weights) == AFT_ERROR_WEIGHTS);
     CHECK(!weights);
     options.naming = nullptr;
@@ -188,6 +188,25 @@ TEST_CASE("a layer of a network is named by its prefix in C as well", "[c]") {
     const std::vector<float> x = make_input(small);
     CHECK(c_run(c_layer(small.config, CWeights(weights)), x) ==
           run(Layer(small.config, load_weights(file.path(), small.config, {"layers.1."})), x, small.shape));
+}
+
+TEST_CASE("the names of a layer's tensors may be given in C as well", "[c]") {
+    const TemporaryFile file;
+    SafetensorsFile renamed = checkpoint(small.config, make_weights(small));
+    for (const char *end : {".weight", ".bias"}) {
+        renamed.tensors[std::string("w_q") + end] = renamed.tensors.at(std::string("to_q") + end);
+        renamed.tensors.erase(std::string("to_q") + end);
+    }
+    write_safetensors(file.path(), renamed);
+    const aft_config config = c_config(small.config);
+    const char *const names[] = {"query=w_q", nullptr};
+    const aft_load_options options = {sizeof(options), nullptr, nullptr, names};
+    aft_weights *weights = nullptr;
+    CHECK(aft_weights_load(file.path().c_str(), &config, nullptr, &weights) == AFT_ERROR_WEIGHTS);
+    REQUIRE(aft_weights_load(file.path().c_str(), &config, &options, &weights) == AFT_OK);
+    const std::vector<float> x = make_input(small);
+    const Layer expected(small.config, load_weights(checkpoint(small.config, make_weights(small)), small.config));
+    CHECK(c_run(c_layer(small.config, CWeights(weights)), x) == run(expected, x, small.shape));
 }
 
 TEST_CASE("a layer in C runs on the kernel and the device that it is asked for", "[c]") {

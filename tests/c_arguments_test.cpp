@@ -149,10 +149,25 @@ TEST_CASE("options for loading that this version doesn't know are refused", "[c]
     const struct {
         aft_load_options known;
         std::uint64_t later;
-    } newer = {{sizeof(newer), "layers.0.", nullptr}, 1};
+    } newer = {{sizeof(newer), "layers.0.", nullptr, nullptr}, 1};
     aft_weights *weights = nullptr;
-    const std::string message = "options has a member at byte 24, aft " AFT_VERSION " knows 24 bytes";
+    const std::string message = "options has a member at byte 32, aft " AFT_VERSION " knows 32 bytes";
     check_failed(aft_weights_load("a file", &config, &newer.known, &weights), AFT_ERROR_ARGUMENT, message);
     check_failed(aft_config_from_weights("a file", &newer.known, &config), AFT_ERROR_ARGUMENT, message);
+    CHECK(!weights);
+}
+
+TEST_CASE("a name of a parameter that isn't one, or comes twice, is refused", "[c]") {
+    aft_config config = c_config(small.config);
+    aft_weights *weights = nullptr;
+    const auto check = [&](const char *const *names, const std::string &name) {
+        const aft_load_options options = {sizeof(options), nullptr, nullptr, names};
+        check_failed(aft_weights_load("a file", &config, &options, &weights), AFT_ERROR_ARGUMENT,
+                     "options has name " + name + ", must be PARAMETER=NAME, each parameter once");
+    };
+    const char *const without_equals[] = {"query=w_q", "key", nullptr};
+    const char *const twice[] = {"query=w_q", "query=w_k", nullptr};
+    check(without_equals, "key");
+    check(twice, "query=w_k");
     CHECK(!weights);
 }

@@ -26,18 +26,6 @@ void check_output(const Golden &golden, const std::string &path) {
     CHECK(golden_error(golden, y.as_float()) <= 1);
 }
 
-/// Wrong usage or bad input: exit code 2, one line that has the word, nothing else written.
-void check_refused(const std::string &arguments, const std::string &word, const Folder &folder) {
-    INFO("aft " << arguments);
-    const Outcome outcome = aft_cli(arguments);
-    INFO(outcome.err);
-    CHECK(outcome.exit_code == 2);
-    CHECK(is_one_line(outcome.err));
-    CHECK(outcome.err.find(word) != std::string::npos);
-    CHECK(outcome.out.empty());
-    CHECK(folder.empty());
-}
-
 Golden golden_named(const std::string &name) {
     for (Golden &golden : goldens())
         if (golden.name == name)
@@ -133,6 +121,33 @@ TEST_CASE("aft run takes one layer of a network, and an input in float64", "[cli
     INFO(outcome.err);
     REQUIRE(outcome.exit_code == 0);
     check_output(golden, output);
+}
+
+TEST_CASE("aft run takes names of parameters, and the index of shards", "[cli]") {
+    const Folder folder, inputs;
+    const Golden golden = golden_named("aftp_full_small");
+    SafetensorsFile shards[2];
+    std::string map;
+    for (const auto &[name, tensor] : golden.file.tensors) {
+        const std::string renamed = name.rfind("to_q.", 0) == 0 ? "w_q" + name.substr(4) : name;
+        const int shard = name == "wbias" ? 1 : 0;
+        if (name.find("put") == std::string::npos) {  // neither input nor output
+            shards[shard].tensors[renamed] = tensor;
+            map += (map.empty() ? "\"" : ", \"") + renamed + "\": \"shard" + std::to_string(shard) + "\"";
+        }
+    }
+    write_safetensors(inputs / "shard0", shards[0]);
+    write_safetensors(inputs / "shard1", shards[1]);
+    std::ofstream(inputs / "index.json") << "{\"metadata\": {}, \"weight_map\": {" << map << "}}";
+    const std::string arguments = "run --map query=w_q " + (inputs / "index.json") + " --layer full --input " +
+                                  golden.path + " --output " + (folder / "y");
+    check_refused(arguments + " --map query=w_k", "query=w_k", folder);
+    check_refused(arguments + " --map w_k", "w_k", folder);
+    check_refused(arguments + " --map keys=w_k", "position_bias", folder);
+    const Outcome outcome = aft_cli(arguments + " --map key=to_k");
+    INFO(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    check_output(golden, folder / "y");
 }
 
 TEST_CASE("aft run obeys AFT_KERNEL", "[cli]") {

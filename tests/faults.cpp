@@ -6,9 +6,11 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <pthread.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 namespace {
@@ -48,8 +50,11 @@ struct Plan {
         return error;
     }
 };
-Plan plans[4];
-std::atomic<int> most_written{std::numeric_limits<int>::max()};
+Plan plans[6];
+std::atomic<int> most_bytes{std::numeric_limits<int>::max()};
+std::atomic<void (*)()> before_writes{nullptr};
+std::atomic<std::uint64_t> same_number{0};
+std::atomic<int> same_numbers{0};
 
 Plan &plan_of(aft::SystemCall call) {
     return plans[static_cast<int>(call)];
@@ -92,19 +97,37 @@ void operator delete(void *memory, std::size_t, std::align_val_t) noexcept {
 extern "C" {
 ssize_t __real_write(int file, const void *data, std::size_t bytes);
 int __real_fsync(int file);
-int __real_rename(const char *from, const char *to);
+int __real_renameat(int from_folder, const char *from, int to_folder, const char *to);
+ssize_t __real_pread(int file, void *data, std::size_t bytes, off_t begin);
+ssize_t __real_getrandom(void *data, std::size_t bytes, unsigned flags);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
 
 ssize_t __wrap_write(int file, const void *data, std::size_t bytes) {
+    if (before_writes) {
+        before_writes.load()();
+    }
     return fails(aft::SystemCall::write)
                ? -1
-               : __real_write(file, data, std::min(bytes, static_cast<std::size_t>(most_written)));
+               : __real_write(file, data, std::min(bytes, static_cast<std::size_t>(most_bytes)));
 }
 int __wrap_fsync(int file) {
     return fails(aft::SystemCall::fsync) ? -1 : __real_fsync(file);
 }
-int __wrap_rename(const char *from, const char *to) {
-    return fails(aft::SystemCall::rename) ? -1 : __real_rename(from, to);
+int __wrap_renameat(int from_folder, const char *from, int to_folder, const char *to) {
+    return fails(aft::SystemCall::renameat) ? -1 : __real_renameat(from_folder, from, to_folder, to);
+}
+ssize_t __wrap_pread(int file, void *data, std::size_t bytes, off_t begin) {
+    return fails(aft::SystemCall::pread)
+               ? -1
+               : __real_pread(file, data, std::min(bytes, static_cast<std::size_t>(most_bytes)), begin);
+}
+ssize_t __wrap_getrandom(void *data, std::size_t bytes, unsigned flags) {
+    if (bytes == sizeof(std::uint64_t) && same_numbers-- > 0) {
+        const std::uint64_t number = same_number;
+        std::memcpy(data, &number, bytes);
+        return sizeof(number);
+    }
+    return fails(aft::SystemCall::getrandom) ? -1 : __real_getrandom(data, bytes, flags);
 }
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
     const int error = plan_of(aft::SystemCall::pthread_create).next();
@@ -149,12 +172,29 @@ int SystemFault::failures() const {
     return plan_of(call_).failures;
 }
 
-ShortWrites::ShortWrites(int bytes) {
-    most_written = bytes;
+ShortTransfers::ShortTransfers(int bytes) {
+    most_bytes = bytes;
 }
 
-ShortWrites::~ShortWrites() {
-    most_written = std::numeric_limits<int>::max();
+ShortTransfers::~ShortTransfers() {
+    most_bytes = std::numeric_limits<int>::max();
+}
+
+BeforeWrites::BeforeWrites(void (*f)()) {
+    before_writes = f;
+}
+
+BeforeWrites::~BeforeWrites() {
+    before_writes = nullptr;
+}
+
+SameRandomNumber::SameRandomNumber(std::uint64_t number, int times) {
+    same_number = number;
+    same_numbers = times;
+}
+
+SameRandomNumber::~SameRandomNumber() {
+    same_numbers = 0;
 }
 
 }  // namespace aft

@@ -20,7 +20,7 @@ public:
 };
 
 /// What of the system the library calls and the tests make fail.
-enum class SystemCall { write, fsync, rename, pthread_create };
+enum class SystemCall { write, fsync, renameat, pread, getrandom, pthread_create };
 
 /// While it lives, the library's calls fail with `error`, after `good` that don't.
 class SystemFault {
@@ -36,13 +36,31 @@ private:
     SystemCall call_;
 };
 
-/// While it lives, write() takes at most so many bytes.
-class ShortWrites {
+/// While it lives, write() and pread() take at most so many bytes.
+class ShortTransfers {
 public:
-    explicit ShortWrites(int bytes);
-    ~ShortWrites();
-    ShortWrites(const ShortWrites &) = delete;
-    ShortWrites &operator=(const ShortWrites &) = delete;
+    explicit ShortTransfers(int bytes);
+    ~ShortTransfers();
+    ShortTransfers(const ShortTransfers &) = delete;
+    ShortTransfers &operator=(const ShortTransfers &) = delete;
+};
+
+/// While it lives, f is called before every write().
+class BeforeWrites {
+public:
+    explicit BeforeWrites(void (*f)());
+    ~BeforeWrites();
+    BeforeWrites(const BeforeWrites &) = delete;
+    BeforeWrites &operator=(const BeforeWrites &) = delete;
+};
+
+/// While it lives, the first calls of getrandom() give one number.
+class SameRandomNumber {
+public:
+    SameRandomNumber(std::uint64_t number, int times);
+    ~SameRandomNumber();
+    SameRandomNumber(const SameRandomNumber &) = delete;
+    SameRandomNumber &operator=(const SameRandomNumber &) = delete;
 };
 
 }  // namespace aft

@@ -8,11 +8,8 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <iterator>
-#include <limits>
-#include <sys/stat.h>
 
 using namespace aft;
 using Catch::Matchers::ContainsSubstring;
@@ -80,68 +77,9 @@ TEST_CASE("what is written to a safetensors file is read back", "[safetensors]")
     }
     CHECK(read.tensors.at("weights").as_float() == std::vector<float>{1, 2, 3, 4, 5, 6});
     CHECK(read.tensors.at("a \"quoted\" näme").as_double() == std::vector<double>{0});
-    CHECK_THROWS_WITH(read.tensors.at("mask").as_float(), "dtype is \"BOOL\", must be F32, F16, BF16 or F64");
+    CHECK_THROWS_WITH(read.tensors.at("mask").as_float(),
+                      "dtype is \"BOOL\", must be F32, F16, BF16, F64, F8_E4M3 or F8_E5M2");
     CHECK_THROWS_AS(read.tensors.at("weights").as_double(), WeightsError);
-}
-
-TEST_CASE("every number of 16 bits becomes the float32 of the same value", "[safetensors]") {
-    const auto all_of = [](const std::string &dtype) {
-        StoredTensor tensor{dtype, {65536}, std::vector<std::byte>(2 * 65536)};
-        for (std::size_t i = 0; i < 65536; i++) {
-            tensor.bytes[2 * i] = static_cast<std::byte>(i & 255);
-            tensor.bytes[2 * i + 1] = static_cast<std::byte>(i >> 8);
-        }
-        return tensor.as_float();
-    };
-    // The value by the definition of the format: 1.fraction 2^(exponent - bias), 0.fraction 2^(1 - bias).
-    const auto value = [](std::size_t bits, int fraction_bits, int bias) -> double {
-        const int fraction = static_cast<int>(bits) & ((1 << fraction_bits) - 1);
-        const int exponent = static_cast<int>(bits & 0x7fff) >> fraction_bits;
-        const double scale = std::pow(2.0, std::max(exponent, 1) - bias) * (bits & 0x8000 ? -1 : 1);
-        if (exponent == 2 * bias + 1) {
-            return fraction == 0 ? std::copysign(INFINITY, scale) : NAN;
-        }
-        return scale * ((exponent > 0) + std::ldexp(fraction, -fraction_bits));
-    };
-    const std::vector<float> halves = all_of("F16"), bfloats = all_of("BF16");
-    std::size_t wrong = 0;
-    const auto compare = [&wrong](float actual, double expected) {
-        const bool same = actual == expected && std::signbit(actual) == std::signbit(expected);
-        wrong += !(std::isnan(expected) ? std::isnan(actual) : same);
-    };
-    for (std::size_t bits = 0; bits < 65536; bits++) {
-        compare(halves[bits], value(bits, 10, 15));
-        compare(bfloats[bits], value(bits, 7, 127));
-    }
-    CHECK(wrong == 0);
-    CHECK(halves[0x7bff] == 65504);
-    CHECK(halves[1] == 0x1p-24f);
-    CHECK(bfloats[0x3f80] == 1);
-    CHECK(bfloats[1] == 0x1p-133f);
-}
-
-TEST_CASE("numbers of 64 bits become the nearest float32, the even one of two", "[safetensors]") {
-    constexpr double largest = std::numeric_limits<float>::max(), infinity = std::numeric_limits<double>::infinity();
-    const std::vector<std::pair<double, double>> expected = {
-        {1 + 0x1p-24, 1},  // half-way
-        {1 + 0x1p-24 + 0x1p-52, 1 + 0x1p-23},
-        {1 + 0x1p-23 + 0x1p-24, 1 + 0x1p-22},  // half-way
-        {1 + 0x1p-23 + 0x1p-24 - 0x1p-52, 1 + 0x1p-23},
-        {-1 - 0x1p-24, -1},
-        {0x1p-150, 0},  // half-way to the smallest
-        {0x1p-150 + 0x1p-200, 0x1p-149},
-        {0x3p-150, 0x1p-148},
-        {largest + 0x1p102, largest},
-        {largest + 0x1p103, infinity},
-        {-1e300, -infinity},
-    };
-    StoredTensor tensor{"F64", {}, {}};
-    for (const auto &[value, rounded] : expected) {
-        const auto *bytes = reinterpret_cast<const std::byte *>(&value);
-        tensor.bytes.assign(bytes, bytes + sizeof value);
-        INFO(value);
-        CHECK(tensor.as_float().at(0) == rounded);
-    }
 }
 
 TEST_CASE("every tensor that is written is aligned for its elements", "[safetensors]") {
@@ -190,9 +128,36 @@ TEST_CASE("a file that isn't safetensors is refused", "[safetensors]") {
     check_refused(file_with("{\"\xff\":{}}"), "not JSON at byte");
     check_refused(file_with("{\"a\":" + std::string(100'000, '[')), "unexpected an array");
     const TemporaryFile file;
-    CHECK_THROWS_WITH(read_safetensors(file.path()), ContainsSubstring("No such file"));
+    CHECK_THROWS_WITH(read_safetensors(file.path()), file.path() + ": can't be opened: No such file or directory");
     CHECK_THROWS_WITH(read_safetensors(file.folder().string()), ContainsSubstring("not a regular file"));
     CHECK_THROWS_WITH(read_safetensors("/dev/zero"), ContainsSubstring("not a regular file"));
+}
+
+TEST_CASE("a file of another kind is called by its name", "[safetensors]") {
+    const std::string kinds[][2] = {
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a pointer file of Git LFS"},
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "run git lfs pull"},
+        {"<!DOCTYPE html><html><head><title>404</title></head></html>", "is an HTML page"},
+        {"\xef\xbb\xbf\n <HTML lang=en>", "is an HTML page"},
+        {"PK\3\4" + std::string(200, '\0'), "is a zip archive, as torch.save() writes them"},
+        {"\x80\x02\x8a\nl\xfc\x9c" + std::string(300, '\0'), "is a pickle, as torch.save() wrote them before"},
+        {"\x80\x04}", "is a pickle"},
+        {std::string("GGUF\3\0\0\0", 8) + std::string(64, '\0'), "is a GGUF file"},
+        {"\x89HDF\r\n\x1a\n" + std::string(64, '\0'), "is an HDF5 file"},
+        {"\x93NUMPY\1" + std::string(64, '\0'), "is an array of numpy"},
+        {"{}", "is JSON, neither a safetensors file nor an index of shards: has no \"weight_map\""},
+        {"[1, 2, 3, 4, 5, 6, 7, 8]", "is JSON, neither"},
+        {" \n{\"model_type\": \"aft\", \"weight_map\": 3}", "is JSON, neither"},
+        {"{\"model_type\": ", "not JSON at byte"},
+    };
+    for (const auto &[content, problem] : kinds) {
+        check_refused(content, problem);
+    }
+    // The length of this header is that of a pickle's start. Its kind is only looked for where the header is wrong.
+    const std::string pickle("\x80\x02\0\0\0\0\0\0", 8);
+    check_accepted(pickle + "{}" + std::string(638, ' '));
+    check_refused(pickle + "[]" + std::string(638, ' '), "is a pickle");
+    check_refused(pickle + "{]" + std::string(638, ' '), "not JSON at byte 2");
 }
 
 TEST_CASE("a header that holds anything but tensors and metadata is refused", "[safetensors]") {
@@ -266,7 +231,7 @@ TEST_CASE("what can't be stored is refused, and the old file stays", "[safetenso
     CHECK_THROWS_AS(stored_tensor({2, 2}, {1, 2, 3}), WeightsError);
 }
 
-TEST_CASE("a file is replaced whole, a link stays one, and devices are left alone", "[safetensors]") {
+TEST_CASE("a file is replaced whole, and a link stays one", "[safetensors]") {
     SafetensorsFile file;
     file.tensors["a"] = stored_tensor({1}, {1});
     const TemporaryFile target("old content");
@@ -277,8 +242,7 @@ TEST_CASE("a file is replaced whole, a link stays one, and devices are left alon
     CHECK(read_safetensors(target.path()).tensors.count("a") == 1);
     CHECK(std::distance(fs::directory_iterator(target.folder()), {}) == 2);
 
-    CHECK_THROWS_WITH(write_safetensors("/dev/null", file), ContainsSubstring("not a regular file"));
-    CHECK_THROWS_WITH(write_safetensors(target.folder().string(), file), ContainsSubstring("not a regular file"));
+    CHECK_THROWS_WITH(write_safetensors(target.folder().string(), file), ContainsSubstring("it is a directory"));
     CHECK_THROWS_WITH(write_safetensors((target.folder() / "missing" / "a").string(), file),
                       ContainsSubstring("No such file"));
 }

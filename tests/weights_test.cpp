@@ -104,7 +104,8 @@ TEST_CASE("everything that is wrong with a checkpoint is said at once", "[weight
         load(file, config),
         ContainsSubstring(
             "file.safetensors: to_q.weight is missing, must be [2, 3]; "
-            "to_k.weight is [3, 2], must be [2, 3]; to_v.weight: dtype is \"I32\", must be F32, F16, BF16 or F64; "
+            "to_k.weight is [3, 2], must be [2, 3]; to_v.weight: dtype is \"I32\", must be F32, F16, BF16, F64, "
+            "F8_E4M3 or F8_E5M2; "
             "wbias is [5, 5], must be [4, 4]"));
 }
 

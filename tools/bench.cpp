@@ -1,9 +1,11 @@
 #include "commands.h"
 #include "progress.h"
 #include "shape.h"
+#include "streams.h"
 
 #include "bench/comparison.h"
 #include "bench/report.h"
+#include "bench/text_file.h"
 
 #include <aft/aft.h>
 
@@ -11,7 +13,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <set>
@@ -25,7 +26,7 @@ namespace {
 struct BenchOptions {
     std::vector<std::string> layers, shapes, schedules, devices;
     std::string format = "table", report;
-    std::optional<int> threads;
+    std::optional<std::int64_t> threads;
     std::optional<double> min_seconds;
     bool quick = false, blas = false;
 };
@@ -94,18 +95,9 @@ std::vector<Problem> problems(const BenchOptions &options, const Device &device)
     return result;
 }
 
-void write(const std::filesystem::path &path, const std::string &text) {
-    std::ofstream file(path, std::ios::binary);
-    file << text;
-    file.close();
-    if (!file) {
-        throw std::runtime_error("cannot write " + path.string());
-    }
-}
-
 void bench(const BenchOptions &options, const std::string &command) {
     if (options.threads) {
-        set_thread_count(*options.threads);
+        set_thread_count(static_cast<int>(*options.threads));
     }
     bench::ComparisonOptions comparison_options;
     for (const Device &each : chosen_devices(options)) {
@@ -121,17 +113,15 @@ void bench(const BenchOptions &options, const std::string &command) {
 
     bench::Comparison comparison = bench::compare(comparison_options);
     comparison.command = command;
+    print(options.format == "json"  ? bench::to_json(comparison)
+          : options.format == "csv" ? bench::to_csv(comparison)
+                                    : bench::to_table(comparison));
     if (!options.report.empty()) {
         const std::filesystem::path folder = options.report;
-        write(folder / "report.html", bench::to_html(comparison));
-        write(folder / "report.json", bench::to_json(comparison));
-        write(folder / "report.csv", bench::to_csv(comparison));
-    }
-    fmt::print("{}", options.format == "json"  ? bench::to_json(comparison)
-                     : options.format == "csv" ? bench::to_csv(comparison)
-                                               : bench::to_table(comparison));
-    if (!options.report.empty()) {
-        fmt::print(stderr, "report: {}\n", (std::filesystem::path(options.report) / "report.html").string());
+        bench::write_text(folder / "report.html", bench::to_html(comparison));
+        bench::write_text(folder / "report.json", bench::to_json(comparison));
+        bench::write_text(folder / "report.csv", bench::to_csv(comparison));
+        say(fmt::format("report: {}\n", (folder / "report.html").string()));
     }
     for (const bench::Measurement &each : comparison.measurements) {
         if (!each.failure.empty()) {
@@ -162,11 +152,11 @@ void add_bench(CLI::App &app, const std::string &command_line) {
                         fmt::format("B,T,H,P or, for local, B,T,H,P,s; default s: {}", default_window));
     command->add_option("--schedule", options->schedules, "default: all")->check(CLI::IsMember(schedule_names()));
     command->add_option("--device", options->devices, "id or API as in `aft devices`; default: the CPU and every GPU");
-    command->add_option("--threads", options->threads, "default: every processor");
+    add_threads(*command, options->threads);
     command->add_flag("--quick", options->quick, "small shapes, short measurements: under a minute");
     command->add_flag("--blas", options->blas, "on the CPU, sgemm of OpenBLAS and oneDNN too, where they are found");
-    command->add_option("--min-time", options->min_seconds, "seconds of measuring per kernel and shape; default 1")
-        ->check(CLI::Range(0.001, 3600.0));
+    add_number(*command, "--min-time", options->min_seconds, 0.001, 3600.0,
+               "seconds of measuring per kernel and shape, 0.001 to 3600; default: 1");
     command->add_option("--format", options->format, "table, csv or json, on standard output")
         ->check(CLI::IsMember({"table", "csv", "json"}))
         ->capture_default_str();

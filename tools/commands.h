@@ -1,5 +1,7 @@
 #pragma once
 
+#include "options.h"
+
 #include <CLI/CLI.hpp>
 
 #include <stdexcept>
@@ -31,6 +33,7 @@ inline void add_commands(CLI::App &app, const std::string &command_line) {
     add_run(app);
     add_bench(app, command_line);
     add_tune(app);
+    refuse_empty_values(app);
 }
 
 }  // namespace aft::cli

@@ -1,4 +1,5 @@
 #include "commands.h"
+#include "streams.h"
 
 #include <aft/aft.h>
 
@@ -56,6 +57,11 @@ std::string kernels_as_table() {
     return text;
 }
 
+// Reasons and names come from drivers, whose bytes may be no UTF-8.
+std::string text_of(const nlohmann::ordered_json &json) {
+    return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
 std::string kernels_as_json() {
     auto rows = nlohmann::ordered_json::array();
     for (const KernelInfo &kernel : kernels()) {
@@ -90,8 +96,7 @@ std::string kernels_as_json() {
                         {"usable", kernel.usable},
                         {"reason", kernel.reason}});
     }
-    return nlohmann::ordered_json{{"aft", AFT_VERSION}, {"halide", AFT_HALIDE_VERSION}, {"kernels", rows}}.dump(2) +
-           "\n";
+    return text_of({{"aft", AFT_VERSION}, {"halide", AFT_HALIDE_VERSION}, {"kernels", rows}});
 }
 
 std::string devices_as_table() {
@@ -122,7 +127,7 @@ std::string devices_as_json() {
                         {"usable", device.usable},
                         {"reason", device.reason}});
     }
-    return nlohmann::ordered_json{{"devices", rows}}.dump(2) + "\n";
+    return text_of({{"devices", rows}});
 }
 
 /// A command that prints one of two forms.
@@ -134,8 +139,7 @@ void add_list(CLI::App &app, const std::string &name, const std::string &descrip
     command->add_option("--format", *format, "table or json")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
-    command->final_callback(
-        [format, as_table, as_json] { fmt::print("{}", *format == "json" ? as_json() : as_table()); });
+    command->final_callback([format, as_table, as_json] { print(*format == "json" ? as_json() : as_table()); });
 }
 
 }  // namespace

@@ -1,4 +1,8 @@
 #include "commands.h"
+#include "signals.h"
+#include "streams.h"
+
+#include "bench/failure.h"
 
 #include <aft/aft.h>
 
@@ -6,21 +10,26 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <exception>
+#include <sstream>
 #include <string>
 
 namespace aft::cli {
 
 namespace {
 
-int complain(ExitCode code, std::string message) {
-    std::replace(message.begin(), message.end(), '\n', ' ');  // one line, whatever a file name holds
-    fmt::print(stderr, "aft: {}\n", message);
+int complain(ExitCode code, const char *what) noexcept {
+    try {
+        std::string message = what;
+        std::replace(message.begin(), message.end(), '\n', ' ');  // one line, whatever a file name holds
+        say("aft: " + message + "\n");
+    } catch (const std::exception &) {
+        say("aft: out of memory\n");
+    }
     return code;
 }
 
-int main(int argc, char **argv) {
+int run(int argc, char **argv) {
     CLI::App app("Attention-free transformer layers (AFTFull, AFTSimple, AFTLocal) as ahead-of-time compiled Halide "
                  "kernels.");
     app.name("aft");
@@ -29,15 +38,24 @@ int main(int argc, char **argv) {
                "\nExit codes: 0 done, 1 failure, 2 wrong usage or bad input.");
     add_commands(app, fmt::format("aft {}", fmt::join(argv + std::min(argc, 1), argv + argc, " ")));
     try {
-        app.parse(argc, argv);
+        app.parse(reversed_arguments(argc, argv));
         return app.get_subcommands().empty()
                    ? complain(bad_input, "a command is needed: kernels, devices, run, bench or tune")
                    : done;
     } catch (const CLI::ParseError &error) {
-        if (error.get_exit_code() == 0) {  // --help, --version
-            return app.exit(error);
+        if (error.get_exit_code() != 0) {
+            return complain(bad_input, error.what());
         }
-        return complain(bad_input, error.what());
+        std::ostringstream text;  // --help, --version
+        app.exit(error, text, text);
+        print(text.str());
+        return done;
+    }
+}
+
+int main(int argc, char **argv) {
+    try {
+        return run(argc, argv);
     } catch (const UsageError &error) {
         return complain(bad_input, error.what());
     } catch (const KernelError &error) {
@@ -45,7 +63,7 @@ int main(int argc, char **argv) {
     } catch (const Error &error) {
         return complain(bad_input, error.what());
     } catch (const std::exception &error) {
-        return complain(failure, error.what());
+        return complain(failure, bench::what_failed(error));
     }
 }
 
@@ -54,5 +72,7 @@ int main(int argc, char **argv) {
 }  // namespace aft::cli
 
 int main(int argc, char **argv) {
-    return aft::cli::main(argc, argv);
+    aft::cli::open_closed_streams();
+    aft::cli::remove_unfinished_files_on_signals();
+    return aft::cli::close_streams(aft::cli::main(argc, argv));
 }

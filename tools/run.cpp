@@ -1,4 +1,8 @@
 #include "commands.h"
+#include "streams.h"
+
+#include "input_file.h"
+#include "shard_index.h"
 
 #include <aft/aft.h>
 
@@ -7,8 +11,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
+#include <map>
 #include <memory>
+#include <new>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,9 +28,9 @@ namespace {
 struct RunOptions {
     std::string model, layer, input, output, kernel, device;
     LoadOptions load;
+    std::vector<std::string> map;
     bool time_major = false;
-    std::optional<std::int64_t> window;
-    std::optional<int> threads;
+    std::optional<std::int64_t> window, threads;
 };
 
 // FILE:TENSOR
@@ -30,11 +38,14 @@ struct Place {
     std::string file, tensor;
 };
 
-// The tensor's name is what follows the last ':'. Throws UsageError.
+// The tensor's name is what follows the last ':' that isn't part of a folder's name. Throws UsageError.
 Place place(const std::string &text, const std::string &default_tensor) {
-    const std::size_t colon = text.rfind(':');
-    Place result =
-        colon == std::string::npos ? Place{text, default_tensor} : Place{text.substr(0, colon), text.substr(colon + 1)};
+    std::error_code ignored;
+    const std::size_t colon = text.rfind(':'), slash = text.rfind('/');
+    const bool in_folder =
+        slash != std::string::npos && colon < slash && std::filesystem::is_directory(text.substr(0, slash), ignored);
+    Place result = colon == std::string::npos || in_folder ? Place{text, default_tensor}
+                                                           : Place{text.substr(0, colon), text.substr(colon + 1)};
     if (result.file.empty() || result.tensor.empty()) {
         throw UsageError(fmt::format("'{}' must be FILE or FILE:TENSOR", text));
     }
@@ -76,18 +87,43 @@ TensorView<T, 3> sequences(T *data, const std::vector<std::int64_t> &extents, bo
 
 // The config and the weights of the model.
 std::pair<LayerConfig, Weights> load(const RunOptions &options, std::int64_t seq) {
-    const SafetensorsFile model = read_safetensors(options.model);
     constexpr std::int64_t unknown = -1;
     LayerConfig config;
     config.kind = layer_kind(options.layer);
     config.window = unknown;
     config.max_seq_len = seq;  // stays for AFTSimple, which has no limit of its own
-    config = config_from_weights(model, config, options.load);
+    config = config_from_weights(options.model, config, options.load);
     if (config.kind == LayerKind::local && config.window == unknown && !options.window) {
         throw UsageError(fmt::format("--layer local needs --window: {} doesn't say it", options.model));
     }
     config.window = options.window.value_or(config.window);
-    return {config, load_weights(model, config, options.load)};
+    return {config, load_weights(options.model, config, options.load)};
+}
+
+// PARAMETER=NAME, ... Throws UsageError.
+std::map<std::string, std::string> names(const std::vector<std::string> &map) {
+    std::map<std::string, std::string> result;
+    for (const std::string &entry : map) {
+        const std::size_t equals = entry.find('=');
+        if (equals == std::string::npos || !result.emplace(entry.substr(0, equals), entry.substr(equals + 1)).second) {
+            throw UsageError(fmt::format("--map {} must be PARAMETER=NAME, each parameter once", entry));
+        }
+    }
+    return result;
+}
+
+// A model's file, and those that it lists if it is an index of shards.
+std::set<std::string> files_of(const std::string &model) {
+    return with_path(model, [&] {
+        std::set<std::string> files = {model};
+        const InputFile file(model);
+        if (is_json(file)) {
+            for (const auto &[tensor, shard] : parse_index(file.text(0, file.bytes())).shards) {
+                files.insert((std::filesystem::path(model).parent_path() / shard).string());
+            }
+        }
+        return files;
+    });
 }
 
 // The output file is replaced whole, so what else a file holds would be lost.
@@ -100,11 +136,13 @@ void refuse_to_replace(const std::string &file, const Place &output) {
 
 void run(const RunOptions &options) {
     if (options.threads) {
-        set_thread_count(*options.threads);
+        set_thread_count(static_cast<int>(*options.threads));
     }
     const Place input = place(options.input, "input"), output = place(options.output, "output");
-    refuse_to_replace(options.model, output);
     refuse_to_replace(input.file, output);
+    for (const std::string &file : files_of(options.model)) {
+        refuse_to_replace(file, output);
+    }
 
     const SafetensorsFile file = read_safetensors(input.file);
     const StoredTensor &tensor = input_tensor(file, input);
@@ -119,13 +157,15 @@ void run(const RunOptions &options) {
 
     SafetensorsFile result;
     result.tensors[output.tensor] = stored_tensor(tensor.extents, result_values);
+    const bool to_standard_output = is_standard_output(output.file);
     try {
         write_safetensors(output.file, result);
     } catch (const Error &error) {
         throw std::runtime_error(error.what());  // the input was right: a failure of the system
     }
-    fmt::print("{} wrote {}:{} [{}]\n", layer.kernel_for({x.extents[0], x.extents[1]}).id, output.file, output.tensor,
-               fmt::join(tensor.extents, ", "));
+    const std::string message = fmt::format("{} wrote {}:{} [{}]\n", layer.kernel_for({x.extents[0], x.extents[1]}).id,
+                                            output.file, output.tensor, fmt::join(tensor.extents, ", "));
+    to_standard_output ? say(message) : print(message);
 }
 
 }  // namespace
@@ -136,20 +176,30 @@ void add_run(CLI::App &app) {
         "\nExample:\n  aft run model.safetensors --layer local --window 32 "
         "--input x.safetensors --output y.safetensors\n"
         "\nThe model's tensors have the names of aft-pytorch (to_q.weight, wbias), labml-nn (query.weight,\n"
-        "pos_bias) or featurebooster (query.weight, proj.weight), behind the prefix of their layer.\n"
-        "Tensors are float32, float16, bfloat16 or float64; the output is float32. docs/weights.md has more.");
+        "pos_bias), featurebooster (query.weight, proj.weight), external-attention (fc_q.weight,\n"
+        "position_biases) or those that --map gives, behind the prefix of their layer.\n"
+        "Tensors are float32, float16, bfloat16, float64, F8_E4M3 or F8_E5M2; the output is float32.\n"
+        "docs/weights.md has more.");
     const auto options = std::make_shared<RunOptions>();
-    command->add_option("model", options->model, "safetensors file with the weights")->required();
+    command
+        ->add_option("model", options->model,
+                     "safetensors file with the weights, or the index of its shards (model.safetensors.index.json)")
+        ->required();
     command->add_option("--layer", options->layer, "full, simple or local")
         ->required()
         ->check(CLI::IsMember({"full", "simple", "local"}));
-    command->add_option("--window", options->window,
-                        "the bias holds where |t - t'| < WINDOW; local only. Default: that of the model's local_mask");
+    add_number(*command, "--window", options->window, 0, std::numeric_limits<std::int64_t>::max(),
+               "the bias holds where |t - t'| < WINDOW; local only. Default: that of the model's local_mask");
     command->add_option_function<std::string>(
         "--prefix", [options](const std::string &prefix) { options->load.prefix = prefix; },
         "what the names of the layer's tensors begin with, such as blocks.0.attn.; default: the model's only layer");
     command->add_option("--naming", options->load.naming, "whose names the tensors have; default: found out")
         ->check(CLI::IsMember(namings()));
+    command
+        ->add_option("--map", options->map,
+                     "PARAMETER=NAME, where the naming's name isn't the model's: query=w_q, project= for none. May be "
+                     "given several times")
+        ->allow_extra_args(false);
     command->add_option("--input", options->input, "FILE or FILE:TENSOR, [T, H] or [B, T, H]; default tensor: input")
         ->required();
     command->add_flag("--time-major", options->time_major, "input and output are [T, B, H], as in labml-nn");
@@ -157,12 +207,17 @@ void add_run(CLI::App &app) {
         ->required();
     command->add_option("--kernel", options->kernel, "id of the kernel that must run (see aft kernels)");
     command->add_option("--device", options->device, "id or API of the device to run on (see aft devices)");
-    command->add_option("--threads", options->threads, "default: every processor");
+    add_threads(*command, options->threads);
     command->final_callback([options] {
         if (options->layer != "local" && options->window) {
             throw UsageError("--window is for --layer local, not " + options->layer);
         }
-        run(*options);
+        options->load.names = names(options->map);
+        try {
+            run(*options);
+        } catch (const std::bad_alloc &) {
+            throw std::runtime_error(fmt::format("out of memory for {} on {}", options->model, options->input));
+        }
     });
 }
 

@@ -1,11 +1,11 @@
 #include "shape.h"
 
 #include "commands.h"
+#include "options.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <limits>
 #include <tuple>
@@ -17,22 +17,15 @@ namespace {
 
 constexpr std::int64_t max_elements = std::numeric_limits<std::int32_t>::max();
 
-// Numbers separated by commas; empty when that isn't what the text is.
+// Numbers separated by commas. Throws UsageError.
 std::vector<std::int64_t> numbers(const std::string &text) {
     std::vector<std::int64_t> result;
-    const char *const end = text.data() + text.size();
-    for (const char *at = text.data();; ++at) {
-        std::int64_t number = 0;
-        const auto [rest, error] = std::from_chars(at, end, number);
-        if (error != std::errc() || (rest != end && *rest != ',')) {
-            return {};
-        }
-        result.push_back(number);
-        at = rest;
-        if (at == end) {
-            return result;
-        }
+    for (std::size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
+        end = text.find(',', begin);
+        const std::string part = text.substr(begin, end == std::string::npos ? end : end - begin);
+        result.push_back(number(fmt::format("--shape '{}':", text), part, 0, std::numeric_limits<std::int64_t>::max()));
     }
+    return result;
 }
 
 }  // namespace
@@ -42,7 +35,7 @@ Problem problem(const std::string &text, LayerKind kind) {
     if (extents.size() == 4) {
         extents.push_back(default_window);
     }
-    if (extents.size() != 5 || *std::min_element(extents.begin(), extents.end() - 1) < 1 || extents[4] < 0) {
+    if (extents.size() != 5 || *std::min_element(extents.begin(), extents.end() - 1) < 1) {
         throw UsageError(
             fmt::format("--shape '{}' must be B,T,H,P or B,T,H,P,s with B, T, H, P at least 1 and s at least 0", text));
     }

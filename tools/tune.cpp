@@ -1,6 +1,8 @@
 #include "commands.h"
 #include "progress.h"
 #include "shape.h"
+#include "signals.h"
+#include "streams.h"
 
 #include "bench/comparison.h"
 #include "bench/machine.h"
@@ -13,6 +15,7 @@
 #include <csignal>
 #include <filesystem>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,16 +27,18 @@ namespace {
 struct TuneOptions {
     std::string layer, profile, folder = AFT_TUNE_FOLDER;
     std::vector<std::string> shapes;
-    std::optional<int> threads;
-    double minutes = 5;
+    std::optional<std::int64_t> threads;
+    std::optional<double> minutes;
 };
+
+constexpr double default_minutes = 5;
 
 volatile std::sig_atomic_t interrupts = 0;
 
 // The first Ctrl-C ends the search, the second one the program.
 void on_interrupt(int) {
     interrupts = 1;
-    std::signal(SIGINT, SIG_DFL);
+    on_signal(SIGINT, end_by);
 }
 
 std::string summary(const tune::ProfileEntry &entry) {
@@ -47,9 +52,17 @@ std::string summary(const tune::ProfileEntry &entry) {
                               entry.interval.low, entry.interval.high, entry.trials);
 }
 
+tune::ProfileEntry result_of(const tune::TuneOptions &search, const tune::KernelBuilder &builder) {
+    try {
+        return tune::tune(search, builder);
+    } catch (const std::bad_alloc &) {
+        throw std::runtime_error(fmt::format("out of memory for {}", bench::shape_name(search.problem)));
+    }
+}
+
 void tune(const TuneOptions &options) {
     if (options.threads) {
-        set_thread_count(*options.threads);
+        set_thread_count(static_cast<int>(*options.threads));
     }
     std::vector<Problem> problems;
     for (const std::string &shape : options.shapes) {
@@ -69,27 +82,27 @@ void tune(const TuneOptions &options) {
         std::filesystem::create_directories(file.parent_path());  // minutes before it is written: better now than then
     }
 
-    std::signal(SIGINT, on_interrupt);
+    on_signal(SIGINT, on_interrupt);
     for (const Problem &each : problems) {
         if (interrupts != 0) {
             break;
         }
         tune::TuneOptions search;
         search.problem = each;
-        search.budget_seconds = options.minutes * 60;
+        search.budget_seconds = options.minutes.value_or(default_minutes) * 60;
         search.folder = options.folder;
         search.progress = [](const std::string &line) { show_progress(line, false); };
         search.interrupted = [] { return interrupts != 0; };
-        const tune::ProfileEntry entry = tune::tune(search, builder);
+        const tune::ProfileEntry entry = result_of(search, builder);
         show_progress("", false);
-        fmt::print("{}\n", summary(entry));
+        print(summary(entry) + "\n");
         if (entry.tuned || interrupts == 0) {  // an early end says nothing against what the profile has
             tune::Profile profile = tune::read_profile(file, cpu, isa);
             tune::merge(profile, entry);
             tune::write_profile(file, profile);
         }
     }
-    fmt::print("{}: configure with -DAFT_PROFILE={} to build it in\n", file.string(), file.string());
+    print(fmt::format("{}: configure with -DAFT_PROFILE={} to build it in\n", file.string(), file.string()));
 }
 
 }  // namespace
@@ -108,10 +121,9 @@ void add_tune(CLI::App &app) {
         ->add_option("--shape", options->shapes,
                      fmt::format("B,T,H,P or, for local, B,T,H,P,s; default s: {}", default_window))
         ->required();
-    command->add_option("--threads", options->threads, "default: every processor");
-    command->add_option("--budget", options->minutes, "minutes of searching for each shape")
-        ->check(CLI::Range(0.01, 10000.0))
-        ->capture_default_str();
+    add_threads(*command, options->threads);
+    add_number(*command, "--budget", options->minutes, 0.01, 10000.0,
+               fmt::format("minutes of searching for each shape, 0.01 to 10000; default: {}", default_minutes));
     command->add_option("--profile", options->profile,
                         "file that gets the result, beside what it has; default: profiles/<cpu>.json");
     command->add_option("--cache", options->folder,

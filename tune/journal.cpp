@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <stdexcept>
 
@@ -12,12 +14,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::ofstream open_to_append(const std::filesystem::path &path) {
+void append(const std::filesystem::path &path, const std::string &line) {
+    errno = 0;
     std::ofstream file(path, std::ios::app);
+    file << line << '\n';
+    file.close();
     if (!file) {
-        throw std::runtime_error(fmt::format("cannot write {}", path.string()));
+        throw std::runtime_error(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
     }
-    return file;
 }
 
 }  // namespace
@@ -36,7 +40,7 @@ Journal::Journal(const std::filesystem::path &file) : file_(file) {
         result.failure = row.value("failure", "");
         results_[row["trial"].get<std::string>()] = result;
     }
-    open_to_append(file) << '\n';  // starts a new line after such an end
+    append(file, "");  // starts a new line after such an end
 }
 
 const TrialResult *Journal::find(const std::string &key) const {
@@ -46,20 +50,15 @@ const TrialResult *Journal::find(const std::string &key) const {
 
 void Journal::add(const std::string &key, const TrialResult &result) {
     results_[key] = result;
-    std::ofstream file = open_to_append(file_);
-    file << Json{{"trial", key},
-                 {"faster", result.verdict == Verdict::faster},
-                 {"ratio", result.ratio},
-                 {"rounds", result.rounds},
-                 {"incumbent_ms", result.incumbent_ms},
-                 {"candidate_ms", result.candidate_ms},
-                 {"failure", result.failure}}
-                .dump()
-         << '\n';
-    file.close();
-    if (!file) {
-        throw std::runtime_error(fmt::format("cannot write {}", file_.string()));
-    }
+    // What tools say may be no UTF-8.
+    append(file_, Json{{"trial", key},
+                       {"faster", result.verdict == Verdict::faster},
+                       {"ratio", result.ratio},
+                       {"rounds", result.rounds},
+                       {"incumbent_ms", result.incumbent_ms},
+                       {"candidate_ms", result.candidate_ms},
+                       {"failure", result.failure}}
+                      .dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace aft::tune

@@ -8,9 +8,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <future>
 #include <iterator>
@@ -46,11 +51,21 @@ std::string last_line(const fs::path &log) {
     return last;
 }
 
-// A folder that goes away with the object.
+[[noreturn]] void fail_writing(const fs::path &path, int error) {
+    throw std::runtime_error(fmt::format("cannot write {}: {}", path.string(), std::strerror(error)));
+}
+
+constexpr char work_prefix[] = ".aft-build-";
+
+// A new folder that goes away with the object.
 class WorkFolder {
 public:
-    explicit WorkFolder(fs::path path) : path(std::move(path)) {
-        fs::create_directory(this->path);
+    explicit WorkFolder(const fs::path &parent) {
+        std::string name = (parent / work_prefix).string() + "XXXXXX";
+        if (!mkdtemp(name.data())) {
+            fail_writing(name, errno);
+        }
+        path = name;
     }
     ~WorkFolder() {
         std::error_code ignored;  // a file that is left over harms nobody
@@ -59,8 +74,23 @@ public:
     WorkFolder(const WorkFolder &) = delete;
     WorkFolder &operator=(const WorkFolder &) = delete;
 
-    const fs::path path;
+    fs::path path;
 };
+
+// Keeps a folder in use. Of those who have it in use, the first removes what killed ones left.
+FileDescriptor in_use(const fs::path &folder) {
+    FileDescriptor lock(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (flock(lock.number(), LOCK_EX | LOCK_NB) == 0) {
+        std::error_code ignored;
+        for (const fs::directory_entry &entry : fs::directory_iterator(folder, ignored)) {
+            if (entry.path().filename().string().rfind(work_prefix, 0) == 0) {
+                fs::remove_all(entry.path(), ignored);
+            }
+        }
+    }
+    flock(lock.number(), LOCK_SH);
+    return lock;
+}
 
 }  // namespace
 
@@ -79,8 +109,9 @@ KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
     std::error_code error;
     fs::create_directories(folder, error);
     if (error || access(folder.c_str(), W_OK) != 0) {
-        throw std::runtime_error(fmt::format("cannot write to the folder {}", folder.string()));
+        fail_writing(folder, error ? error.value() : errno);
     }
+    lock_ = in_use(folder);
     fingerprint_ = hash(content(toolchain.generator) + toolchain.halide + toolchain.target);
 }
 
@@ -109,7 +140,7 @@ std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, co
 }
 
 void KernelBuilder::make(const Candidate &candidate, const Problem &problem, const fs::path &library) const {
-    const WorkFolder work(library.string() + fmt::format(".{}", getpid()));
+    const WorkFolder work(folder_);
     const std::string layer(name(problem.config.kind));
     const auto generate = [&](const std::string &half, const std::string &function,
                               const std::vector<std::string> &arguments) {
@@ -144,7 +175,11 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
                      log)) {
         throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
     }
-    fs::rename(linked, library);  // at once: a run that is interrupted leaves no half of a library
+    // At once, and after its content: no half of a library is left when the run or the machine stops.
+    const FileDescriptor file(open(linked.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.is_open() || fsync(file.number()) != 0 || std::rename(linked.c_str(), library.c_str()) != 0) {
+        fail_writing(library, errno);
+    }
 }
 
 }  // namespace aft::tune

@@ -2,6 +2,7 @@
 
 #include "candidate.h"
 
+#include "file_descriptor.h"
 #include "kernel_table.h"
 
 #include <aft/kernels.h>
@@ -40,7 +41,8 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// Generates, links and loads candidates. Shared objects stay in a folder, by all that went into them.
+/// Generates, links and loads candidates. Shared objects stay in a folder, by all that went into them. Other processes
+/// may build there at the same time.
 class KernelBuilder {
 public:
     /// Throws std::runtime_error when the folder can't be made or written to.
@@ -59,6 +61,7 @@ private:
 
     Toolchain toolchain_;
     std::filesystem::path folder_;
+    FileDescriptor lock_;
     std::string fingerprint_;
 };
 

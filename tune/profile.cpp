@@ -1,11 +1,15 @@
 #include "profile.h"
 
+#include "bench/text_file.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <stdexcept>
 
@@ -114,6 +118,9 @@ Profile read_profile(const std::filesystem::path &file, const std::string &cpu, 
     }
     try {
         std::ifstream stream(file);
+        if (!stream) {
+            throw ProfileError(fmt::format("{} can't be read: {}", file.string(), std::strerror(errno)));
+        }
         const Json json = Json::parse(stream);
         for (const auto &[field, here] : {std::pair{"cpu", cpu}, std::pair{"isa", isa}}) {
             if (json.at(field) != here) {
@@ -151,14 +158,11 @@ void write_profile(const std::filesystem::path &file, const Profile &profile) {
     if (file.has_parent_path()) {
         std::filesystem::create_directories(file.parent_path());
     }
-    const std::filesystem::path written = file.string() + ".new";
-    std::ofstream stream(written);
-    stream << Json{{"cpu", profile.cpu}, {"isa", profile.isa}, {"results", rows}}.dump(2) << '\n';
-    stream.close();
-    if (!stream) {
-        throw std::runtime_error(fmt::format("cannot write {}", written.string()));
-    }
-    std::filesystem::rename(written, file);
+    // The names that a CPU gives itself may be no UTF-8.
+    const std::string text =
+        Json{{"cpu", profile.cpu}, {"isa", profile.isa}, {"results", rows}}.dump(2, ' ', false,
+                                                                                 Json::error_handler_t::replace);
+    bench::write_text(file, text + "\n");
 }
 
 }  // namespace aft::tune

@@ -3,6 +3,7 @@
 #include "prepared_kernel.h"
 #include "registry.h"
 
+#include "bench/failure.h"
 #include "bench/rounds.h"
 
 #include <aft/error.h>
@@ -42,7 +43,7 @@ public:
         try {
             arena_.check(info_, [this] { call(); }, error, text);
         } catch (const std::exception &failed) {
-            text = failed.what();
+            text = bench::what_failed(failed);
         }
         return text;
     }

@@ -172,8 +172,10 @@ class Comparison:
 
     def save(self):
         result = {"machine": machine(self.options), "comparisons": self.comparisons, "skipped": self.skipped}
-        with open(self.folder.parent / "peers.json", "w", encoding="utf-8") as file:
+        written = self.folder.parent / "peers.json.new"  # what was compared before outlives an end while it is written
+        with open(written, "w", encoding="utf-8") as file:
             json.dump(result, file, indent=1)
+        os.replace(written, self.folder.parent / "peers.json")
         return result
 
 

@@ -13,13 +13,16 @@
 #include "gemm_layer.h"
 #include "problem_file.h"
 
+#include "bench/failure.h"
+#include "bench/whole_number.h"
+
 #include <aft/aft.h>
 
 #include <nlohmann/json.hpp>
 
 #include <array>
 #include <chrono>
-#include <cstdio>
+#include <cstdint>
 #include <exception>
 #include <fstream>
 #include <functional>
@@ -27,6 +30,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -125,21 +129,29 @@ void work(int threads, const std::string &blas) {
             }
             result = answer(json::parse(line), sgemm, contestant);
         } catch (const std::exception &error) {
-            result = {{"error", error.what()}};
+            result = {{"error", what_failed(error)}};
         }
-        std::cout << result.dump() << std::endl;
+        std::cout << result.dump(-1, ' ', false, json::error_handler_t::replace) << std::endl;
+        if (!std::cout) {
+            throw std::runtime_error("standard output can't be written");
+        }
     }
 }
 
-// Throws std::runtime_error.
+// Throws std::exception.
 Problem problem(const std::string &layer, const std::string &shape) {
-    Problem problem;
-    long long B, T, H, P, s = 0;
-    if (std::sscanf(shape.c_str(), "%lld,%lld,%lld,%lld,%lld", &B, &T, &H, &P, &s) < 4) {
+    std::vector<std::int64_t> extents;
+    std::istringstream parts(shape);
+    for (std::string part; std::getline(parts, part, ',');) {
+        extents.push_back(whole_number(part));
+    }
+    extents.resize(extents.size() == 4 ? 5 : extents.size());
+    if (extents.size() != 5) {
         throw std::runtime_error("'" + shape + "' isn't B,T,H,P or B,T,H,P,s");
     }
-    problem.config = {layer_kind(layer), H, P, T, s};
-    problem.shape = {B, T};
+    Problem problem;
+    problem.config = {layer_kind(layer), extents[2], extents[3], extents[1], extents[4]};
+    problem.shape = {extents[0], extents[1]};
     return problem;
 }
 
@@ -151,7 +163,7 @@ int run(const std::vector<std::string> &arguments) {
     if ((arguments.size() != 2 && arguments.size() != 3) || arguments[0] != "work") {
         throw std::runtime_error("usage: aft_peers problem LAYER B,T,H,P[,s] FILE | aft_peers work THREADS [BLAS]");
     }
-    work(std::stoi(arguments[1]), arguments.size() == 3 ? arguments[2] : "");
+    work(static_cast<int>(whole_number(arguments[1])), arguments.size() == 3 ? arguments[2] : "");
     return 0;
 }
 

@@ -153,25 +153,30 @@ typedef struct aft_parameters {
     const float *position_bias;   ///< wbias: [S, S], target by source; full and local only, -inf masks a pair
 } aft_parameters;
 
-/// Which layer of a file is meant. With neither set, the file must have one layer.
+/// Which layer of a file is meant. With none set, the file must have one layer with the names of one network.
 typedef struct aft_load_options {
     uint64_t struct_size;  ///< sizeof(aft_load_options)
     /// What the layer's names begin with: "attn_proj.layers.0.attn.", or "" for no more than its own names. Null: not
     /// set.
     const char *prefix;
-    /// "aft-pytorch", "labml-nn" or "featurebooster", whose names docs/weights.md has. Null or "": the one that the
-    /// file's names fit.
+    /// "aft-pytorch", "labml-nn", "featurebooster", "liftfeat" or "external-attention", whose names docs/weights.md
+    /// has. Null or "": the one that the file's names fit; with names below, "aft-pytorch".
     const char *naming;
+    /// Names that take the place of the naming's, "query=w_q" and so on up to a null pointer, each parameter once:
+    /// those of aft::LoadOptions::names in <aft/weights.h>. "project=" says that the file has none. Null: no names.
+    const char *const *names;
 } aft_load_options;
 
 /// Copies parameters of the shapes that `config` implies. AFT_ERROR_CONFIG for a config that makes no sense,
 /// AFT_ERROR_SHAPE for a parameter of more than 2^31 - 1 elements, AFT_ERROR_WEIGHTS for values that aren't finite.
 AFT_API aft_status aft_weights_copy(const aft_config *config, const aft_parameters *parameters, aft_weights **weights);
 
-/// Reads the weights of a layer of a safetensors file, F32, F16, BF16 or F64. Biases may be missing; a position bias
-/// may be stored as factors. Null options: none. The errors of aft_weights_copy(), AFT_ERROR_CONFIG for a naming that
-/// doesn't exist, and AFT_ERROR_WEIGHTS, which lists all that is wrong with the file or its layer: tensors that are
-/// missing, of another shape or dtype, or of no use to the layer.
+/// Reads the weights of a layer of a safetensors file, or of its shards by their index, F32, F16, BF16, F64, F8_E4M3 or
+/// F8_E5M2, and no more of the file than those. Biases may be missing; a position bias may be stored as factors. Null
+/// options: none. The errors of aft_weights_copy(), AFT_ERROR_CONFIG for a naming or a parameter that doesn't exist and
+/// for a layer without a gate, which no kernel computes yet, and AFT_ERROR_WEIGHTS, which lists all that is wrong with
+/// the file or its layer: tensors that are missing, of another shape or dtype, or of no use to the layer, and namings
+/// where the file fits more than one.
 AFT_API aft_status aft_weights_load(const char *path, const aft_config *config, const aft_load_options *options,
                                     aft_weights **weights);
 

@@ -7,6 +7,7 @@
 #include <aft/export.h>
 #include <aft/safetensors.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,30 +29,40 @@ struct Weights {
     std::vector<float> position_bias;
 };
 
-/// Which layer of a file is meant. With neither set, the file must have one layer.
+/// Which layer of a file is meant. With nothing set, the file must have one layer with the names of one network.
 struct LoadOptions {
     /// What the layer's names begin with: "attn_proj.layers.0.attn.", or "" for no more than its own names.
     std::optional<std::string> prefix = {};
-    /// One of namings(). Empty: the one that the file's names fit.
+    /// One of namings(). Empty: the one that the file's names fit; "aft-pytorch" with names.
     std::string naming = {};
+    /// Names in the file, behind the prefix, that take the place of the naming's: of the modules query, key, value,
+    /// project, of the tensors position_bias or target_factor and source_factor, local_mask, and beside, a module that
+    /// lies among these and is no part of the layer. {{"query", "w_q"}} is w_q.weight, w_q.bias. An empty name: the
+    /// file has no such tensor. Without a project, hidden must be projected, and the gated mean is the output.
+    std::map<std::string, std::string> names = {};
 };
 
-/// The networks whose names of a layer's tensors are known: "aft-pytorch", "labml-nn" and "featurebooster".
-/// docs/weights.md has the names.
+/// The networks whose names of a layer's tensors are known: "aft-pytorch", "labml-nn", "featurebooster", "liftfeat" and
+/// "external-attention". docs/weights.md has the names.
 AFT_API std::vector<std::string> namings();
 
-/// The weights of a layer of a safetensors file. Tensors are F32, F16, BF16 or F64 and become float32
-/// (StoredTensor::as_float). Biases may be missing. A position bias may be stored as factors u, v [S, r]: it is u v^T,
-/// summed in double. Where a file has the mask of AFTLocal's band, it must be that of config.window.
+/// The weights of a layer of a safetensors file, or of its shards by their index (read_safetensors). Tensors are F32,
+/// F16, BF16, F64, F8_E4M3 or F8_E5M2 and become float32 (StoredTensor::as_float). A name that only the file's metadata
+/// has, with that of a tensor, is that tensor (save_model() of safetensors.torch writes so what shares memory). Biases
+/// may be missing. A position bias may be stored as factors u, v [S, r]: it is u v^T, summed in double. Where a file
+/// has the mask of AFTLocal's band, it must be that of config.window. A network without an output projection gets the
+/// identity for it, which leaves finite values as they are.
 ///
-/// Throws ConfigError for a naming that doesn't exist or a config that makes no sense, ShapeError for a parameter of
-/// more than 2^31 - 1 elements, and WeightsError: that names the layers of the file where they are more than one, or
-/// else that lists everything wrong with the layer: tensors that are missing, of another shape or dtype, or not finite
-/// (a position bias may be -inf), and tensors that the layer has no use for, without which it would compute something
-/// else. Those are, under a prefix, all that is there; without one, all in the layer's modules (to_q.*).
+/// Throws ConfigError for a naming or a parameter that doesn't exist, a config that makes no sense, or a network
+/// without a gate ("liftfeat"), which no kernel computes yet; ShapeError for a parameter of more than 2^31 - 1
+/// elements; and WeightsError: that names the layers of the file where they are more than one, the namings where its
+/// names fit more than one, the file's names where they fit none, or else that lists everything wrong with the layer:
+/// tensors that are missing, of another shape or dtype, or not finite (a position bias may be -inf), and tensors that
+/// the layer has no use for, without which it would compute something else. Those are, under a prefix, all that is
+/// there; without one, all in the layer's modules (to_q.*).
 ///
-/// Thread-safe. A path is read whole: to load several layers of a file, or its config first, read it once with
-/// read_safetensors().
+/// Thread-safe. Of a path, the headers and the layer's tensors are read, and of shards those that have some. A file
+/// that was read before (read_safetensors) serves for all its layers.
 AFT_API Weights load_weights(const std::string &path, const LayerConfig &config, const LoadOptions &options = {});
 /// The same.
 AFT_API Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, const LoadOptions &options = {});

@@ -1,0 +1,21 @@
+#include "text_file.h"
+
+#include "output_file.h"
+
+#include <aft/error.h>
+
+#include <stdexcept>
+
+namespace aft::bench {
+
+void write_text(const std::filesystem::path &path, const std::string &text) {
+    try {
+        OutputFile file(path.string());
+        file.write(text.data(), text.size());
+        file.commit();
+    } catch (const Error &error) {
+        throw std::runtime_error(path.string() + ": " + error.what());
+    }
+}
+
+}  // namespace aft::bench

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+namespace aft {
+
+/// Which files a checkpoint's tensors are in: `model.safetensors.index.json` of Hugging Face.
+struct ShardIndex {
+    std::map<std::string, std::string> shards;    // by tensor; names of files beside the index
+    std::map<std::string, std::string> metadata;  // what of it is strings
+};
+
+/// Parses {"metadata": {...}, "weight_map": {tensor: file}}. Throws WeightsError.
+ShardIndex parse_index(const std::string &text);
+
+}  // namespace aft

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace aft::cli {
+
+/// Opens those of the descriptors 0, 1 and 2 that are closed, so that no file of ours gets their number. Such a
+/// standard input and output stay unusable; such a standard error takes messages, which nobody wants.
+void open_closed_streams() noexcept;
+
+/// Writes results to standard output.
+void print(std::string_view text) noexcept;
+
+/// Writes a message to standard error, after what was printed before.
+void say(std::string_view text) noexcept;
+
+/// What print() and say() couldn't write becomes a message and an exit code: `code`, or `failure` where that is `done`.
+int close_streams(int code) noexcept;
+
+/// Whether what is written to the file goes where print() goes: to /dev/stdout, or to the same pipe.
+bool is_standard_output(const std::string &path) noexcept;
+
+}  // namespace aft::cli
