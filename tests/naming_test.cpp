@@ -1,9 +1,4 @@
-#include "golden.h"
-#include "naming.h"
-#include "parameters.h"
-#include "problem.h"
-#include "reference.h"
-#include "run.h"
+#include "named_layer.h"
 
 #include <aft/aft.h>
 
@@ -11,64 +6,12 @@
 #include <catch2/matchers/catch_matchers.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstdlib>
-#include <limits>
-#include <numeric>
 
 using namespace aft;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
-
-/// Every value of the layer is different: 1, 2, 3, ...
-void add_layer(SafetensorsFile &file, const std::string &prefix, const LayerConfig &config, const Naming &naming) {
-    float next = 1;
-    for (const Parameter &parameter : parameters(config, naming)) {
-        if (parameter.tensor.empty()) {
-            continue;
-        }
-        std::vector<float> values(parameter.size());
-        std::iota(values.begin(), values.end(), next);
-        next += static_cast<float>(values.size());
-        file.tensors[prefix + parameter.tensor] = stored_tensor(parameter.extents, values);
-    }
-}
-
-/// BOOL [size, size]
-StoredTensor mask(std::int64_t size, bool (*is_visible)(std::int64_t target, std::int64_t source)) {
-    StoredTensor tensor{"BOOL", {size, size}, {}};
-    for (std::int64_t t = 0; t < size; t++)
-        for (std::int64_t s = 0; s < size; s++)
-            tensor.bytes.push_back(static_cast<std::byte>(is_visible(t, s)));
-    return tensor;
-}
-
-void check_same(const Weights &a, const Weights &b, const LayerConfig &config) {
-    for (const Parameter &parameter : parameters(config)) {
-        INFO(parameter.tensor);
-        CHECK((a.*parameter.values).size() == static_cast<std::size_t>(parameter.size()));
-        CHECK(a.*parameter.values == b.*parameter.values);
-    }
-}
-
-Golden golden_named(const std::string &name) {
-    for (Golden &golden : goldens())
-        if (golden.name == name)
-            return golden;
-    throw std::logic_error("no golden case " + name);
-}
-
-/// y of a time-major case, [T, B, H], which the layer sees as [B, T, H].
-std::vector<float> run_time_major(const Layer &layer, const Golden &golden) {
-    const std::vector<float> x = golden.floats("input");
-    std::vector<float> y(x.size(), std::numeric_limits<float>::quiet_NaN());
-    const auto [B, T] = shape_of(golden);
-    const std::int64_t H = golden.extent("dim");
-    layer.forward({x.data(), {B, T, H}, {H, B * H, 1}}, {y.data(), {B, T, H}, {H, B * H, 1}});
-    return y;
-}
 
 /// A network with the names of FeatureBooster: two layers, and what lies around them.
 SafetensorsFile boosting_network(const LayerConfig &config) {
@@ -89,9 +32,6 @@ SafetensorsFile boosting_network(const LayerConfig &config) {
     REQUIRE(config.hidden == 3);
     return file;
 }
-
-const LayerConfig simple{LayerKind::simple, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, 0};
-const LayerConfig local{LayerKind::local, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, /*window=*/2};
 
 }  // namespace
 
@@ -189,141 +129,6 @@ TEST_CASE("a layer that has a gate in one network and none in another is refused
                       "has no gate (liftfeat): no kernel computes a layer without a gate yet");
 }
 
-TEST_CASE("a layer without an output projection puts out the gated mean", "[weights]") {
-    const Naming &external = naming_table[4];
-    REQUIRE(external.name == "external-attention");
-    const LayerConfig square{LayerKind::full, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
-    SafetensorsFile file;
-    add_layer(file, "attn.", square, external);
-    CHECK(file.tensors.size() == 7);
-    const LayerConfig config = config_from_weights(file, {});
-    CHECK(config.hidden == 5);
-    CHECK(config.projected == 5);
-    CHECK(config.max_seq_len == 4);
-    const Weights weights = load_weights(file, square);
-    CHECK(weights.position_bias == file.tensors.at("attn.position_biases").as_float());
-    CHECK(weights.project_bias.empty());
-
-    Weights with_small = weights;  // the gate and the exponentials of 1, 2, 3, ... would be 1 and one-hot
-    for (const Parameter &parameter : parameters(square)) {
-        if (parameter.values != &Weights::project_weight) {
-            for (float &value : with_small.*parameter.values) {
-                value = std::sin(value);
-            }
-        }
-    }
-    Weights rotated = with_small;  // by a row, so that channel h puts out what was channel h + 1
-    std::rotate(rotated.project_weight.begin(), rotated.project_weight.begin() + 5, rotated.project_weight.end());
-    const Shape shape{2, 3};
-    const std::vector<float> x = make_input({square, shape});
-    const Reference reference = reference_forward(square, with_small, x, shape);
-    for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.layer != square.kind || !admits(kernel, {square, shape}))
-            continue;
-        INFO(kernel.id);
-        const std::vector<float> y = run(Layer(square, with_small, {kernel.id}), x, shape);
-        const std::vector<float> moved = run(Layer(square, rotated, {kernel.id}), x, shape);
-        const double error = error_in_tolerances(reference, y);
-        CAPTURE(error);
-        CHECK(error <= allowed_tolerances(kernel));
-        for (std::size_t row = 0; row < y.size(); row += 5)
-            for (std::size_t h = 0; h < 5; h++)
-                CHECK(moved[row + h] == y[row + (h + 1) % 5]);  // exactly the gated mean, whatever is summed around it
-    }
-
-    CHECK_THROWS_WITH(load_weights(file, {LayerKind::full, 5, 4, 4, 0}),
-                      ContainsSubstring(
-                          "external-attention has no output projection: projected is 4, must be hidden, 5"));
-    file.tensors["attn.fc_q.weight"] = stored_tensor({3, 5}, std::vector<float>(15));
-    CHECK_THROWS_WITH(
-        config_from_weights(file, {}),
-        "layer \"attn.\": external-attention has no output projection: projected is 3, must be hidden, 5");
-}
-
-TEST_CASE("a dot-product attention with the names of External-Attention is refused", "[weights]") {
-    const LayerConfig square{LayerKind::simple, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
-    for (const std::string prefix : {"", "attn."}) {
-        SafetensorsFile file;
-        add_layer(file, prefix, square, naming_table[4]);
-        CHECK_NOTHROW(load_weights(file, square));
-        file.tensors[prefix + "fc_o.weight"] = stored_tensor({5, 5}, std::vector<float>(25));
-        CHECK_THROWS_WITH(load_weights(file, square), ContainsSubstring("\"fc_o.weight\" is unexpected"));
-    }
-}
-
-TEST_CASE("the names of a layer's tensors may be given", "[weights]") {
-    SafetensorsFile expected, file;
-    add_layer(expected, "", local, aft_pytorch);
-    Naming own = aft_pytorch;
-    own.query = "attention.w_q";
-    own.position_bias = "bias.W";
-    add_layer(file, "b.", local, own);
-    const std::map<std::string, std::string> names = {{"query", "attention.w_q"}, {"position_bias", "bias.W"}};
-    const Weights weights = load_weights(expected, local);
-    check_same(weights, load_weights(file, local, {std::nullopt, "", names}), local);
-    check_same(weights, load_weights(file, local, {"b.", "aft-pytorch", names}), local);
-    CHECK(config_from_weights(file, {}, {std::nullopt, "", names}).hidden == 3);
-    CHECK_THROWS_WITH(load_weights(file, local, {std::nullopt, "labml-nn", names}),
-                      "has no layer, looked for attention.w_q.weight, key.weight, value.weight, output.weight (the map "
-                      "of names); has \"b.attention.w_q.bias\", \"b.attention.w_q.weight\", \"b.bias.W\", "
-                      "\"b.project.bias\", \"b.project.weight\", \"b.to_k.bias\", \"b.to_k.weight\", "
-                      "\"b.to_v.bias\", \"b.to_v.weight\"");
-
-    SafetensorsFile labml;  // with a normalisation among its modules, and a mask under another name
-    Naming changed = naming_table[1];
-    add_layer(labml, "", local, changed);
-    labml.tensors["band"] = mask(4, [](auto t, auto s) { return std::abs(t - s) < 2; });
-    const LoadOptions with_band{std::nullopt, "labml-nn", {{"local_mask", "band"}}};
-    CHECK(config_from_weights(labml, {LayerKind::local}, with_band).window == 2);
-
-    file.tensors["b.norm.weight"] = stored_tensor({1}, {1});
-    CHECK_THROWS_WITH(load_weights(file, local, {std::nullopt, "", names}),
-                      "layer \"b.\": \"norm.weight\" is unexpected");
-    std::map<std::string, std::string> with_norm = names;
-    with_norm["beside"] = "norm";
-    CHECK_NOTHROW(load_weights(file, local, {std::nullopt, "", with_norm}));
-}
-
-TEST_CASE("factors, and what a layer doesn't have, may be given by their names", "[weights]") {
-    SafetensorsFile file;
-    const LayerConfig square{LayerKind::full, /*hidden=*/2, /*projected=*/2, /*max_seq_len=*/4, 0};
-    add_layer(file, "", square, aft_pytorch);
-    file.tensors.erase("project.weight");
-    file.tensors.erase("project.bias");
-    file.tensors.erase("wbias");
-    file.tensors["u"] = stored_tensor({4, 1}, {1, 2, 3, 4});
-    file.tensors["v"] = stored_tensor({4, 1}, {5, 6, 7, 8});
-    const LoadOptions options{std::nullopt, "", {{"project", ""}, {"target_factor", "u"}, {"source_factor", "v"}}};
-    const Weights weights = load_weights(file, square, options);
-    CHECK(weights.project_weight == std::vector<float>{1, 0, 0, 1});
-    CHECK(weights.position_bias[4 + 2] == 14);
-    CHECK_THROWS_WITH(load_weights(file, square, {std::nullopt, "", {{"project", ""}, {"position_bias", ""}}}),
-                      "the map of names has no position bias, a full layer needs one");
-}
-
-TEST_CASE("a parameter that no layer has, and a layer without a key, can't be named", "[weights]") {
-    SafetensorsFile file;
-    add_layer(file, "", simple, aft_pytorch);
-    CHECK_THROWS_AS(load_weights(file, simple, {std::nullopt, "", {{"to_q", "w_q"}}}), ConfigError);
-    CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "", {{"to_q", "w_q"}}}),
-                      "name of \"to_q\", which no layer has: must be one of query, key, value, project, position_bias, "
-                      "target_factor, source_factor, local_mask, beside");
-    CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "", {{"key", ""}}}),
-                      "name of key is empty, every layer has one");
-}
-
-TEST_CASE("where no layer is found the file's names are listed, first those behind the prefix", "[weights]") {
-    SafetensorsFile file;
-    for (int i = 10; i < 40; i++) {
-        file.tensors["a." + std::to_string(i)] = file.tensors["b." + std::to_string(i)] = stored_tensor({1}, {1});
-    }
-    CHECK_THROWS_WITH(load_weights(file, simple),
-                      ContainsSubstring("; has \"a.10\", \"a.11\", ") && ContainsSubstring("\"a.29\", 40 more"));
-    CHECK_THROWS_WITH(load_weights(file, simple, {"b."}),
-                      ContainsSubstring("; has \"b.10\", ") && ContainsSubstring("\"b.29\", 10 more"));
-    CHECK_THROWS_WITH(load_weights(SafetensorsFile{}, simple), ContainsSubstring("; has no tensor"));
-}
-
 TEST_CASE("a prefix is a module's, or what it is said to be", "[weights]") {
     SafetensorsFile file;
     add_layer(file, "relative_", simple, naming_table[1]);
@@ -362,81 +167,4 @@ TEST_CASE("the mask of labml-nn gives the window", "[weights]") {
     CHECK_THROWS_WITH(load_weights(file, local), "local_mask is BOOL [3, 3], must be BOOL [4, 4]");
     file.tensors["local_mask"] = stored_tensor({4, 4}, std::vector<float>(16));
     CHECK_THROWS_WITH(load_weights(file, local), "local_mask is F32 [4, 4], must be BOOL [4, 4]");
-}
-
-TEST_CASE("layers of labml-nn match their golden cases, time-major", "[golden]") {
-    for (const std::string name : {"labml_nomask_short", "labml_t1"}) {
-        INFO(name);
-        const Golden golden = golden_named(name);
-        const LayerConfig config = config_from_weights(golden.path, {LayerKind::local});
-        CHECK(config.hidden == golden.extent("dim"));
-        CHECK(config.max_seq_len == golden.extent("max_seqlen"));
-        CHECK(config.window == golden.extent("window"));
-        const Weights weights = load_weights(golden.path, config);
-        for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.kind || kernel.minimum.seq > 1 ||
-                kernel.storage != "float32")
-                continue;
-            INFO(kernel.id);
-            CHECK(golden_error(golden, run_time_major(Layer(config, weights, {kernel.id}), golden)) <= 1);
-        }
-    }
-}
-
-TEST_CASE("a mask of labml-nn is -inf in the position bias of a full layer", "[golden]") {
-    const Golden golden = golden_named("labml_causal");
-    LayerConfig config = config_from_weights(golden.path, {LayerKind::local});
-    CHECK(config.window == 3);
-    Weights weights = load_weights(golden.path, config);
-    const std::vector<std::byte> &visible = golden.file.tensors.at("mask").bytes;
-    const std::int64_t S = config.max_seq_len;
-    REQUIRE(visible.size() == weights.position_bias.size());
-    for (std::int64_t t = 0; t < S; t++)
-        for (std::int64_t s = 0; s < S; s++) {
-            float &w = weights.position_bias[t * S + s];
-            w = visible[t * S + s] == std::byte{0} ? -std::numeric_limits<float>::infinity()
-                : std::abs(t - s) < config.window  ? w
-                                                   : 0;
-        }
-    config.kind = LayerKind::full;
-    CHECK(golden_error(golden, run_time_major(Layer(config, weights), golden)) <= 1);
-}
-
-TEST_CASE("labml-nn's layer without biases is loaded", "[golden]") {
-    const Golden golden = golden_named("labml_cross_causal_nobias");
-    const LayerConfig config = config_from_weights(golden.path, {LayerKind::local});
-    CHECK(config.window == 5);
-    const Weights weights = load_weights(golden.path, config);
-    CHECK(weights.query_bias.empty());
-    CHECK(weights.key_weight == golden.floats("key.weight"));
-    CHECK(weights.project_bias == golden.floats("output.bias"));
-}
-
-TEST_CASE("a trained network of FeatureBooster gives what it gave in float64", "[golden]") {
-    const char *const path = std::getenv("AFT_FEATUREBOOSTER");
-    if (!path)
-        SKIP("AFT_FEATUREBOOSTER doesn't name a file; tests/data/README.md says what it holds");
-    const SafetensorsFile file = read_safetensors(path);
-    for (const std::string i : {"0", "1", "2", "3"}) {
-        const LoadOptions layer_i{"attn_proj.layers." + i + ".attn.", "featurebooster"};
-        const StoredTensor &input = file.tensors.at("layers." + i + ".aft_in");
-        const std::vector<float> x = input.as_float();
-        const std::vector<double> expected = file.tensors.at("layers." + i + ".aft_out_f64").as_double();
-        const Shape shape{1, input.extents.at(0)};
-        const LayerConfig config = config_from_weights(file, {LayerKind::simple, 0, 0, shape.seq, 0}, layer_i);
-        const Weights weights = load_weights(file, config, layer_i);
-        Reference reference = reference_forward(config, weights, x, shape);
-        REQUIRE(reference.output.size() == expected.size());
-        for (std::size_t at = 0; at < expected.size(); at++)
-            CHECK(std::abs(reference.output[at] - expected[at]) <= 1e-6 * reference.tolerance[at]);
-        reference.output = expected;
-        for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.kind || kernel.minimum.seq > shape.seq)
-                continue;
-            INFO(kernel.id << " on layer " << i);
-            const double error = error_in_tolerances(reference, run(Layer(config, weights, {kernel.id}), x, shape));
-            CAPTURE(error);
-            CHECK(error <= allowed_tolerances(kernel));
-        }
-    }
 }

@@ -196,9 +196,6 @@ TEST_CASE("a file that is replaced keeps its mode, a new one has what the umask 
     for (const mode_t mode : {0600, 0640, 0664, 0755, 0200, 04711, 02770}) {
         INFO(mode);
         REQUIRE(chmod(at.path().c_str(), mode) == 0);
-        if (geteuid() != 0 && (mode & 0200) == 0) {
-            continue;
-        }
         write_safetensors(at.path(), some_file());
         CHECK(mode_of(at.path()) == mode);
     }
