@@ -39,6 +39,8 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/generators DESTINATION ${CMAKE_INSTALL_D
         FILES_MATCHING PATTERN "*.h" PATTERN "*.cpp" PATTERN "*.cpp.in"
                        PATTERN "add_kernels.cmake" PATTERN "autoschedulers.cmake" PATTERN "kernel_rows.cmake")
 install(FILES ${PROJECT_SOURCE_DIR}/runtime/kernel_table.h DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/runtime)
+get_property(runtime_names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
+install(FILES ${runtime_names} DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
 
 set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/aft)
 configure_package_config_file(

@@ -1,9 +1,9 @@
 #include "safetensors_header.h"
 
+#include "halide.h"
+
 #include <aft/error.h>
 #include <aft/safetensors.h>
-
-#include <HalideRuntime.h>
 
 #include <algorithm>
 #include <atomic>
