@@ -79,7 +79,7 @@ public:
     explicit ReplacementFile(const fs::path &path) : path_(path) {
         static std::atomic<int> count{0};
         temporary_ = path.string() + "." + std::to_string(getpid()) + "." + std::to_string(count++) + ".tmp";
-        file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (file_ < 0) {
             fail();
         }
