@@ -9,7 +9,7 @@ BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
-        bench-baseline bench-scaling bench-peers gpu-bundle docs configure setup format clean help
+        bench-baseline bench-scaling bench-peers gpu-bundle install docs configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -73,6 +73,13 @@ tune: configure
 gpu-bundle: setup
 	scripts/gpu-bundle $(CMAKE_FLAGS)
 
+# DESTDIR is CMake's: https://cmake.org/cmake/help/latest/envvar/DESTDIR.html
+PREFIX := /usr/local
+
+install: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_package
+	$(CMAKE) --install build$(if $(filter release ci,$(PRESET)),,/$(PRESET)) --prefix "$(PREFIX)"
+
 docs:
 	scripts/setup doxygen doxygen-awesome-css
 	scripts/docs
@@ -105,6 +112,7 @@ help:
 	@echo 'make bench-scaling   time and memory as T, P and B grow: build/bench/scaling.svg'
 	@echo 'make bench-peers     compare the layers with PyTorch, JAX, ONNX Runtime, OpenVINO and BLAS: build/bench/peers.md'
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
+	@echo 'make install         install library, headers and tool below PREFIX=/usr/local, or DESTDIR and PREFIX'
 	@echo 'make docs            the documents and the reference of the headers as a site: build/docs/index.html'
 	@echo 'make setup           install what is missing: packages (as root or with sudo) and .venv; the others do it first'
 	@echo 'make format          format the sources'

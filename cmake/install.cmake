@@ -8,21 +8,50 @@ get_property(kernel_libraries GLOBAL PROPERTY aft_KERNEL_LIBRARIES)
 list(REMOVE_DUPLICATES kernel_libraries)
 set(parts aft aft_kernels ${kernel_libraries} aft_halide_runtime)
 set(archive ${CMAKE_STATIC_LIBRARY_PREFIX}aft${CMAKE_STATIC_LIBRARY_SUFFIX})
+set(folder ${PROJECT_BINARY_DIR})
+get_property(several_configurations GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
+if(several_configurations)
+    string(APPEND folder /$<CONFIG>)
+endif()
 set(script "CREATE ${archive}\n")
+string(REPLACE "," "$<COMMA>" to_here "${folder}")
 foreach(part ${parts})
-    string(APPEND script "ADDLIB $<PATH:RELATIVE_PATH,$<TARGET_FILE:${part}>,${PROJECT_BINARY_DIR}>\n")
+    string(APPEND script "ADDLIB $<PATH:RELATIVE_PATH,$<TARGET_FILE:${part}>,${to_here}>\n")
 endforeach()
-file(GENERATE OUTPUT archive.mri CONTENT "${script}SAVE\nEND\n")
+file(GENERATE OUTPUT ${folder}/archive.mri CONTENT "${script}SAVE\nEND\n")
 add_custom_command(
-    OUTPUT ${PROJECT_BINARY_DIR}/${archive}
+    OUTPUT ${folder}/${archive}
     COMMAND sh -c "${CMAKE_AR} -M <archive.mri"
-    WORKING_DIRECTORY ${PROJECT_BINARY_DIR}
+    WORKING_DIRECTORY ${folder}
     DEPENDS ${parts}
     COMMENT "Gathering ${archive}"
     VERBATIM)
-add_custom_target(aft_archive ALL DEPENDS ${PROJECT_BINARY_DIR}/${archive})
+add_custom_target(aft_archive ALL DEPENDS ${folder}/${archive})
 
-install(FILES ${PROJECT_BINARY_DIR}/${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+# What is installed and isn't there after every build: `make bench` makes the tool alone.
+add_custom_target(aft_package DEPENDS aft_archive)
+set(built ${folder}/${archive})
+if(AFT_BUILD_SHARED)
+    add_dependencies(aft_package aft_shared)
+    list(APPEND built $<TARGET_FILE:aft_shared>)
+endif()
+if(AFT_BUILD_TOOLS)
+    add_dependencies(aft_package aft_cli)
+    list(APPEND built $<TARGET_FILE:aft_cli>)
+    if(TARGET aft_man)
+        add_dependencies(aft_package aft_man)
+        list(APPEND built ${PROJECT_BINARY_DIR}/man/aft.1)
+    endif()
+endif()
+install(CODE "set(folder [==[${PROJECT_BINARY_DIR}]==])
+set(built [==[${built}]==])")
+install(CODE [[
+foreach(file IN LISTS built)
+    if(NOT EXISTS "${file}")
+        message(FATAL_ERROR "${file} isn't built: cmake --build ${folder} --target aft_package")
+    endif()
+endforeach()]])
+install(FILES ${folder}/${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/aft DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(AFT_BUILD_SHARED)
     install(TARGETS aft_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
@@ -35,10 +64,20 @@ if(AFT_BUILD_TOOLS)
 endif()
 
 # The generators are compiled where kernels are made, against the Halide that is there.
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/generators DESTINATION ${CMAKE_INSTALL_DATADIR}/aft
-        FILES_MATCHING PATTERN "*.h" PATTERN "*.cpp" PATTERN "*.cpp.in"
-                       PATTERN "add_kernels.cmake" PATTERN "autoschedulers.cmake" PATTERN "kernel_rows.cmake")
+set(generators ${PROJECT_SOURCE_DIR}/generators)
+file(GLOB generator_sources CONFIGURE_DEPENDS ${generators}/*_generator.cpp ${generators}/*_generator.h)
+get_property(runtime_names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
+install(FILES ${generator_sources} ${generators}/no_own_schedule.cpp ${generators}/kernel_table.cpp.in
+              ${generators}/add_kernels.cmake ${generators}/autoschedulers.cmake ${generators}/kernel_rows.cmake
+              ${runtime_names}
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
+install(DIRECTORY ${generators}/algorithms ${generators}/schedules DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
 install(FILES ${PROJECT_SOURCE_DIR}/runtime/kernel_table.h DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/runtime)
+
+# What C++ adds to a link of C: of the libraries that C++ compilers name, those that C compilers don't.
+set(aft_cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+list(FILTER aft_cxx_libraries EXCLUDE REGEX "^(c|gcc|gcc_s|pthread)$|/")
+list(REMOVE_DUPLICATES aft_cxx_libraries)
 
 set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/aft)
 configure_package_config_file(
@@ -50,8 +89,8 @@ install(FILES ${PROJECT_BINARY_DIR}/aftConfig.cmake ${PROJECT_BINARY_DIR}/aftCon
         DESTINATION ${config_folder})
 
 # Without a shared library, all that the archive needs.
-set(aft_private_libraries "-lstdc++ -lm -pthread")
-foreach(library ${CMAKE_DL_LIBS})
+set(aft_private_libraries -pthread)
+foreach(library ${aft_cxx_libraries} ${CMAKE_DL_LIBS})
     string(APPEND aft_private_libraries " -l${library}")
 endforeach()
 set(aft_public_libraries "")

@@ -7,6 +7,7 @@
 #   AFT_CUDA_CAPABILITY  of CUDA kernels
 #   AFT_GENERATOR  the program that makes the kernels
 #   AFT_RUNTIME    what has Halide's runtime for them
+# and in the global property AFT_RUNTIME_NAMES the file of the names in it, which own_runtime.cmake wrote.
 
 # The name of each target in the ids of its kernels: its last word, which is the last feature, or the architecture where
 # there is none. A table for one target names none.
@@ -26,6 +27,14 @@ function(aft_isas out)
         endforeach()
     endif()
     set(${out} ${isas} PARENT_SCOPE)
+endfunction()
+
+# Stops unless there is what changes names in objects.
+function(aft_check_binutils)
+    if(NOT CMAKE_NM OR NOT CMAKE_OBJCOPY)
+        message(FATAL_ERROR "Kernels need nm and objcopy, of GNU binutils or of LLVM: CMAKE_NM is '${CMAKE_NM}', "
+                            "CMAKE_OBJCOPY is '${CMAKE_OBJCOPY}'")
+    endif()
 endfunction()
 
 # Adds the library `name` made by `generator`, once. The statement that it was lowered to, and the schedule that an
@@ -56,6 +65,16 @@ function(aft_library name generator device target)
         PARAMS ${ARG_PARAMS}
         STMT statement_file
         ${options})
+    get_target_property(imported ${name} IMPORTED)  # for a platform that isn't CMake's: nothing is linked to it
+    if(NOT imported)
+        aft_check_binutils()
+        get_property(names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
+        if(TARGET aft_halide_runtime)
+            add_dependencies(${name} aft_halide_runtime)  # by whose build the names are written
+        endif()
+        add_custom_command(TARGET ${name} POST_BUILD
+                           COMMAND ${CMAKE_OBJCOPY} --redefine-syms=${names} $<TARGET_FILE:${name}> VERBATIM)
+    endif()
 endfunction()
 
 # A kernel and its row of the registry. isa: the target's name, or empty.

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "halide.h"
 #include "parameters.h"
 
-#include <HalideRuntime.h>
 #include <aft/tensor_view.h>
 
 #include <algorithm>

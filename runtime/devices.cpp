@@ -1,10 +1,10 @@
 #include "devices.h"
 
 #include "cuda_driver.h"
+#include "halide.h"
 #include "kernel_table.h"
 #include "registry.h"
 
-#include <HalideRuntime.h>
 #include <aft/error.h>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <HalideRuntime.h>
+#include "halide.h"
+
 #include <HalideRuntimeCuda.h>
 #include <HalideRuntimeOpenCL.h>
 #include <HalideRuntimeVulkan.h>
@@ -13,16 +14,16 @@ extern "C" void halide_vulkan_set_alloc_config(const char *config);
 
 // A build has the parts of Halide's runtime that its kernels need. What isn't there is null, and never called: without
 // kernels for an API, none of its devices is found.
-#pragma weak halide_cuda_device_interface
-#pragma weak halide_cuda_device_malloc
-#pragma weak halide_cuda_release_unused_device_allocations
-#pragma weak halide_cuda_wrap_device_ptr
-#pragma weak halide_opencl_device_interface
-#pragma weak halide_opencl_device_malloc
-#pragma weak halide_set_cuda_acquire_context
-#pragma weak halide_set_cuda_get_stream
-#pragma weak halide_set_cuda_release_context
-#pragma weak halide_vulkan_device_interface
-#pragma weak halide_vulkan_device_malloc
-#pragma weak halide_vulkan_set_alloc_config
-#pragma weak halide_vulkan_set_device_type
+#pragma weak aft_halide_cuda_device_interface
+#pragma weak aft_halide_cuda_device_malloc
+#pragma weak aft_halide_cuda_release_unused_device_allocations
+#pragma weak aft_halide_cuda_wrap_device_ptr
+#pragma weak aft_halide_opencl_device_interface
+#pragma weak aft_halide_opencl_device_malloc
+#pragma weak aft_halide_set_cuda_acquire_context
+#pragma weak aft_halide_set_cuda_get_stream
+#pragma weak aft_halide_set_cuda_release_context
+#pragma weak aft_halide_vulkan_device_interface
+#pragma weak aft_halide_vulkan_device_malloc
+#pragma weak aft_halide_vulkan_set_alloc_config
+#pragma weak aft_halide_vulkan_set_device_type

@@ -1,8 +1,8 @@
 #include "halide_runtime.h"
 
+#include "halide.h"
 #include "thread_pool.h"
 
-#include <HalideRuntime.h>
 #include <aft/error.h>
 #include <aft/layer.h>
 

@@ -1,8 +1,8 @@
 #include "registry.h"
 
 #include "devices.h"
+#include "halide.h"
 
-#include <HalideRuntime.h>
 #include <aft/kernels.h>
 
 #include <algorithm>

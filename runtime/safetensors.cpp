@@ -3,10 +3,10 @@
 #include "safetensors_header.h"
 #include "stored_tensors.h"
 
+#include "halide.h"
+
 #include <aft/error.h>
 #include <aft/safetensors.h>
-
-#include <HalideRuntime.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,9 +1,9 @@
 #include "devices.h"
+#include "halide.h"
 #include "problem.h"
 #include "reference.h"
 #include "run.h"
 
-#include <HalideRuntime.h>
 #include <aft/aft.h>
 
 #include <catch2/catch_test_macros.hpp>

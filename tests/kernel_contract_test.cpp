@@ -1,10 +1,10 @@
 #include "devices.h"
+#include "halide.h"
 #include "halide_runtime.h"
 #include "kernel_table.h"
 #include "registry.h"
 #include "run.h"
 
-#include <HalideRuntime.h>
 #include <aft/error.h>
 #include <aft/kernels.h>
 

@@ -1,8 +1,8 @@
 #include "buffer.h"
+#include "halide.h"
 #include "prepared_kernel.h"
 #include "registry.h"
 
-#include <HalideRuntime.h>
 #include <aft/error.h>
 
 #include <catch2/catch_test_macros.hpp>

@@ -207,6 +207,9 @@ TEST_CASE("a candidate that can't be generated says why, and a tool that isn't t
     toolchain.compiler = "/no/such/compiler";
     CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build({}, problem),
                       ContainsSubstring("/no/such/compiler"));
+    toolchain.objcopy = "/no/such/objcopy";
+    CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build({}, problem),
+                      ContainsSubstring("/no/such/objcopy"));
     toolchain.generator = "/no/such/generator";
     CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache"), ContainsSubstring("/no/such/generator"));
 }

@@ -96,7 +96,8 @@ FileDescriptor in_use(const fs::path &folder) {
 
 Toolchain toolchain_of_build(const std::string &target) {
     const char *const compiler = std::getenv("CXX");
-    return {AFT_GENERATOR, AFT_ADAMS2019, compiler ? compiler : AFT_COMPILER, AFT_HALIDE_VERSION, target};
+    return {AFT_GENERATOR,      AFT_ADAMS2019, compiler ? compiler : AFT_COMPILER, AFT_OBJCOPY, AFT_RUNTIME_NAMES,
+            AFT_HALIDE_VERSION, target};
 }
 
 KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
@@ -112,7 +113,8 @@ KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
         fail_writing(folder, error ? error.value() : errno);
     }
     lock_ = in_use(folder);
-    fingerprint_ = hash(content(toolchain.generator) + toolchain.halide + toolchain.target);
+    fingerprint_ =
+        hash(content(toolchain.generator) + content(toolchain.runtime_names) + toolchain.halide + toolchain.target);
 }
 
 std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, const Problem &problem) const {
@@ -169,11 +171,16 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
     generate("forward", forward_name, forward_arguments(candidate, problem));
     prepared.get();
 
+    const std::string forward = work.path / "forward.o", prepare = work.path / "prepare.o";
     const fs::path linked = work.path / "kernel.so", log = work.path / "link.log";
-    if (!run_program({toolchain_.compiler, "-shared", "-o", linked.string(), (work.path / "forward.o").string(),
-                      (work.path / "prepare.o").string()},
-                     log)) {
-        throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
+    const std::string names = "--redefine-syms=" + toolchain_.runtime_names.string();
+    for (const std::vector<std::string> &command :
+         {std::vector{toolchain_.objcopy, names, forward}, std::vector{toolchain_.objcopy, names, prepare},
+          std::vector{toolchain_.compiler, std::string("-shared"), std::string("-o"), linked.string(), forward,
+                      prepare}}) {
+        if (!run_program(command, log)) {
+            throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
+        }
     }
     // At once, and after its content: no half of a library is left when the run or the machine stops.
     const FileDescriptor file(open(linked.c_str(), O_RDONLY | O_CLOEXEC));

@@ -4,6 +4,7 @@
 /// What a layer computes, and how it is run.
 
 #include <aft/export.h>
+#include <aft/standard_library.h>
 
 #include <cstdint>
 #include <string>

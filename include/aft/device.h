@@ -4,6 +4,7 @@
 /// The devices of this machine, and tensors in their memory.
 
 #include <aft/export.h>
+#include <aft/standard_library.h>
 #include <aft/tensor_view.h>
 
 #include <cstddef>

@@ -4,6 +4,7 @@
 /// The exceptions of the library.
 
 #include <aft/export.h>
+#include <aft/standard_library.h>
 
 #include <stdexcept>
 

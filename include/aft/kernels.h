@@ -5,6 +5,7 @@
 
 #include <aft/config.h>
 #include <aft/export.h>
+#include <aft/standard_library.h>
 
 #include <cstdint>
 #include <limits>

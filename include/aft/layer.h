@@ -7,6 +7,7 @@
 #include <aft/device.h>
 #include <aft/export.h>
 #include <aft/kernels.h>
+#include <aft/standard_library.h>
 #include <aft/tensor_view.h>
 #include <aft/weights.h>
 

@@ -4,6 +4,7 @@
 /// Files of tensors.
 
 #include <aft/export.h>
+#include <aft/standard_library.h>
 
 #include <cstddef>
 #include <cstdint>

@@ -25,7 +25,7 @@ struct TensorView {
     TensorView() = default;
 
     /// Dense, row-major.
-    TensorView(T *data, Extents extents) : data(data), extents(extents) {
+    TensorView(T *first, Extents shape) : data(first), extents(shape) {
         std::uint64_t stride = 1;  // unsigned: extents that no call takes may overflow it
         for (std::size_t i = Rank; i-- > 0;) {
             strides[i] = static_cast<std::int64_t>(stride);
@@ -34,7 +34,7 @@ struct TensorView {
     }
 
     /// With gaps between rows or samples.
-    TensorView(T *data, Extents extents, Extents strides) : data(data), extents(extents), strides(strides) {}
+    TensorView(T *first, Extents shape, Extents distances) : data(first), extents(shape), strides(distances) {}
 
     /// A view of values is a view of constant values.
     template<typename U, typename = std::enable_if_t<std::is_same_v<const U, T> && !std::is_const_v<U>>>

@@ -6,6 +6,7 @@
 #include <aft/config.h>
 #include <aft/export.h>
 #include <aft/safetensors.h>
+#include <aft/standard_library.h>
 
 #include <map>
 #include <optional>

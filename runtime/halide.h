@@ -1,0 +1,36 @@
+#pragma once
+
+// Halide's runtime keeps state for the whole process: its handlers, its caches, its contexts of devices. The library
+// has a runtime of its own, so that it takes over none that the program has. Generated code gets to it since the build
+// gives every symbol of it the prefix aft_ (generators/own_runtime.cmake), and C++ by the names below. One that isn't
+// listed is a symbol that no library has.
+#define halide_acquire_cl_context aft_halide_acquire_cl_context
+#define halide_copy_to_device aft_halide_copy_to_device
+#define halide_copy_to_host aft_halide_copy_to_host
+#define halide_cuda_device_interface aft_halide_cuda_device_interface
+#define halide_cuda_device_malloc aft_halide_cuda_device_malloc
+#define halide_cuda_release_unused_device_allocations aft_halide_cuda_release_unused_device_allocations
+#define halide_cuda_wrap_device_ptr aft_halide_cuda_wrap_device_ptr
+#define halide_device_free aft_halide_device_free
+#define halide_device_malloc aft_halide_device_malloc
+#define halide_device_sync aft_halide_device_sync
+#define halide_device_sync_global aft_halide_device_sync_global
+#define halide_error aft_halide_error
+#define halide_float16_bits_to_float aft_halide_float16_bits_to_float
+#define halide_opencl_device_interface aft_halide_opencl_device_interface
+#define halide_opencl_device_malloc aft_halide_opencl_device_malloc
+#define halide_release_cl_context aft_halide_release_cl_context
+#define halide_set_cuda_acquire_context aft_halide_set_cuda_acquire_context
+#define halide_set_cuda_get_stream aft_halide_set_cuda_get_stream
+#define halide_set_cuda_release_context aft_halide_set_cuda_release_context
+#define halide_set_custom_do_par_for aft_halide_set_custom_do_par_for
+#define halide_set_custom_free aft_halide_set_custom_free
+#define halide_set_custom_malloc aft_halide_set_custom_malloc
+#define halide_set_custom_print aft_halide_set_custom_print
+#define halide_set_error_handler aft_halide_set_error_handler
+#define halide_vulkan_device_interface aft_halide_vulkan_device_interface
+#define halide_vulkan_device_malloc aft_halide_vulkan_device_malloc
+#define halide_vulkan_set_alloc_config aft_halide_vulkan_set_alloc_config
+#define halide_vulkan_set_device_type aft_halide_vulkan_set_device_type
+
+#include <HalideRuntime.h>
