@@ -1,3 +1,4 @@
+#include "float_environment.h"
 #include "naming.h"
 #include "parameters.h"
 #include "problems.h"
@@ -209,6 +210,7 @@ private:
 }  // namespace
 
 Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, const LoadOptions &options) {
+    const FloatEnvironment during;
     check_config(config);
     StoredLayer layer(file, config.kind, options);
     Weights weights;
@@ -225,6 +227,7 @@ Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, con
 }
 
 LayerConfig config_from_weights(const SafetensorsFile &file, LayerConfig config, const LoadOptions &options) {
+    const FloatEnvironment during;
     StoredLayer layer(file, config.kind, options);
     for (const Parameter &parameter : parameters(config, layer.naming())) {
         if (parameter.extents.size() == 2 && !parameter.may_mask()) {

@@ -1,3 +1,4 @@
+#include "float_environment.h"
 #include "safetensors_header.h"
 
 #include <aft/error.h>
@@ -179,6 +180,7 @@ float from_bfloat16(std::uint16_t bits) {
 }  // namespace
 
 std::vector<float> StoredTensor::as_float() const {
+    const FloatEnvironment during;
     if (dtype == "F32") {
         return values<float>(*this, [](float value) { return value; });
     }
@@ -202,6 +204,7 @@ std::vector<double> StoredTensor::as_double() const {
 }
 
 SafetensorsFile read_safetensors(const std::string &path) {
+    const FloatEnvironment during;
     try {
         return read(path);
     } catch (const WeightsError &problem) {
@@ -210,6 +213,7 @@ SafetensorsFile read_safetensors(const std::string &path) {
 }
 
 void write_safetensors(const std::string &path, const SafetensorsFile &file) {
+    const FloatEnvironment during;
     try {
         write(path, file);
     } catch (const WeightsError &problem) {
