@@ -5,6 +5,8 @@
 #include "probes.h"
 #include "rounds.h"
 
+#include "runtime/registry.h"
+
 #include <aft/layer.h>
 
 #include <fmt/format.h>
@@ -44,12 +46,16 @@ void take_result(const Contestant &contestant, const Ceiling &fma_peak_gflops, M
 
 std::vector<KernelInfo> wanted_kernels(const Problem &problem, const ComparisonOptions &options, const Site &site) {
     std::vector<KernelInfo> wanted;
-    std::copy_if(kernels().begin(), kernels().end(), std::back_inserter(wanted), [&](const KernelInfo &kernel) {
-        return kernel.device == site.result.device.api && kernel.layer == problem.config.kind &&
-               (kernel.schedule != "tuned" || is_preferred(kernel, problem)) &&
-               (options.schedules.empty() ||
-                std::count(options.schedules.begin(), options.schedules.end(), kernel.schedule) != 0);
-    });
+    for (const Kernel &kernel : kernels_of(site.result.device.api)) {
+        const KernelInfo &info = kernel.info;
+        const bool is_wanted = info.layer == problem.config.kind &&
+                               (info.schedule != "tuned" || is_preferred(info, problem)) &&
+                               (options.schedules.empty() ||
+                                std::count(options.schedules.begin(), options.schedules.end(), info.schedule) != 0);
+        if (is_wanted) {
+            wanted.push_back(info);
+        }
+    }
     return wanted;
 }
 

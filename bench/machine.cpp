@@ -2,7 +2,7 @@
 
 #include "ceilings.h"
 
-#include <aft/kernels.h>
+#include "runtime/registry.h"
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -56,9 +56,9 @@ std::string cache_sizes() {
 std::string kernel_targets() {
     std::set<std::string> targets;
     std::string text;
-    for (const KernelInfo &kernel : kernels()) {
-        if (kernel.device == "cpu" && targets.insert(kernel.target).second) {
-            text += (text.empty() ? "" : ", ") + kernel.target;
+    for (const Kernel &kernel : kernels_of("cpu")) {
+        if (targets.insert(kernel.info.target).second) {
+            text += (text.empty() ? "" : ", ") + kernel.info.target;
         }
     }
     return text;

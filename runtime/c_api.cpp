@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstring>
 #include <iterator>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -121,37 +123,22 @@ aft_device_info c_info(const Device &device) {
             device.is_gpu,     device.usable,      device.reason.c_str()};
 }
 
+/// Made when it is asked for, once, and kept: who asks for what is on the CPU has no drivers loaded.
 template<typename CInfo, typename Info>
-std::vector<CInfo> c_infos(const std::vector<Info> &infos) {
-    std::vector<CInfo> result;
-    for (const Info &info : infos) {
-        result.push_back(c_info(info));
-    }
-    return result;
+const CInfo *kept(const Info &info) {
+    static std::mutex mutex;
+    static std::map<std::string, CInfo> all;
+    const std::lock_guard lock(mutex);
+    return &all.emplace(info.id, c_info(info)).first->second;
 }
 
-const std::vector<aft_kernel_info> &kernel_infos() {
-    static const auto all = c_infos<aft_kernel_info>(kernels());
-    return all;
-}
-
-const std::vector<aft_device_info> &device_infos() {
-    static const auto all = c_infos<aft_device_info>(devices());
-    return all;
-}
-
-template<typename CInfo>
-const CInfo *info_at(const std::vector<CInfo> &infos, std::int64_t index) {
+template<typename Info>
+const Info &info_at(const std::vector<Info> &infos, std::int64_t index) {
     const auto count = static_cast<std::int64_t>(infos.size());
     if (index < 0 || index >= count) {
         throw ArgumentError("index is " + std::to_string(index) + ", must be 0 to " + std::to_string(count - 1));
     }
-    return &infos[index];
-}
-
-template<typename CInfo>
-const CInfo *info_of(const std::vector<CInfo> &infos, const std::string &id) {
-    return &*std::find_if(infos.begin(), infos.end(), [&](const CInfo &info) { return info.id == id; });
+    return infos[index];
 }
 
 Weights copy_weights(const aft_parameters &from, const LayerConfig &config) {
@@ -186,7 +173,8 @@ Weights copy_weights(const aft_parameters &from, const LayerConfig &config) {
 template<typename T>
 TensorView<T, 3> view(const char *what, T *data, const std::int64_t *extents, const std::int64_t *strides) {
     given("extents", extents);
-    TensorView<T, 3> result(&given(what, data), {extents[0], extents[1], extents[2]});
+    const bool is_empty = extents[0] == 0 || extents[1] == 0;
+    TensorView<T, 3> result(is_empty ? data : &given(what, data), {extents[0], extents[1], extents[2]});
     if (strides) {
         std::copy_n(strides, 3, result.strides.begin());
     }
@@ -203,19 +191,19 @@ const char *aft_version() {
 }
 
 aft_status aft_kernel_count(int64_t *count) {
-    return guarded([&] { given("count", count) = static_cast<std::int64_t>(kernel_infos().size()); });
+    return guarded([&] { given("count", count) = static_cast<std::int64_t>(kernels().size()); });
 }
 
 aft_status aft_kernel_at(int64_t index, const aft_kernel_info **kernel) {
-    return guarded([&] { given("kernel", kernel) = info_at(kernel_infos(), index); });
+    return guarded([&] { given("kernel", kernel) = kept<aft_kernel_info>(info_at(kernels(), index)); });
 }
 
 aft_status aft_device_count(int64_t *count) {
-    return guarded([&] { given("count", count) = static_cast<std::int64_t>(device_infos().size()); });
+    return guarded([&] { given("count", count) = static_cast<std::int64_t>(devices().size()); });
 }
 
 aft_status aft_device_at(int64_t index, const aft_device_info **device) {
-    return guarded([&] { given("device", device) = info_at(device_infos(), index); });
+    return guarded([&] { given("device", device) = kept<aft_device_info>(info_at(devices(), index)); });
 }
 
 aft_status aft_set_thread_count(int32_t threads) {
@@ -295,13 +283,12 @@ aft_status aft_layer_synchronize(const aft_layer *layer) {
 }
 
 aft_status aft_layer_device(const aft_layer *layer, const aft_device_info **device) {
-    return guarded([&] { given("device", device) = info_of(device_infos(), given("layer", layer).layer.device().id); });
+    return guarded([&] { given("device", device) = kept<aft_device_info>(given("layer", layer).layer.device()); });
 }
 
 aft_status aft_layer_kernel_for(const aft_layer *layer, int64_t batch, int64_t seq, const aft_kernel_info **kernel) {
-    return guarded([&] {
-        given("kernel", kernel) = info_of(kernel_infos(), given("layer", layer).layer.kernel_for({batch, seq}).id);
-    });
+    return guarded(
+        [&] { given("kernel", kernel) = kept<aft_kernel_info>(given("layer", layer).layer.kernel_for({batch, seq})); });
 }
 
 aft_status aft_layer_config(const aft_layer *layer, aft_config *config) {

@@ -1,3 +1,4 @@
+#include "float_environment.h"
 #include "naming.h"
 #include "parameters.h"
 #include "problems.h"
@@ -217,6 +218,7 @@ private:
 };
 
 Weights weights_of(StoredTensors &tensors, const LayerConfig &config, const LoadOptions &options) {
+    const FloatEnvironment during;
     StoredLayer layer(tensors, config.kind, options);
     Weights weights;
     for (const Parameter &parameter : parameters(config, layer.naming())) {
@@ -238,6 +240,7 @@ Weights weights_of(StoredTensors &tensors, const LayerConfig &config, const Load
 }
 
 LayerConfig implied_config(StoredTensors &tensors, LayerConfig config, const LoadOptions &options) {
+    const FloatEnvironment during;
     StoredLayer layer(tensors, config.kind, options);
     for (const Parameter &parameter : parameters(config, layer.naming())) {
         if (parameter.extents.size() == 2 && !parameter.may_mask() && !parameter.tensor.empty()) {

@@ -1,6 +1,7 @@
 #include "devices.h"
 
 #include "cuda_driver.h"
+#include "float_environment.h"
 #include "halide.h"
 #include "kernel_table.h"
 #include "registry.h"
@@ -9,7 +10,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <map>
+#include <mutex>
 #include <string_view>
 #include <unistd.h>
 
@@ -36,15 +39,6 @@ DriverDevices find_cpu() {
     return {{cpu}, ""};
 }
 
-struct Api {
-    const char *name;
-    DriverDevices (*find)();
-};
-constexpr Api apis[] = {{"cuda", find_cuda_devices},
-                        {"opencl", find_opencl_devices},
-                        {"vulkan", find_vulkan_devices},
-                        {"cpu", find_cpu}};
-
 /// The targets that this build has kernels of the API for.
 std::vector<std::string> targets_of(const std::string &api) {
     std::vector<std::string> targets;
@@ -63,7 +57,27 @@ void judge(DriverDevice &device, const std::vector<std::string> &targets) {
     device.info.reason = device.info.usable ? "" : objection(device, targets.front());
 }
 
-std::vector<DriverDevice> devices_of(const Api &api, const std::vector<std::string> &targets) {
+struct Api {
+    const char *name;
+    DriverDevices (*find)();
+};
+constexpr Api apis[] = {{"cuda", find_cuda_devices},
+                        {"opencl", find_opencl_devices},
+                        {"vulkan", find_vulkan_devices},
+                        {"cpu", find_cpu}};
+
+/// The order of devices().
+int rank(const Device &device) {
+    return device.name.empty() ? 3 : device.is_gpu ? 0 : device.api == "cpu" ? 1 : 2;
+}
+
+/// None for an API that the build has no kernels for.
+std::vector<DriverDevice> find_devices(const Api &api) {
+    const std::vector<std::string> targets = targets_of(api.name);
+    if (targets.empty()) {
+        return {};
+    }
+    const FloatEnvironment during;  // threads that a driver starts keep it
     DriverDevices found = api.find();
     if (found.devices.empty()) {
         found.devices.emplace_back();
@@ -75,11 +89,9 @@ std::vector<DriverDevice> devices_of(const Api &api, const std::vector<std::stri
         device.info.id = device.info.api == "cpu" ? "cpu" : device.info.api + ":" + std::to_string(number++);
         judge(device, targets);
     }
+    std::stable_sort(found.devices.begin(), found.devices.end(),
+                     [](const DriverDevice &a, const DriverDevice &b) { return rank(a.info) < rank(b.info); });
     return found.devices;
-}
-
-int rank(const Device &device) {
-    return device.name.empty() ? 3 : device.is_gpu ? 0 : device.api == "cpu" ? 1 : 2;
 }
 
 /// 80 in cuda_capability_80, 13 in vk_v13; 0 where the target has no such word.
@@ -114,18 +126,32 @@ std::string objection(const DriverDevice &device, const std::string &target) {
     return (cuda ? "has compute capability " : "has Vulkan ") + version(device.version) + ", not " + version(needed);
 }
 
-const std::vector<DriverDevice> &driver_devices() {
-    static const std::vector<DriverDevice> all = [] {
-        std::vector<DriverDevice> result;
+const std::vector<DriverDevice> &devices_of(const std::string &api) {
+    static std::mutex mutex;
+    static std::map<std::string, std::vector<DriverDevice>> all;
+    static const std::vector<DriverDevice> none;
+    const auto *known = std::find_if(std::begin(apis), std::end(apis), [&](const Api &a) { return a.name == api; });
+    if (known == std::end(apis)) {
+        return none;
+    }
+    const std::lock_guard lock(mutex);
+    auto found = all.find(api);
+    if (found == all.end()) {
+        found = all.emplace(api, find_devices(*known)).first;
+    }
+    return found->second;
+}
+
+const std::vector<const DriverDevice *> &driver_devices() {
+    static const std::vector<const DriverDevice *> all = [] {
+        std::vector<const DriverDevice *> result;
         for (const Api &api : apis) {
-            const std::vector<std::string> targets = targets_of(api.name);
-            if (!targets.empty()) {
-                const std::vector<DriverDevice> found = devices_of(api, targets);
-                result.insert(result.end(), found.begin(), found.end());
+            for (const DriverDevice &device : devices_of(api.name)) {
+                result.push_back(&device);
             }
         }
         std::stable_sort(result.begin(), result.end(),
-                         [](const DriverDevice &a, const DriverDevice &b) { return rank(a.info) < rank(b.info); });
+                         [](const DriverDevice *a, const DriverDevice *b) { return rank(a->info) < rank(b->info); });
         return result;
     }();
     return all;
@@ -134,30 +160,32 @@ const std::vector<DriverDevice> &driver_devices() {
 const std::vector<Device> &devices() {
     static const std::vector<Device> all = [] {
         std::vector<Device> result;
-        for (const DriverDevice &device : driver_devices()) {
-            result.push_back(device.info);
+        for (const DriverDevice *device : driver_devices()) {
+            result.push_back(device->info);
         }
         return result;
     }();
     return all;
 }
 
-const DriverDevice &device_named(const std::string &id_or_api) {
+const DriverDevice &device_named(const std::string &id_or_api, const std::string &origin) {
     const DriverDevice *unusable = nullptr;
-    std::string ids;
-    for (const DriverDevice &device : driver_devices()) {
+    for (const DriverDevice &device : devices_of(id_or_api.substr(0, id_or_api.find(':')))) {
         if (device.info.id == id_or_api || device.info.api == id_or_api) {
             if (device.info.usable) {
                 return device;
             }
             unusable = unusable ? unusable : &device;
         }
-        ids += (ids.empty() ? "" : ", ") + device.info.id;
     }
     if (unusable) {
-        throw DeviceError("device " + unusable->info.id + " can't be used: " + unusable->info.reason);
+        throw DeviceError("device " + unusable->info.id + origin + " can't be used: " + unusable->info.reason);
     }
-    throw ConfigError("device '" + id_or_api + "' doesn't exist: must be " + ids);
+    std::string ids;
+    for (const Device &device : devices()) {
+        ids += (ids.empty() ? "" : ", ") + device.id;
+    }
+    throw ConfigError("device '" + id_or_api + "'" + origin + " doesn't exist: must be " + ids);
 }
 
 std::shared_ptr<DeviceContext> open(const DriverDevice &device) {

@@ -1,6 +1,8 @@
 #include "halide_runtime.h"
 
+#include "float_environment.h"
 #include "halide.h"
+#include "processors.h"
 #include "thread_pool.h"
 
 #include <aft/error.h>
@@ -10,9 +12,7 @@
 #include <cstring>
 #include <new>
 #include <pthread.h>
-#include <sched.h>
 #include <string>
-#include <thread>
 
 namespace aft {
 namespace {
@@ -41,14 +41,6 @@ void on_free(void *user_context, void *memory) {
     ScratchPool::release(call ? call->scratch : nullptr, memory);
 }
 
-int processors() {
-    cpu_set_t set;
-    const int count = sched_getaffinity(0, sizeof(set), &set) == 0
-                          ? CPU_COUNT(&set)
-                          : static_cast<int>(std::thread::hardware_concurrency());
-    return std::clamp(count, 1, ThreadPool::max_threads);
-}
-
 ThreadPool &threads();
 
 /// The threads of the process. They end at its exit, and when a shared library with this code is unloaded. The pool
@@ -58,7 +50,7 @@ struct ProcessThreads {
         ThreadPool pool;
     };
 
-    ProcessThreads() : pool(processors()) {
+    ProcessThreads() : pool(std::min(processors(), ThreadPool::max_threads)) {
         if (pthread_atfork(nullptr, nullptr, [] { threads().start_anew(); }) != 0) {
             throw std::bad_alloc();
         }
@@ -140,8 +132,12 @@ void HalideCall::check(const char *who, int code) const {
     if (code == halide_error_code_success) {
         return;
     }
-    const std::string message = std::string(who) + ": " + (first_error[0] ? one_line(first_error.data()) : "failed") +
-                                " (Halide error " + std::to_string(code) + ")";
+    const bool is_too_large =
+        code == halide_error_code_buffer_allocation_too_large || code == halide_error_code_buffer_extents_too_large;
+    const std::string message =
+        std::string(who) + ": " + (first_error[0] ? one_line(first_error.data()) : "failed") + " (Halide error " +
+        std::to_string(code) + ")" +
+        (is_too_large && batch > 0 ? batch > 1 ? ", use a smaller batch" : ", use a shorter sequence" : "");
     if (device && is_of_device(code)) {
         throw DeviceError(device->device.id + ": " + message);
     }
@@ -151,7 +147,11 @@ void HalideCall::check(const char *who, int code) const {
 void call_kernel(const char *id, KernelFunction function, void **arguments, int context_argument, HalideCall &call) {
     void *context = &call;
     arguments[context_argument] = &context;
-    call.check(id, function(arguments));
+    const auto run = [&] {
+        const FloatEnvironment during;
+        return function(arguments);
+    };
+    call.check(id, run());
 }
 
 void set_thread_count(int threads) {

@@ -4,6 +4,7 @@
 #include "scratch.h"
 
 #include <array>
+#include <cstdint>
 #include <mutex>
 #include <string>
 
@@ -23,6 +24,7 @@ struct HalideCall {
     ScratchPool::Call *const scratch = nullptr;
     const DeviceContext *const device = nullptr;  // null: the CPU
     const Stream stream = nullptr;                // CUDA
+    std::int64_t batch = 0;                       // of a forward, whose memory grows with it
     std::mutex mutex;
     std::array<char, 512> first_error{};  // memory may be what is missing: no std::string
 };
@@ -30,8 +32,8 @@ struct HalideCall {
 /// A generated function in Halide's argv form: every argument a pointer to a buffer or to a scalar.
 using KernelFunction = int (*)(void **);
 
-/// Calls `function`, whose argument number `context_argument` is __user_context and is filled in here. Throws as
-/// HalideCall::check().
+/// Calls `function`, whose argument number `context_argument` is __user_context and is filled in here, in the default
+/// floating-point environment. Throws as HalideCall::check().
 void call_kernel(const char *id, KernelFunction function, void **arguments, int context_argument, HalideCall &call);
 
 }  // namespace aft

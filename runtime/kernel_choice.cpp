@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <sstream>
 
 namespace aft {
@@ -72,70 +73,88 @@ bool is_for_all(const KernelInfo &kernel, const LayerConfig &config) {
            is_for(kernel, Shape{1, config.max_seq_len});
 }
 
-std::size_t index_of(const std::string &id, LayerKind kind) {
+/// A kernel or a device that must be taken.
+struct Wish {
+    std::string name;  // empty: any
+    std::string origin;
+
+    Wish(const std::string &option, const char *variable) : name(option) {
+        const char *value = std::getenv(variable);
+        if (option.empty() && value && *value) {
+            name = value;
+            origin = std::string(" (from ") + variable + ")";
+        }
+    }
+};
+
+const Kernel &kernel_named(const Wish &wish, LayerKind kind) {
     std::string ids;
-    for (std::size_t i = 0; i < kernels().size(); i++) {
-        const KernelInfo &kernel = kernels()[i];
-        if (kernel.id == id) {
-            return i;
+    for (const KernelRow &row : kernel_rows()) {
+        if (row.id == wish.name) {
+            const std::vector<Kernel> &kernels = kernels_of(row.device);
+            return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &k) { return &k.row == &row; });
         }
-        if (kernel.layer == kind) {
-            ids += (ids.empty() ? "" : ", ") + kernel.id;
+        if (row.layer == kind) {
+            ids += (ids.empty() ? "" : ", ") + std::string(row.id);
         }
     }
-    throw ConfigError("kernel '" + id + "' doesn't exist; layer " + std::string(name(kind)) + " has " + ids);
+    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " + std::string(name(kind)) +
+                      " has " + ids);
 }
 
-std::size_t checked_kernel(const std::string &id, const LayerConfig &config, const BiasRange &bias) {
-    const std::size_t index = index_of(id, config.kind);
-    const std::string why_not = objection(kernels()[index], config, bias);
+/// The kernel by its name, if it can serve the layer.
+const Kernel &checked_kernel(const Wish &wish, const LayerConfig &config, const BiasRange &bias) {
+    const Kernel &kernel = kernel_named(wish, config.kind);
+    const std::string why_not = objection(kernel.info, config, bias);
     if (why_not.empty()) {
-        return index;
+        return kernel;
     }
-    const auto exact = std::find_if(kernels().begin(), kernels().end(), [&](const KernelInfo &kernel) {
-        return kernel.device == kernels()[index].device && kernel.any_bias_range &&
-               objection(kernel, config, bias).empty();
+    const std::vector<Kernel> &others = kernels_of(kernel.info.device);
+    const auto exact = std::find_if(others.begin(), others.end(), [&](const Kernel &other) {
+        return other.info.any_bias_range && objection(other.info, config, bias).empty();
     });
-    const bool exact_helps = !(bias.range <= max_bias_range) && exact != kernels().end();
-    throw ConfigError("kernel " + id + " " + why_not + (exact_helps ? "; " + exact->id + " takes any" : ""));
+    const bool exact_helps = !(bias.range <= max_bias_range) && exact != others.end();
+    throw ConfigError("kernel " + wish.name + wish.origin + " " + why_not +
+                      (exact_helps ? "; " + exact->info.id + " takes any" : ""));
 }
 
-Choice forced_kernel(const std::string &id, const DriverDevice *device, const LayerConfig &config,
-                     const BiasRange &bias) {
-    const std::size_t index = checked_kernel(id, config, bias);
-    const KernelInfo &kernel = kernels()[index];
+Choice forced_kernel(const Wish &wish, const DriverDevice *device, const LayerConfig &config, const BiasRange &bias) {
+    const Kernel &kernel = checked_kernel(wish, config, bias);
+    const KernelInfo &info = kernel.info;
+    const std::string who = "kernel " + wish.name + wish.origin;
     if (!device) {
         // There is one, or the kernel wouldn't be usable.
-        device = &*std::find_if(driver_devices().begin(), driver_devices().end(), [&](const DriverDevice &device) {
-            return device.info.api == kernel.device && objection(device, kernel.target).empty();
+        const std::vector<DriverDevice> &devices = devices_of(info.device);
+        device = &*std::find_if(devices.begin(), devices.end(), [&](const DriverDevice &candidate) {
+            return objection(candidate, info.target).empty();
         });
-    } else if (device->info.api != kernel.device) {
-        throw ConfigError("kernel " + id + " is for " + kernel.device + ", not for device " + device->info.id);
-    } else if (const std::string why_not = objection(*device, kernel.target); !why_not.empty()) {
-        throw ConfigError("kernel " + id + " can't run on device " + device->info.id + ": " + why_not);
+    } else if (device->info.api != info.device) {
+        throw ConfigError(who + " is for " + info.device + ", not for device " + device->info.id);
+    } else if (const std::string why_not = objection(*device, info.target); !why_not.empty()) {
+        throw ConfigError(who + " can't run on device " + device->info.id + ": " + why_not);
     }
-    return {*device, {index}};
+    return {*device, {&kernel}};
 }
 
 /// The kernels that may run on a device. Adds why the others can't.
-std::vector<std::size_t> chosen_kernels(const DriverDevice &device, const LayerConfig &config, const BiasRange &bias,
-                                        std::string &objections) {
-    std::vector<std::size_t> chosen;
-    for (std::size_t i = 0; i < kernels().size(); i++) {
-        const KernelInfo &kernel = kernels()[i];
-        if (kernel.device != device.info.api || kernel.layer != config.kind) {
+std::vector<const Kernel *> chosen_kernels(const DriverDevice &device, const LayerConfig &config, const BiasRange &bias,
+                                           std::string &objections) {
+    std::vector<const Kernel *> chosen;
+    for (const Kernel &kernel : kernels_of(device.info.api)) {
+        const KernelInfo &info = kernel.info;
+        if (info.layer != config.kind) {
             continue;
         }
-        std::string why_not = objection(device, kernel.target);
-        why_not = why_not.empty() ? objection(kernel, config, bias) : why_not;
-        why_not = why_not.empty() ? reservation(kernel, config) : why_not;
+        std::string why_not = objection(device, info.target);
+        why_not = why_not.empty() ? objection(info, config, bias) : why_not;
+        why_not = why_not.empty() ? reservation(info, config) : why_not;
         if (why_not.empty()) {
-            chosen.push_back(i);
-            if (is_for_all(kernel, config)) {
+            chosen.push_back(&kernel);
+            if (is_for_all(info, config)) {
                 break;
             }
         } else {
-            objections += "; " + kernel.id + " " + why_not;
+            objections += "; " + info.id + " " + why_not;
         }
     }
     return chosen;
@@ -146,33 +165,33 @@ bool is_chosen_unasked(const Device &device) {
     return device.usable && (device.is_gpu || device.api == "cpu");
 }
 
-std::string or_environment(const std::string &option, const char *variable) {
-    const char *value = std::getenv(variable);
-    return option.empty() && value ? value : option;
+/// The devices on which a layer that asks for none may live.
+std::vector<const DriverDevice *> candidates() {
+    std::vector<const DriverDevice *> result;
+    std::copy_if(driver_devices().begin(), driver_devices().end(), std::back_inserter(result),
+                 [](const DriverDevice *device) { return is_chosen_unasked(device->info); });
+    return result;
 }
 
 }  // namespace
 
 std::vector<Choice> choices(const LayerConfig &config, const BiasRange &bias, const LayerOptions &options) {
-    const std::string kernel = or_environment(options.kernel, "AFT_KERNEL");
-    const std::string device = or_environment(options.device, "AFT_DEVICE");
-    const DriverDevice *forced = device.empty() ? nullptr : &device_named(device);
-    if (!kernel.empty()) {
+    const Wish kernel(options.kernel, "AFT_KERNEL"), device(options.device, "AFT_DEVICE");
+    const DriverDevice *forced = device.name.empty() ? nullptr : &device_named(device.name, device.origin);
+    if (!kernel.name.empty()) {
         return {forced_kernel(kernel, forced, config, bias)};
     }
     std::vector<Choice> result;
     std::string objections;
-    for (const DriverDevice &candidate : driver_devices()) {
-        if (forced ? forced == &candidate : is_chosen_unasked(candidate.info)) {
-            const std::vector<std::size_t> chosen = chosen_kernels(candidate, config, bias, objections);
-            if (!chosen.empty()) {
-                result.push_back({candidate, chosen});
-            }
+    for (const DriverDevice *candidate : forced ? std::vector<const DriverDevice *>{forced} : candidates()) {
+        const std::vector<const Kernel *> chosen = chosen_kernels(*candidate, config, bias, objections);
+        if (!chosen.empty()) {
+            result.push_back({*candidate, chosen});
         }
     }
     if (result.empty()) {
-        throw ConfigError("no kernel of this build can serve the layer" + (forced ? " on " + forced->info.id : "") +
-                          objections);
+        throw ConfigError("no kernel of this build can serve the layer" +
+                          (forced ? " on " + forced->info.id + device.origin : "") + objections);
     }
     return result;
 }

@@ -2,6 +2,7 @@
 
 #include "devices.h"
 #include "parameters.h"
+#include "registry.h"
 
 #include <aft/kernels.h>
 
@@ -10,11 +11,11 @@
 
 namespace aft {
 
-/// A device, and the kernels of a layer that may run on it: rows of the table in order of preference, up to the first
-/// that is for every shape.
+/// A device, and the kernels of a layer that may run on it: in order of preference, up to the first that is for every
+/// shape.
 struct Choice {
     const DriverDevice &device;
-    std::vector<std::size_t> kernels;
+    std::vector<const Kernel *> kernels;
 };
 
 /// Where a layer may live, in order of preference; never empty. One only when a device or a kernel is forced. Throws

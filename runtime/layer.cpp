@@ -1,4 +1,5 @@
 #include "cuda_driver.h"
+#include "float_environment.h"
 #include "kernel_choice.h"
 #include "prepared_kernel.h"
 #include "registry.h"
@@ -15,6 +16,24 @@
 namespace aft {
 namespace {
 
+void check_shape(const Shape &shape, const LayerConfig &config, const std::string &where) {
+    if (shape.batch < 0) {
+        throw ShapeError(where + "batch is " + std::to_string(shape.batch) + ", must be at least 0");
+    }
+    if (shape.seq < 0 || shape.seq > config.max_seq_len) {
+        throw ShapeError(where + "seq is " + std::to_string(shape.seq) + ", must be 0 to max_seq_len " +
+                         std::to_string(config.max_seq_len));
+    }
+}
+
+bool is_empty(const Shape &shape) {
+    return shape.batch == 0 || shape.seq == 0;
+}
+
+Shape shape_of(const TensorView<const float, 3> &x) {
+    return {x.extents[0], x.extents[1]};
+}
+
 /// Checks the extents of a tensor against the layer's, and that its rows don't overlap.
 template<typename T>
 void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const LayerConfig &config) {
@@ -23,17 +42,15 @@ void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const
     auto fail = [&](const char *which, std::int64_t value, const std::string &limit) {
         throw ShapeError(what + ": " + which + " is " + std::to_string(value) + ", must be " + limit);
     };
-    if (!tensor.data) {
-        throw ShapeError(what + ": data is null");
-    }
-    if (batch < 1) {
-        fail("batch", batch, "at least 1");
-    }
-    if (seq < 1 || seq > config.max_seq_len) {
-        fail("seq", seq, "1 to max_seq_len " + std::to_string(config.max_seq_len));
-    }
+    check_shape({batch, seq}, config, what + ": ");
     if (hidden != config.hidden) {
         fail("hidden", hidden, std::to_string(config.hidden));
+    }
+    if (is_empty({batch, seq})) {
+        return;
+    }
+    if (!tensor.data) {
+        throw ShapeError(what + ": data is null");
     }
     if (channel_stride != 1 && hidden > 1) {
         fail("the stride of the channels", channel_stride, "1");
@@ -88,7 +105,7 @@ void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 
                          to_string({x.extents.begin(), x.extents.end()}));
     }
     const std::less<const float *> before;
-    if (before(x.data, end_of(y)) && before(y.data, end_of(x))) {
+    if (!is_empty(shape_of(x)) && before(x.data, end_of(y)) && before(y.data, end_of(x))) {
         throw ShapeError("y overlaps x in memory");
     }
 }
@@ -114,13 +131,12 @@ struct Layer::Implementation {
         device = &choice.device;
         context = open(choice.device);
         try {
-            for (const std::size_t &i : choice.kernels) {
-                const KernelInfo &kernel = aft::kernels()[i];
+            for (const Kernel *kernel : choice.kernels) {
                 // The last one runs whatever no other is for.
-                const std::int64_t longest = &i == &choice.kernels.back()
+                const std::int64_t longest = kernel == choice.kernels.back()
                                                  ? config.max_seq_len
-                                                 : std::min(config.max_seq_len, kernel.preferred.seq.to);
-                kernels.emplace_back(kernel_rows()[i], kernel, config, longest, weights, context.get());
+                                                 : std::min(config.max_seq_len, kernel->info.preferred.seq.to);
+                kernels.emplace_back(kernel->row, kernel->info, config, longest, weights, context.get());
             }
         } catch (...) {
             leave();
@@ -158,6 +174,7 @@ struct Layer::Implementation {
 
 Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptions &options)
     : implementation_(std::make_unique<Implementation>()) {
+    const FloatEnvironment during;
     check_config(config);
     check_weights(weights, config);
     implementation_->config = config;
@@ -180,7 +197,9 @@ Layer &Layer::operator=(Layer &&) noexcept = default;
 
 void Layer::forward(TensorView<const float, 3> x, TensorView<float, 3> y) const {
     check_tensors(x, y, config(), device());
-    implementation_->kernel_for({x.extents[0], x.extents[1]}).forward(x, y, implementation_->scratch);
+    if (!is_empty(shape_of(x))) {
+        implementation_->kernel_for(shape_of(x)).forward(x, y, implementation_->scratch);
+    }
 }
 
 void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream stream) const {
@@ -189,12 +208,15 @@ void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream
     if (!cuda) {
         throw DeviceError("x and y are in the memory of a CUDA device, the layer is on " + device().id);
     }
-    cuda->check_memory("x", x.tensor.data);
-    cuda->check_memory("y", y.tensor.data);
     if (stream == stream_per_thread) {
         throw DeviceError("the stream is cudaStreamPerThread, must be one that is the same in every thread");
     }
-    implementation_->kernel_for({x.tensor.extents[0], x.tensor.extents[1]}).forward(x, y, stream);
+    if (is_empty(shape_of(x.tensor))) {
+        return;
+    }
+    cuda->check_memory("x", x.tensor.data);
+    cuda->check_memory("y", y.tensor.data);
+    implementation_->kernel_for(shape_of(x.tensor)).forward(x, y, stream);
 }
 
 void Layer::synchronize() const {
@@ -208,14 +230,8 @@ const Device &Layer::device() const {
 }
 
 const KernelInfo &Layer::kernel_for(const Shape &shape) const {
-    if (shape.batch < 1) {
-        throw ShapeError("batch is " + std::to_string(shape.batch) + ", must be at least 1");
-    }
-    if (shape.seq < 1 || shape.seq > config().max_seq_len) {
-        throw ShapeError("seq is " + std::to_string(shape.seq) + ", must be 1 to max_seq_len " +
-                         std::to_string(config().max_seq_len));
-    }
-    return implementation_->kernel_for(shape).info();
+    check_shape(shape, config(), "");
+    return (is_empty(shape) ? implementation_->kernels.back() : implementation_->kernel_for(shape)).info();
 }
 
 const LayerConfig &Layer::config() const {

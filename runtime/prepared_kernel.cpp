@@ -193,6 +193,7 @@ void PreparedKernel::forward(const TensorView<const float, 3> &x, const TensorVi
     CallBuffer y_buffer(y);
     std::array<void *, 32> arguments = arguments_->with(&x_buffer.header, &y_buffer.header);
     HalideCall call(&scratch_call);
+    call.batch = x.extents[0];
     call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
 }
 
@@ -200,6 +201,7 @@ void PreparedKernel::forward_on_device(const TensorView<const float, 3> &x, cons
                                        ScratchPool::Call &scratch) const {
     const auto turn = arguments_->device->turn();
     HalideCall call(arguments_->device);
+    call.batch = x.extents[0];
     DeviceTensor x_tensor(x, call, scratch);
     DeviceTensor y_tensor(y, call, scratch);
     x_tensor.send();
@@ -210,6 +212,7 @@ void PreparedKernel::forward_on_device(const TensorView<const float, 3> &x, cons
 
 void PreparedKernel::forward(const DeviceView<const float, 3> &x, const DeviceView<float, 3> &y, Stream stream) const {
     HalideCall call(arguments_->device, stream);
+    call.batch = x.tensor.extents[0];
     CallBuffer x_buffer(x.tensor);
     CallBuffer y_buffer(y.tensor);
     const auto wrap = [&](halide_buffer_t &buffer) {

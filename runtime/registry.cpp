@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <mutex>
 #include <string_view>
+#include <utility>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -179,10 +182,7 @@ MinimumExtents minimum_extents(const halide_filter_metadata_t &forward) {
 /// Why no device of this machine can run a kernel; empty when one can.
 std::string reason(const std::string &api, const std::string &target) {
     std::string first;
-    for (const DriverDevice &device : driver_devices()) {
-        if (device.info.api != api) {
-            continue;
-        }
+    for (const DriverDevice &device : devices_of(api)) {
         const std::string why_not = objection(device, target);
         if (why_not.empty()) {
             return "";
@@ -263,6 +263,23 @@ const std::vector<KernelRow> &kernel_rows() {
         return result;
     }();
     return all;
+}
+
+const std::vector<Kernel> &kernels_of(const std::string &api) {
+    static std::mutex mutex;
+    static std::map<std::string, std::vector<Kernel>> all;
+    const std::lock_guard lock(mutex);
+    auto found = all.find(api);
+    if (found == all.end()) {
+        std::vector<Kernel> kernels;
+        for (const KernelRow &row : kernel_rows()) {
+            if (row.device == api) {
+                kernels.push_back({row, kernel_info(row)});
+            }
+        }
+        found = all.emplace(api, std::move(kernels)).first;
+    }
+    return found->second;
 }
 
 const std::vector<KernelInfo> &kernels() {

@@ -1,3 +1,4 @@
+#include "float_environment.h"
 #include "input_file.h"
 #include "output_file.h"
 #include "safetensors_header.h"
@@ -87,6 +88,7 @@ float from_e4m3(std::uint8_t bits) {
 }  // namespace
 
 std::vector<float> StoredTensor::as_float() const {
+    const FloatEnvironment during;
     if (dtype == "F32") {
         return values<float>(*this, [](float value) { return value; });
     }
@@ -116,6 +118,7 @@ std::vector<double> StoredTensor::as_double() const {
 }
 
 SafetensorsFile read_safetensors(const std::string &path) {
+    const FloatEnvironment during;
     const std::unique_ptr<StoredTensors> tensors = StoredTensors::open(path);
     SafetensorsFile file{{}, tensors->metadata(), path};
     for (const auto &[name, stored] : tensors->names()) {
@@ -127,6 +130,7 @@ SafetensorsFile read_safetensors(const std::string &path) {
 }
 
 void write_safetensors(const std::string &path, const SafetensorsFile &file) {
+    const FloatEnvironment during;
     with_path(path, [&] { write_file(path, file); });
 }
 

@@ -1,9 +1,11 @@
 #include "thread_pool.h"
 
+#include "float_environment.h"
 #include "spin_lock.h"
 
-#include <chrono>
+#include <algorithm>
 #include <new>
+#include <thread>
 #include <utility>
 
 namespace aft {
@@ -13,7 +15,13 @@ namespace {
 // what waking it would take.
 constexpr std::chrono::microseconds lookout{30};
 
-/// Some looks at a condition. Returns whether it holds.
+// A thread that lost its processor has it back after 3 to 10 ms. What was saved counts for one such wait and no more,
+// or it would take long to notice that another program has come; after the longest pause, one is 1 to 4 % of the time.
+constexpr std::chrono::nanoseconds most_saved = std::chrono::milliseconds(3);
+constexpr std::chrono::nanoseconds least_lost = std::chrono::microseconds(100);
+constexpr std::chrono::nanoseconds longest_pause = std::chrono::milliseconds(250);
+
+/// Some looks at a condition, and a chance for others to have the processor. Returns whether it holds.
 template<typename Condition>
 bool look(const Condition &condition) {
     for (int i = 0; i < 32; i++) {  // reading the clock takes as long as some looks
@@ -22,6 +30,7 @@ bool look(const Condition &condition) {
         }
         pause();
     }
+    std::this_thread::yield();
     return condition();
 }
 
@@ -38,8 +47,9 @@ bool is_past(std::chrono::steady_clock::time_point end) {
 struct ThreadPool::Loop {
     Task task;
     void *argument;
-    int end;
+    int first, end;
     bool is_shared;
+    Clock::time_point begin;
     const Loop *root;  // the outermost loop that this one is within
     std::atomic<int> next;
     std::atomic<int> error = 0;
@@ -60,6 +70,8 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::set_threads(int threads) {
     stop();
     threads_ = threads;
+    alone_until_ = Clock::time_point::min();
+    saved_ = pause_ = {};
     stopping_ = false;
 }
 
@@ -94,8 +106,10 @@ int ThreadPool::run(Task task, void *argument, int first, int count) noexcept {
         return 0;
     }
     // Small layers would spend more time on waking threads than on work.
-    const bool is_shared = count > 1 && threads_ > 1;
-    Loop loop{task, argument, first + count, is_shared, nullptr, {first}};
+    const bool may_share = count > 1 && threads_ > 1;
+    const Clock::time_point begin = may_share ? Clock::now() : Clock::time_point();
+    const bool is_shared = may_share && begin >= alone_until_.load();
+    Loop loop{task, argument, first, first + count, is_shared, begin, nullptr, {first}};
     loop.root = Loop::current ? Loop::current->root : &loop;
     if (!is_shared) {
         take_part(loop);
@@ -106,15 +120,15 @@ int ThreadPool::run(Task task, void *argument, int first, int count) noexcept {
         start_missing();
         open(&loop);
     }
-    take_part(loop);
-    finish(loop);
+    finish(loop, take_part(loop));
     return loop.error;
 }
 
-void ThreadPool::take_part(Loop &loop) {
+int ThreadPool::take_part(Loop &loop) {
     const Loop *const outer = std::exchange(Loop::current, &loop);
-    int index = loop.next++;
+    int iterations = 0, index = loop.next++;
     for (; index < loop.end; index = loop.next++) {
+        iterations++;
         if (const int error = loop.task(loop.argument, index)) {
             int none = 0;
             loop.error.compare_exchange_strong(none, error);
@@ -126,6 +140,7 @@ void ThreadPool::take_part(Loop &loop) {
         const std::lock_guard lock(mutex_);
         close(&loop);
     }
+    return iterations;
 }
 
 void ThreadPool::open(Loop *loop) {
@@ -163,14 +178,17 @@ void ThreadPool::leave(Loop *loop) {
 }
 
 /// Until all iterations are done. Whoever runs the last ones may have started loops in them.
-void ThreadPool::finish(Loop &loop) {
+void ThreadPool::finish(Loop &loop, int own_iterations) {
     {
         const std::lock_guard lock(mutex_);
         close(&loop);  // after an error nobody may have come to its end; from here on nobody joins
     }
     const auto is_left = [&loop] { return loop.helpers == 0; };
-    auto end = lookout_end();
+    const Clock::time_point done = Clock::now();
+    auto end = done + lookout;
+    bool has_waited = false, has_helped = false;
     while (!look(is_left)) {
+        has_waited = true;
         std::unique_lock lock(mutex_);
         Loop *other = join(loop.root);
         if (!other && !is_left() && is_past(end)) {
@@ -181,16 +199,40 @@ void ThreadPool::finish(Loop &loop) {
         }
         lock.unlock();
         if (other) {
+            has_helped = true;
             take_part(*other);
             lock.lock();
             leave(other);
             end = lookout_end();
         }
     }
+    const Clock::time_point now = has_waited ? Clock::now() : done;
     const std::lock_guard lock(mutex_);  // the last helper has let go of the loop
+    if (own_iterations > 0 && !has_helped) {
+        // Alone, the iterations of the others would have taken as long as one's own, if those weren't interrupted; and
+        // the others can't have had more time than there was.
+        const double of_others = loop.end - loop.first - own_iterations;
+        const std::chrono::duration<double, std::nano> alone =
+            (done - loop.begin) * std::min<double>(of_others / own_iterations, threads_ - 1);
+        judge(std::chrono::duration_cast<std::chrono::nanoseconds>(alone) - (now - done), now);
+    }
+}
+
+/// Decides whether loops go on being shared, by what the last one saved, or lost.
+void ThreadPool::judge(std::chrono::nanoseconds saved, Clock::time_point now) {
+    saved_ += saved;
+    if (saved_ > most_saved) {
+        saved_ = most_saved;
+        pause_ = {};
+    } else if (saved_ < -least_lost) {
+        pause_ = std::min(std::max(2 * pause_, -4 * saved), longest_pause);
+        alone_until_ = now + pause_;
+        saved_ = {};
+    }
 }
 
 void ThreadPool::work() {
+    const FloatEnvironment for_good;  // not that of the thread that started this one
     auto end = lookout_end();
     while (!stopping_) {
         if (!look([this] { return open_loops_ > 0 || stopping_; }) && !is_past(end)) {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <pthread.h>
@@ -12,6 +13,10 @@ namespace aft {
 /// loop, and waking one takes longer than a stage of a short sequence; these look out for the next loop for a moment.
 /// Any number of loops may run at a time, also loops within loops. Whoever starts one takes part in it, and while
 /// others finish it, in the loops that its iterations have started.
+///
+/// Where other programs want the same processors, a thread may lose its own in the middle of an iteration, and the
+/// caller waits for milliseconds, longer than all of a short sequence takes alone. So threads that look out yield, in
+/// order to lose it there, and while waiting costs more than the others save, callers run their loops alone.
 class ThreadPool {
 public:
     static constexpr int max_threads = 256;
@@ -43,10 +48,13 @@ public:
 private:
     struct Loop;
 
+    using Clock = std::chrono::steady_clock;
+
     void start_missing();  // under the mutex, as whatever takes a Loop *
     void work();
-    void take_part(Loop &loop);
-    void finish(Loop &loop);
+    int take_part(Loop &loop);  // how many iterations it ran
+    void finish(Loop &loop, int own_iterations);
+    void judge(std::chrono::nanoseconds saved, Clock::time_point now);
     void open(Loop *loop);
     void close(Loop *loop);
     Loop *join(const Loop *root);
@@ -55,6 +63,7 @@ private:
     int threads_;
     std::atomic<bool> stopping_ = false;
     std::atomic<int> open_loops_ = 0;
+    std::atomic<Clock::time_point> alone_until_ = Clock::time_point::min();  // no loop is shared
 
     std::mutex mutex_;                               // of all below, and of the links between loops
     std::array<pthread_t, max_threads - 1> others_;  // started by the first loop
@@ -62,6 +71,8 @@ private:
     Loop *loops_ = nullptr;                          // that have iterations left
     int sleeping_ = 0;
     std::condition_variable changed_;
+    std::chrono::nanoseconds saved_{0};  // by sharing loops, since it last was in doubt
+    std::chrono::nanoseconds pause_{0};  // the last time that loops weren't shared
 };
 
 }  // namespace aft

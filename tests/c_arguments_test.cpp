@@ -171,3 +171,15 @@ TEST_CASE("a name of a parameter that isn't one, or comes twice, is refused", "[
     check(twice, "query=w_k");
     CHECK(!weights);
 }
+
+TEST_CASE("C callers may pass null where there is nothing", "[c]") {
+    const CLayer layer = c_layer(small);
+    const std::int64_t no_samples[] = {0, 17, 12}, no_rows[] = {2, 0, 12}, too_long[] = {0, 21, 12};
+    CHECK(aft_layer_forward(layer.get(), no_samples, nullptr, nullptr, nullptr, nullptr) == AFT_OK);
+    CHECK(aft_layer_forward(layer.get(), no_rows, nullptr, nullptr, nullptr, nullptr) == AFT_OK);
+    check_failed(aft_layer_forward(layer.get(), too_long, nullptr, nullptr, nullptr, nullptr), AFT_ERROR_SHAPE,
+                 "x: seq is 21, must be 0 to max_seq_len 20");
+    const aft_kernel_info *kernel = nullptr;
+    CHECK(aft_layer_kernel_for(layer.get(), 0, 0, &kernel) == AFT_OK);
+    CHECK(kernel);
+}

@@ -17,7 +17,7 @@ struct caller {
 static void *call(void *argument) {
     struct caller *caller = argument;
     char message[64];
-    snprintf(message, sizeof(message), "seq is %d, must be", -caller->number);
+    snprintf(message, sizeof(message), "seq is %d, must be", -1 - caller->number);
     float *y = malloc(caller->bytes);
     for (int repeat = 0; repeat < 20; repeat++) {
         memset(y, 0xff, caller->bytes);
@@ -25,7 +25,7 @@ static void *call(void *argument) {
         caller->mistakes += status != AFT_OK || memcmp(y, caller->expected, caller->bytes) != 0;
 
         const aft_kernel_info *kernel = NULL;
-        caller->mistakes += aft_layer_kernel_for(caller->layer, 1, -caller->number, &kernel) != AFT_ERROR_SHAPE;
+        caller->mistakes += aft_layer_kernel_for(caller->layer, 1, -1 - caller->number, &kernel) != AFT_ERROR_SHAPE;
         sched_yield();
         caller->mistakes += strncmp(aft_last_error(), message, strlen(message)) != 0;
     }

@@ -127,14 +127,14 @@ TEST_CASE("a mistake in C gets the message that it gets in C++", "[c]") {
     check_failed_as<ShapeError>(aft_layer_forward(layer.get(), too_long, x, nullptr, y, nullptr), AFT_ERROR_SHAPE,
                                 [&] { expected.forward({x, {1, 21, 12}}, {y, {1, 21, 12}}); });
     check_failed(aft_layer_forward(layer.get(), largest, x, nullptr, y, nullptr), AFT_ERROR_SHAPE,
-                 "x: seq is 9223372036854775807, must be 1 to max_seq_len 20");
+                 "x: seq is 9223372036854775807, must be 0 to max_seq_len 20");
     check_failed_as<ShapeError>(aft_layer_forward(layer.get(), extents, x, overlapping, y, nullptr), AFT_ERROR_SHAPE,
                                 [&] { expected.forward({x, {2, 17, 12}, {17 * 12, 11, 1}}, {y, {2, 17, 12}}); });
     check_failed_as<ShapeError>(aft_layer_forward(layer.get(), extents, x, nullptr, y, overlapping), AFT_ERROR_SHAPE,
                                 [&] { expected.forward({x, {2, 17, 12}}, {y, {2, 17, 12}, {17 * 12, 11, 1}}); });
     const aft_kernel_info *kernel = nullptr;
-    check_failed_as<ShapeError>(aft_layer_kernel_for(layer.get(), 0, 1, &kernel), AFT_ERROR_SHAPE,
-                                [&] { expected.kernel_for({0, 1}); });
+    check_failed_as<ShapeError>(aft_layer_kernel_for(layer.get(), -1, 1, &kernel), AFT_ERROR_SHAPE,
+                                [&] { expected.kernel_for({-1, 1}); });
     CHECK(!kernel);
     const DeviceView<const float, 3> from{{x, {2, 17, 12}}};
     const DeviceView<float, 3> to{{y, {2, 17, 12}}};

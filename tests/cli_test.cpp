@@ -48,6 +48,28 @@ TEST_CASE("aft run gives the golden outputs", "[cli]") {
     }
 }
 
+TEST_CASE("aft run writes as little as there is", "[cli]") {
+    const Folder folder;
+    const Golden golden = golden_named("aftp_full_small");
+    const std::int64_t hidden = golden.file.tensors.at("input").extents.back();
+    const std::string input = folder / "x", output = folder / "y";
+    for (const std::vector<std::int64_t> &extents :
+         {std::vector<std::int64_t>{0, 3, hidden}, std::vector<std::int64_t>{3, 0, hidden}, {0, hidden}}) {
+        for (const std::string option : {"", " --time-major"}) {
+            SafetensorsFile file;
+            file.tensors["input"] = stored_tensor(extents, {});
+            write_safetensors(input, file);
+            const Outcome outcome =
+                aft_cli("run " + golden.path + " --layer full --input " + input + " --output " + output + option);
+            INFO(outcome.err);
+            REQUIRE(outcome.exit_code == 0);
+            const StoredTensor y = read_safetensors(output).tensors.at("output");
+            CHECK(y.extents == extents);
+            CHECK(y.bytes.empty());
+        }
+    }
+}
+
 TEST_CASE("aft run gives the golden outputs with each kernel, or exit code 2", "[cli]") {
     for (const Golden &golden : layer_goldens())
         for (const KernelInfo &kernel : kernels()) {

@@ -148,6 +148,19 @@ TEST_CASE("a call on device views copies nothing, allocates once and runs on the
     CHECK_NOTHROW(layer.synchronize());
 }
 
+TEST_CASE("device views with nothing in them queue nothing", "[cuda]") {
+    const NothingLeft after;
+    const Layer layer = make_layer();
+    const int launches = fake().launches;
+    for (const TensorView<float, 3>::Extents &extents : {TensorView<float, 3>::Extents{0, 17, 12}, {2, 0, 12}}) {
+        const DeviceView<const float, 3> x{{nullptr, extents}};
+        const DeviceView<float, 3> y{{nullptr, extents}};
+        CHECK_NOTHROW(layer.forward(x, y));
+        CHECK_THROWS_AS(layer.forward(x, y, reinterpret_cast<Stream>(2)), DeviceError);
+    }
+    CHECK(fake().launches == launches);
+}
+
 TEST_CASE("weights cross once, x and y at every call", "[cuda]") {
     const NothingLeft after;
     const int before = fake().copies_in;

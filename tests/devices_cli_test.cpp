@@ -1,3 +1,4 @@
+#include "c_layer.h"
 #include "command_line.h"
 #include "golden.h"
 
@@ -6,6 +7,9 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <unistd.h>
 
 using namespace aft;
 
@@ -67,6 +71,25 @@ void check_without(const std::string &api, const std::string &environment, const
     CHECK(ran.err.empty());
 }
 
+/// Whether a command, which succeeds, loads a library with the name of a driver.
+bool loads_drivers(const std::string &command) {
+    const Folder folder;
+    for (const char *name : {"libcuda.so.1", "libcuda.so", "libOpenCL.so.1", "libvulkan.so.1"})
+        std::filesystem::create_symlink(AFT_FAKE_DRIVER, folder / name);
+    const std::string mark = folder / "mark";
+    const int status = std::system(("env LD_LIBRARY_PATH=" + folder / "" + " AFT_DRIVER_MARK=" + mark + " " + command +
+                                    " >" + folder / "out" + " 2>&1")
+                                       .c_str());
+    INFO(command);
+    CHECK(status == 0);
+    return std::filesystem::exists(mark);
+}
+
+std::string tool() {
+    const char *const path = std::getenv("AFT_CLI");
+    return std::string(path ? path : AFT_CLI) + " ";
+}
+
 const std::string fake_cuda = "LD_LIBRARY_PATH=" AFT_FAKE_CUDA " ";
 
 }  // namespace
@@ -102,6 +125,46 @@ TEST_CASE("aft run obeys --device and AFT_DEVICE", "[cli][devices]") {
     CHECK(unknown.exit_code == 2);
     CHECK(is_one_line(unknown.err));
     CHECK(unknown.err.find("cpu") != std::string::npos);
+}
+
+TEST_CASE("who asks for the CPU loads no driver", "[cli][devices]") {
+    const Folder folder;
+    const std::string run = tool() + run_on("", folder / "y"), kernel = "aft_full_cpu_packed";
+    CHECK_FALSE(loads_drivers(run + " --device cpu"));
+    CHECK_FALSE(loads_drivers("AFT_DEVICE=cpu " + run));
+    CHECK_FALSE(loads_drivers(tool() + "--help"));
+    CHECK_FALSE(loads_drivers(tool() + "--version"));
+    CHECK_FALSE(loads_drivers(tool() + "bench --help"));
+    CHECK_FALSE(loads_drivers(tool() + "bench --layer simple --shape 2,65,24,24 --min-time 0.001 --device cpu"));
+    if (std::any_of(kernels().begin(), kernels().end(),
+                    [&](const KernelInfo &k) { return k.usable && k.id == kernel; })) {
+        CHECK_FALSE(loads_drivers(run + " --kernel " + kernel));
+        CHECK_FALSE(loads_drivers("AFT_KERNEL=" + kernel + " " + run));
+    }
+    CHECK_FALSE(loads_drivers("/proc/" + std::to_string(getpid()) + "/exe 'C callers on the CPU'"));
+    const bool has_drivers = has_kernels_for("cuda") || has_kernels_for("opencl") || has_kernels_for("vulkan");
+    CHECK(loads_drivers(tool() + "devices") == has_drivers);
+    CHECK(loads_drivers(run) == has_drivers);
+}
+
+TEST_CASE("C callers on the CPU", "[.]") {  // run by the test above, alone in a process
+    const Problem problem{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+    const CWeights weights = copied(make_weights(problem), problem.config);
+    const aft_config config = c_config(problem.config);
+    const aft_layer_options options = {sizeof(options), nullptr, "cpu"};
+    aft_layer *layer = nullptr;
+    REQUIRE(aft_layer_create(&config, weights.get(), &options, &layer) == AFT_OK);
+    const CLayer owner(layer);
+    const std::vector<float> x = make_input(problem);
+    std::vector<float> y(x.size());
+    const std::int64_t extents[] = {2, 17, 12};
+    CHECK(aft_layer_forward(layer, extents, x.data(), nullptr, y.data(), nullptr) == AFT_OK);
+    const aft_kernel_info *kernel = nullptr;
+    const aft_device_info *device = nullptr;
+    REQUIRE(aft_layer_kernel_for(layer, 2, 17, &kernel) == AFT_OK);
+    REQUIRE(aft_layer_device(layer, &device) == AFT_OK);
+    CHECK(kernel->device == std::string("cpu"));
+    CHECK(device->id == std::string("cpu"));
 }
 
 TEST_CASE("a loader without drivers is no device", "[cli][devices]") {

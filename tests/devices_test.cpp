@@ -68,8 +68,9 @@ TEST_CASE("the devices are those of the APIs that the build has kernels for", "[
 TEST_CASE("a kernel is usable when a device of its API is", "[devices]") {
     for (const KernelInfo &kernel : kernels()) {
         INFO(kernel.id);
-        const bool usable = std::any_of(driver_devices().begin(), driver_devices().end(), [&](const auto &device) {
-            return device.info.api == kernel.device && device.info.usable && objection(device, kernel.target).empty();
+        const bool usable = std::any_of(driver_devices().begin(), driver_devices().end(), [&](const auto *device) {
+            return device->info.api == kernel.device && device->info.usable &&
+                   objection(*device, kernel.target).empty();
         });
         CHECK(kernel.usable == usable);
         CHECK(kernel.usable == kernel.reason.empty());

@@ -100,11 +100,11 @@ TEST_CASE("parameters of more elements than kernels can count are refused", "[la
 }
 
 TEST_CASE("extents that a layer can't take are refused before y is written", "[layer]") {
-    check_extents_refused({0, 17, 12}, "x: batch is 0, must be at least 1");
-    check_extents_refused({-1, 17, 12}, "x: batch is -1, must be at least 1");
-    check_extents_refused({2, 0, 12}, "x: seq is 0, must be 1 to max_seq_len 20");
-    check_extents_refused({2, 21, 12}, "x: seq is 21, must be 1 to max_seq_len 20");
+    check_extents_refused({-1, 17, 12}, "x: batch is -1, must be at least 0");
+    check_extents_refused({2, -1, 12}, "x: seq is -1, must be 0 to max_seq_len 20");
+    check_extents_refused({2, 21, 12}, "x: seq is 21, must be 0 to max_seq_len 20");
     check_extents_refused({2, 17, 13}, "x: hidden is 13, must be 12");
+    check_extents_refused({2, 17, 0}, "x: hidden is 0, must be 12");
     check_extents_refused({1'000'000'000, 1, 12}, "x: the batch stride is 12, must be at most 2");
     Memory memory;
     check_refused({memory.x.data(), {2, 17, 12}}, {memory.y.data(), {2, 16, 12}}, memory,
@@ -112,6 +112,37 @@ TEST_CASE("extents that a layer can't take are refused before y is written", "[l
     check_refused({memory.x.data(), {2, 17, 12}}, {memory.y.data(), {1, 17, 12}}, memory, "y is [1, 17, 12]");
     check_refused({nullptr, {2, 17, 12}}, {memory.y.data(), {2, 17, 12}}, memory, "x: data is null");
     check_refused({memory.x.data(), {2, 17, 12}}, {nullptr, {2, 17, 12}}, memory, "y: data is null");
+}
+
+TEST_CASE("a call with nothing in it succeeds and writes nothing", "[layer]") {
+    Memory memory;
+    for (const Device &device : devices()) {
+        if (!device.usable) {
+            continue;
+        }
+        INFO(device.id);
+        const Layer layer(small.config, make_weights(small), {"", device.id});
+        for (const Strides &extents : {Strides{0, 17, 12}, Strides{2, 0, 12}, Strides{0, 0, 12}}) {
+            layer.forward(TensorView<const float, 3>(memory.x.data(), extents), {memory.y.data(), extents});
+            layer.forward(TensorView<const float, 3>(nullptr, extents), {nullptr, extents});
+            layer.forward(TensorView<const float, 3>(nullptr, extents, {0, -7, 2}), {nullptr, extents, {1, 0, 0}});
+            layer.forward(TensorView<const float, 3>(memory.y.data(), extents), {memory.y.data(), extents});
+            CHECK(layer.kernel_for({extents[0], extents[1]}).device == device.api);
+        }
+        CHECK(memory.untouched());
+        CHECK(layer.scratch_bytes() == 0);
+    }
+}
+
+TEST_CASE("the extents of a call with nothing in it are checked all the same", "[layer]") {
+    check_extents_refused({0, 21, 12}, "x: seq is 21, must be 0 to max_seq_len 20");
+    check_extents_refused({0, -1, 12}, "x: seq is -1, must be 0 to max_seq_len 20");
+    check_extents_refused({0, 17, 13}, "x: hidden is 13, must be 12");
+    check_extents_refused({-1, 0, 12}, "x: batch is -1, must be at least 0");
+    Memory memory;
+    check_refused({nullptr, {0, 17, 12}}, {nullptr, {0, 16, 12}}, memory, "y is [0, 16, 12], must be as x [0, 17, 12]");
+    check_refused({nullptr, {0, 17, 12}}, {memory.y.data(), {2, 17, 12}}, memory, "y is [2, 17, 12]");
+    check_refused({memory.x.data(), {2, 17, 12}}, {nullptr, {0, 17, 12}}, memory, "y is [0, 17, 12]");
 }
 
 TEST_CASE("strides that a layer can't take are refused before y is written", "[layer]") {
@@ -162,9 +193,9 @@ TEST_CASE("y must not overlap x", "[layer]") {
 
 TEST_CASE("the kernel for a shape that the layer can't take is refused", "[layer]") {
     const Layer layer(small.config, make_weights(small));
-    CHECK_THROWS_WITH(layer.kernel_for({0, 1}), "batch is 0, must be at least 1");
-    CHECK_THROWS_WITH(layer.kernel_for({1, 0}), "seq is 0, must be 1 to max_seq_len 20");
-    CHECK_THROWS_WITH(layer.kernel_for({1, 21}), "seq is 21, must be 1 to max_seq_len 20");
+    CHECK_THROWS_WITH(layer.kernel_for({-1, 1}), "batch is -1, must be at least 0");
+    CHECK_THROWS_WITH(layer.kernel_for({1, -1}), "seq is -1, must be 0 to max_seq_len 20");
+    CHECK_THROWS_WITH(layer.kernel_for({1, 21}), "seq is 21, must be 0 to max_seq_len 20");
     CHECK_THROWS_AS(layer.kernel_for({1, 21}), ShapeError);
 }
 
@@ -215,5 +246,6 @@ TEST_CASE("the thread count is 1 to 256", "[layer]") {
     CHECK(thread_count() == 3);
     CHECK_THROWS_AS(set_thread_count(0), ConfigError);
     CHECK_THROWS_WITH(set_thread_count(257), "thread count is 257, must be 1 to 256");
+    CHECK_THROWS_WITH(set_thread_count(1000), "thread count is 1000, must be 1 to 256");
     CHECK(thread_count() == 3);
 }

@@ -15,6 +15,7 @@
 
 using namespace aft;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::EndsWith;
 
 namespace {
 
@@ -136,7 +137,22 @@ TEST_CASE("a call whose intermediate results are beyond 2^31 bytes fails with th
         const Tensor input({B, T, H}, {T * H, H, 1}, true), output({B, T, H}, {T * H, H, 1}, true);
         CHECK_THROWS_AS(layer.forward(input.view(), output.view()), KernelError);
         CHECK_THROWS_WITH(layer.forward(input.view(), output.view()),
-                          ContainsSubstring(kernel.id) && ContainsSubstring("exceeds the maximum size of 2147483647"));
+                          ContainsSubstring(kernel.id) && ContainsSubstring("exceeds the maximum size of 2147483647") &&
+                              EndsWith(", use a smaller batch"));
         CHECK(run(layer, x, problem.shape) == y);
     });
+}
+
+TEST_CASE("a single sequence whose intermediate results are beyond 2^31 bytes fails with what helps", "[memory]") {
+    for (const KernelInfo &kernel : kernels()) {
+        if (!kernel.usable || kernel.device != "cpu" || kernel.layer != LayerKind::simple || kernel.schedule != "naive")
+            continue;
+        INFO(kernel.id);
+        const std::int64_t T = 9'000'000, P = 70;
+        const Problem problem{{LayerKind::simple, 1, P, T, 0}, {1, 1}};
+        const Layer layer(problem.config, make_weights(problem), {kernel.id});
+        const Tensor input({1, T, 1}, {T, 1, 1}, true), output({1, T, 1}, {T, 1, 1}, true);
+        CHECK_THROWS_AS(layer.forward(input.view(), output.view()), KernelError);
+        CHECK_THROWS_WITH(layer.forward(input.view(), output.view()), EndsWith(", use a shorter sequence"));
+    }
 }

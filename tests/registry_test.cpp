@@ -210,6 +210,38 @@ TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[re
     CHECK_THROWS_AS(make_layer(problem), ConfigError);
 }
 
+TEST_CASE("what can't be and comes from the environment is refused with the variable's name", "[registry]") {
+    const Problem problem = small(LayerKind::full);
+    {
+        const Environment forced("AFT_KERNEL", "nonsense");
+        CHECK_THROWS_WITH(make_layer(problem),
+                          ContainsSubstring("kernel 'nonsense' (from AFT_KERNEL) doesn't exist; "));
+        CHECK_THROWS_WITH(make_layer(problem, "other"), ContainsSubstring("kernel 'other' doesn't exist; "));
+    }
+    for (const KernelInfo &kernel : kernels()) {
+        const Environment forced("AFT_KERNEL", kernel.id);
+        if (kernel.layer == LayerKind::simple || !kernel.usable)
+            CHECK_THROWS_WITH(make_layer(problem), ContainsSubstring("kernel " + kernel.id + " (from AFT_KERNEL) "));
+        if (kernel.usable && kernel.device != "cpu" && admits(kernel, problem))
+            CHECK_THROWS_WITH(make_layer(problem, "", "cpu"),
+                              ContainsSubstring("kernel " + kernel.id + " (from AFT_KERNEL) is for "));
+    }
+    const Environment forced("AFT_DEVICE", "nonsense");
+    CHECK_THROWS_WITH(make_layer(problem), ContainsSubstring("device 'nonsense' (from AFT_DEVICE) doesn't exist: "));
+    CHECK_THROWS_WITH(make_layer(problem, "", "other"), ContainsSubstring("device 'other' doesn't exist: "));
+    for (const Device &device : devices())
+        if (!device.usable) {
+            const Environment unusable("AFT_DEVICE", device.id);
+            CHECK_THROWS_WITH(make_layer(problem),
+                              ContainsSubstring("device " + device.id + " (from AFT_DEVICE) can't be used: "));
+        }
+}
+
+TEST_CASE("a variable that is empty asks for nothing", "[registry]") {
+    const Environment kernel("AFT_KERNEL", ""), device("AFT_DEVICE", "");
+    CHECK_NOTHROW(make_layer(small(LayerKind::full)));
+}
+
 TEST_CASE("a forced kernel refuses a shape below its minimum before it writes", "[registry]") {
     for (const KernelInfo &kernel : kernels()) {
         if (!kernel.usable || kernel.minimum.seq == 1)

@@ -6,6 +6,8 @@
 #include "bench/comparison.h"
 #include "bench/report.h"
 #include "bench/text_file.h"
+#include "runtime/devices.h"
+#include "runtime/registry.h"
 
 #include <aft/aft.h>
 
@@ -31,42 +33,25 @@ struct BenchOptions {
     bool quick = false, blas = false;
 };
 
-// An id of devices(), or an API for its first usable device. Throws UsageError.
-const Device &device(const std::string &id) {
-    std::string ids;
-    const Device *found = nullptr;
-    for (const Device &each : devices()) {
-        ids += (ids.empty() ? "" : ", ") + each.id;
-        if ((each.id == id || each.api == id) && (!found || (!found->usable && each.usable))) {
-            found = &each;
-        }
-    }
-    if (!found) {
-        throw UsageError(fmt::format("--device '{}' isn't one of {}", id, ids));
-    }
-    if (!found->usable) {
-        throw UsageError(fmt::format("--device {}: {}", id, found->reason));
-    }
-    return *found;
-}
-
 // Those that are asked for; else the CPU, and of each API the first GPU. The CPU behind another API is no default.
 std::vector<Device> chosen_devices(const BenchOptions &options) {
     std::vector<Device> chosen;
     for (const std::string &id : options.devices) {
-        chosen.push_back(device(id));
+        chosen.push_back(device_named(id).info);  // of the others no driver is loaded
     }
     const auto add = [&](bool gpus) {
         for (const Device &each : devices()) {
             const bool has_api =
                 std::any_of(chosen.begin(), chosen.end(), [&](const Device &other) { return other.api == each.api; });
-            if (options.devices.empty() && each.usable && !has_api && (gpus ? each.is_gpu : each.api == "cpu")) {
+            if (each.usable && !has_api && (gpus ? each.is_gpu : each.api == "cpu")) {
                 chosen.push_back(each);
             }
         }
     };
-    add(false);
-    add(true);
+    if (options.devices.empty()) {
+        add(false);
+        add(true);
+    }
     return chosen;
 }
 
@@ -133,8 +118,8 @@ void bench(const BenchOptions &options, const std::string &command) {
 
 std::set<std::string> schedule_names() {
     std::set<std::string> names;
-    for (const KernelInfo &kernel : kernels()) {
-        names.insert(kernel.schedule);
+    for (const KernelRow &row : kernel_rows()) {  // kernels() would load drivers
+        names.insert(row.schedule);
     }
     return names;
 }

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -91,7 +92,7 @@ std::pair<LayerConfig, Weights> load(const RunOptions &options, std::int64_t seq
     LayerConfig config;
     config.kind = layer_kind(options.layer);
     config.window = unknown;
-    config.max_seq_len = seq;  // stays for AFTSimple, which has no limit of its own
+    config.max_seq_len = std::max<std::int64_t>(seq, 1);  // stays for AFTSimple, which has no limit of its own
     config = config_from_weights(options.model, config, options.load);
     if (config.kind == LayerKind::local && config.window == unknown && !options.window) {
         throw UsageError(fmt::format("--layer local needs --window: {} doesn't say it", options.model));

@@ -213,11 +213,9 @@ ProfileEntry tune(const TuneOptions &options, const KernelBuilder &builder) {
 }
 
 const KernelRow &packed_row(const Problem &problem) {
-    for (std::size_t i = 0; i < kernels().size(); ++i) {
-        const KernelInfo &kernel = kernels()[i];
-        if (kernel.device == "cpu" && kernel.schedule == "packed" && kernel.usable && admits(kernel, problem) &&
-            is_preferred(kernel, problem)) {
-            return kernel_rows()[i];
+    for (const auto &[row, kernel] : kernels_of("cpu")) {
+        if (kernel.schedule == "packed" && kernel.usable && admits(kernel, problem) && is_preferred(kernel, problem)) {
+            return row;
         }
     }
     throw std::runtime_error(

@@ -128,7 +128,8 @@ AFT_API aft_status aft_device_count(int64_t *count);
 AFT_API aft_status aft_device_at(int64_t index, const aft_device_info **device);
 
 /// Threads that kernels run on, in this process, the caller's included: 1 to 256, or AFT_ERROR_CONFIG. Default: the
-/// processors that the process may use. Not to be set while a layer runs.
+/// processors that the process may run on, or fewer where its control groups have a quota of CPU time. Not to be set
+/// while a layer runs.
 AFT_API aft_status aft_set_thread_count(int32_t threads);
 /// How many there are. Not to be asked for while they are set.
 AFT_API aft_status aft_thread_count(int32_t *threads);
@@ -215,12 +216,12 @@ AFT_API void aft_layer_destroy(aft_layer *layer);
 
 /// y = layer(x), both float32 in the host's memory; a layer on a GPU copies x there and y back. Returns when y is
 /// complete.
-/// extents: of x and of y: batch >= 1, seq in 1..max_seq_len, hidden.
-/// x_strides, y_strides: in elements, outermost first. The channels' is 1; rows and samples lie at any positive stride
-/// that keeps them apart. Null: row-major without gaps.
-/// y: fully overwritten; must not overlap x.
+/// extents: of x and of y: batch >= 0, seq in 0..max_seq_len, hidden. Where batch or seq is 0 nothing is done, and x
+/// and y may be null. x_strides, y_strides: in elements, outermost first. The channels' is 1; rows and samples lie at
+/// any positive stride that keeps them apart. Null: row-major without gaps. y: fully overwritten; must not overlap x.
 /// AFT_ERROR_SHAPE before y is written. AFT_ERROR_KERNEL and AFT_ERROR_DEVICE leave y undefined. The result has the
-/// same bits for any number of threads, and for a sample alone or in a batch.
+/// same bits for any number of threads, for a sample alone or in a batch, and in any floating-point environment of the
+/// caller, which stays as it was.
 AFT_API aft_status aft_layer_forward(const aft_layer *layer, const int64_t extents[3], const float *x,
                                      const int64_t *x_strides, float *y, const int64_t *y_strides);
 
@@ -237,7 +238,8 @@ AFT_API aft_status aft_layer_synchronize(const aft_layer *layer);
 /// Where the layer lives.
 AFT_API aft_status aft_layer_device(const aft_layer *layer, const aft_device_info **device);
 
-/// The kernel that aft_layer_forward() runs for batch >= 1 and seq in 1..max_seq_len; AFT_ERROR_SHAPE beyond.
+/// The kernel that aft_layer_forward() runs for batch >= 0 and seq in 0..max_seq_len, or would run for a shape that no
+/// other kernel of the layer is for, where one of them is 0; AFT_ERROR_SHAPE beyond.
 AFT_API aft_status aft_layer_kernel_for(const aft_layer *layer, int64_t batch, int64_t seq,
                                         const aft_kernel_info **kernel);
 

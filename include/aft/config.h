@@ -37,8 +37,8 @@ struct LayerConfig {
 
 /// The part of the shape that may change from call to call.
 struct Shape {
-    std::int64_t batch = 1;  ///< >= 1
-    std::int64_t seq = 1;    ///< 1..max_seq_len
+    std::int64_t batch = 1;  ///< >= 0
+    std::int64_t seq = 1;    ///< 0..max_seq_len
 };
 
 /// How a layer is run.
@@ -49,6 +49,7 @@ struct LayerOptions {
     /// The device that the layer lives on: an id of devices(), or an API for its first usable device. Empty: that of
     /// the environment's AFT_DEVICE; without one, the first usable device of the forced kernel's API, and without one
     /// the first GPU of devices() that is usable, has a kernel for the layer and memory for its weights, or the CPU.
+    /// Only drivers of the API that is asked for, by a device or a kernel, are loaded: "cpu" loads none.
     std::string device = {};
 };
 

@@ -28,8 +28,9 @@ struct Device {
 /// Every device, in the order in which layers that ask for none choose: GPUs by cuda, opencl, vulkan, then the CPU,
 /// then drivers that run on the CPU, which are never chosen unasked. An API without a device is listed once and last,
 /// with the reason. Of Vulkan there is one device, since a process can use one: the first GPU, or what the
-/// environment's HL_VK_DEVICE_TYPE (gpu, integrated-gpu, virtual-gpu, cpu) asks for. Found once per process. Never
-/// fails, whatever is missing or broken. Thread-safe.
+/// environment's HL_VK_DEVICE_TYPE (gpu, integrated-gpu, virtual-gpu, cpu) asks for. Found once per process, which
+/// loads the drivers; a statically linked program can load none, and has the CPU alone. Never fails, whatever is
+/// missing or broken. Thread-safe.
 AFT_API const std::vector<Device> &devices();
 
 /// A tensor in the memory of a CUDA device; data is a device pointer (of cudaMalloc, cuMemAlloc, torch's data_ptr()).

@@ -58,7 +58,8 @@ struct KernelInfo {
 /// flushed to zero. Layers beyond it run on a kernel with any_bias_range.
 inline constexpr float max_bias_range = 41.0f;
 
-/// Every kernel of this build, in order of preference within a layer and a device. Thread-safe.
+/// Every kernel of this build, in order of preference within a layer and a device. Looks for devices, as devices()
+/// does. Thread-safe.
 AFT_API const std::vector<KernelInfo> &kernels();
 
 }  // namespace aft

@@ -41,16 +41,22 @@ public:
     Layer &operator=(Layer &&) noexcept;
 
     /// y = layer(x).
-    /// - x: [batch >= 1, seq in 1..max_seq_len, hidden] of float32, the channels contiguous (stride 1), rows and
+    /// - x: [batch >= 0, seq in 0..max_seq_len, hidden] of float32, the channels contiguous (stride 1), rows and
     ///   samples at any positive stride that keeps them apart.
     /// - y: the same extents, the same rule for its strides; fully overwritten; must not overlap x.
     ///
-    /// A layer on a GPU copies x there and y back, and returns when y is complete.
-    /// Throws ShapeError before y is written; KernelError if the kernel fails, for want of memory or because what it
-    /// keeps between two stages is beyond 2^31 - 1 bytes (a smaller batch helps); DeviceError if the device fails, or
-    /// has no memory left (y is undefined then). Thread-safe: any number of calls at a time. Allocates: at the first
-    /// call of a shape, and when more calls run at a time than ever before; other calls reuse. The result has the same
-    /// bits for any number of threads, and for a sample alone or in a batch.
+    /// Where batch or seq is 0 nothing is done, and the data may be null. A layer on a GPU copies x there and y back,
+    /// and returns when y is complete.
+    /// Throws ShapeError before y is written; KernelError if the kernel fails because memory runs out, or because what
+    /// it keeps between two stages is beyond 2^31 - 1 bytes: 4 x batch x seq x the larger of hidden and projected, seq
+    /// in whole tiles (of 2 to 11 rows on a CPU, 32 or 64 on a GPU), channels in whole vectors (a smaller batch helps);
+    /// DeviceError if the device fails, or has no memory left (y is undefined then). Thread-safe: any number of calls
+    /// at a time. Allocates: at the first call of a shape, and when more calls run at a time than ever before; other
+    /// calls reuse. The result has the same bits for any number of threads, and for a sample alone or in a batch.
+    ///
+    /// Kernels on a CPU round to nearest, keep denormals and trap no exception, whatever floating-point environment the
+    /// caller has set; it is restored on return, its flags too. So is that of a caller who makes a layer or loads
+    /// weights. On other devices denormals are the device's matter: CUDA kernels keep them in products and sums.
     void forward(TensorView<const float, 3> x, TensorView<float, 3> y) const;
 
     /// The same where x and y lie in the memory of the layer's CUDA device: nothing is copied, and nothing waits. The
@@ -67,7 +73,8 @@ public:
     /// Where the layer lives.
     const Device &device() const;
 
-    /// The kernel that forward() runs for a shape. Throws ShapeError.
+    /// The kernel that forward() runs for a shape; for an empty one, for which nothing runs, the kernel that the layer
+    /// has for whatever no other is for. Throws ShapeError.
     const KernelInfo &kernel_for(const Shape &shape) const;
 
     /// What it computes, as it was given.
@@ -82,7 +89,8 @@ private:
 };
 
 /// Threads that kernels run on, in this process, the caller's included. Default: the processors that the process may
-/// use. Throws ConfigError below 1 or above 256. Not while a forward() runs.
+/// run on, or fewer where its control groups have a quota of CPU time (versions 1 and 2; rounded up). Throws
+/// ConfigError below 1 or above 256. Not while a forward() runs.
 AFT_API void set_thread_count(int threads);
 
 /// How many there are. Not while set_thread_count() runs.

@@ -1,0 +1,30 @@
+// A program that is linked with -static: it must do without drivers, and say so. Exits with 0 when it is right.
+#include <aft/aft.h>
+
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+int main() {
+    for (const aft::Device &device : aft::devices()) {
+        const bool says_why = device.reason.find("a statically linked program can't load drivers") != std::string::npos;
+        if (device.api == "cpu" ? !device.usable : !says_why) {
+            std::printf("%s: %s\n", device.id.c_str(), device.reason.c_str());
+            return 1;
+        }
+    }
+    aft::Weights weights;  // y = 4 * (1 / 2) * 3 * 4
+    weights.query_weight = weights.key_weight = std::vector<float>(4 * 4, 0);
+    weights.value_weight = weights.project_weight = std::vector<float>(4 * 4, 1);
+    const std::vector<float> x(2 * 5 * 4, 3);
+    std::vector<float> y(x.size());
+    const aft::Layer layer({aft::LayerKind::simple, /*hidden=*/4, /*projected=*/4, /*max_seq_len=*/5}, weights);
+    layer.forward({x.data(), {2, 5, 4}}, {y.data(), {2, 5, 4}});
+    for (const float value : y) {
+        if (!(std::abs(value - 24) <= 1e-4f)) {
+            std::printf("y has %g, must be 24\n", value);
+            return 1;
+        }
+    }
+    return 0;
+}
