@@ -104,6 +104,16 @@ std::string one_line(const char *message) {
     return line;
 }
 
+/// What helps against a buffer that is too large: what a kernel keeps between two stages grows with the batch.
+const char *advice(int code, std::int64_t batch) {
+    const bool is_too_large =
+        code == halide_error_code_buffer_allocation_too_large || code == halide_error_code_buffer_extents_too_large;
+    if (!is_too_large || batch == 0) {
+        return "";
+    }
+    return batch > 1 ? ", use a smaller batch" : ", use a shorter sequence";
+}
+
 /// No memory, no context, a lost driver; not a kernel that fails.
 bool is_of_device(int code) {
     switch (code) {
@@ -132,12 +142,8 @@ void HalideCall::check(const char *who, int code) const {
     if (code == halide_error_code_success) {
         return;
     }
-    const bool is_too_large =
-        code == halide_error_code_buffer_allocation_too_large || code == halide_error_code_buffer_extents_too_large;
-    const std::string message =
-        std::string(who) + ": " + (first_error[0] ? one_line(first_error.data()) : "failed") + " (Halide error " +
-        std::to_string(code) + ")" +
-        (is_too_large && batch > 0 ? batch > 1 ? ", use a smaller batch" : ", use a shorter sequence" : "");
+    const std::string message = std::string(who) + ": " + (first_error[0] ? one_line(first_error.data()) : "failed") +
+                                " (Halide error " + std::to_string(code) + ")" + advice(code, batch);
     if (device && is_of_device(code)) {
         throw DeviceError(device->device.id + ": " + message);
     }
