@@ -157,7 +157,7 @@ public:
     }
 
 private:
-    /// What the tensor is stored as; null where there is none.
+    /// The name that the tensor is stored under; null where there is none.
     const std::string *find(const std::string &name) const {
         const StoredTensors::Names &names = tensors_.names();
         const auto found = name.empty() ? names.end() : names.find(place_.prefix + name);

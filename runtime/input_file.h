@@ -11,7 +11,7 @@
 
 namespace aft {
 
-/// A regular file that is read in pieces. What it throws, a WeightsError, doesn't name it (with_path).
+/// A regular file that is read in pieces. Its errors, WeightsErrors, don't name it (with_path).
 class InputFile {
 public:
     explicit InputFile(const std::string &path);
@@ -29,7 +29,7 @@ private:
     std::uint64_t bytes_;
 };
 
-/// What is wrong with a file that isn't safetensors, by what its first bytes say that it is; "" when they say nothing.
+/// The problem with a file that isn't safetensors, by its first bytes: "is an HTML page, ...". "": they say nothing.
 std::string_view other_kind(const InputFile &file);
 
 /// Whether the file is JSON. None is a safetensors file, whose first 8 bytes are a length with zeros in it.

@@ -13,7 +13,7 @@
 namespace aft {
 namespace {
 
-/// Of the three or four matrices, what a file must have before it is said to have a layer with tensors missing.
+/// So many of its three or four matrices a file must have before it is said to have a layer with tensors missing.
 constexpr std::size_t fewest_matrices = 2;
 
 /// By prefix and naming, how many of the matrices are missing.

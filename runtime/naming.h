@@ -10,7 +10,7 @@
 
 namespace aft {
 
-/// What a layer multiplies the weighted mean by: sigmoid(Q), or nothing.
+/// The factor of the weighted mean: sigmoid(Q), or none.
 enum class Gate { sigmoid, none };
 
 /// What a network calls the tensors of a layer, under the layer's prefix. Empty: it has no such tensor.

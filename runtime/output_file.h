@@ -12,7 +12,7 @@ namespace aft {
 
 /// A file that is written. A regular one is a temporary beside its place, which it takes on commit() and not before. A
 /// pipe, a socket, a character device, and whatever lies behind a link of /proc such as /dev/stdout, is written as it
-/// stands. What it throws, a WeightsError, doesn't name the file (with_path).
+/// stands. Its errors, WeightsErrors, don't name the file (with_path).
 class OutputFile {
 public:
     explicit OutputFile(const std::string &path);

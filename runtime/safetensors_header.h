@@ -25,7 +25,7 @@ struct SafetensorsHeader {
     std::map<std::string, std::string> metadata;
 };
 
-/// What is wrong with a header of more than max_header_bytes.
+/// The problem with a header of more than max_header_bytes.
 std::string header_too_long(std::uint64_t bytes);
 
 /// Parses the header's JSON and checks that its tensors cover `data_bytes` without holes or overlaps. Throws

@@ -96,7 +96,7 @@ private:
     bool is_shard() const {
         return depth_ == 2 && section_ == "weight_map";
     }
-    /// Of anything but a string where the index has one.
+    /// Anything but a string, which is wrong where the index names a shard.
     bool begin_value() const {
         if (is_shard()) {
             fail("tensor " + in_quotes(key_) + " needs the name of a file");

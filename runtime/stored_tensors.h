@@ -21,8 +21,8 @@ struct TensorType {
 /// SafetensorsFile in memory. Throws WeightsError that names the file.
 class StoredTensors {
 public:
-    /// By name: what the tensor is stored as. That is another name where the metadata ties the two, as save_model() of
-    /// safetensors.torch leaves out tensors that share memory with others.
+    /// By name, the name that the tensor is stored under. It is another one where the metadata ties the two:
+    /// save_model() of safetensors.torch leaves out tensors that share memory with others.
     using Names = std::map<std::string, std::string>;
 
     /// A safetensors file, or an index of shards.

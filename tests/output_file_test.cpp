@@ -109,7 +109,7 @@ TEST_CASE("pipes and devices are written to", "[safetensors]") {
     CHECK(files_in(pipe.folder()) == 1);
 }
 
-TEST_CASE("what a link of /proc leads to is written to, and the link stays", "[safetensors]") {
+TEST_CASE("the file behind a link of /proc is written to, and the link stays", "[safetensors]") {
     const TemporaryFile at;
     const std::string link = (at.folder() / "stdout").string();
     int ends[2];
@@ -265,8 +265,7 @@ TEST_CASE("a name of 255 bytes can be written", "[safetensors]") {
     check_refused("", "No such file or directory");
 }
 
-TEST_CASE("of many files that are written at a time all come out, and a child of fork() removes none",
-          "[safetensors]") {
+TEST_CASE("many files may be written at a time, and a child of fork() removes none", "[safetensors]") {
     const TemporaryFile at;
     std::vector<std::unique_ptr<OutputFile>> files;
     for (int i = 0; i < 100; i++) {

@@ -191,7 +191,7 @@ TEST_CASE("a name that the metadata ties to a tensor is that tensor", "[weights]
                expected);
 }
 
-TEST_CASE("of a large file only the layer is read", "[weights]") {
+TEST_CASE("a layer of a large file is read without the rest", "[weights]") {
     constexpr std::uint64_t tebibyte = std::uint64_t{1} << 40;
     const TemporaryFile small, large;
     write_safetensors(small.path(), checkpoint());

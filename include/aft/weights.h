@@ -62,8 +62,8 @@ AFT_API std::vector<std::string> namings();
 /// the layer has no use for, without which it would compute something else. Those are, under a prefix, all that is
 /// there; without one, all in the layer's modules (to_q.*).
 ///
-/// Thread-safe. Of a path, the headers and the layer's tensors are read, and of shards those that have some. A file
-/// that was read before (read_safetensors) serves for all its layers.
+/// Thread-safe. From a path are read its header and the layer's tensors, in shards those of the shards that have some.
+/// A file that was read before (read_safetensors) serves for all its layers.
 AFT_API Weights load_weights(const std::string &path, const LayerConfig &config, const LoadOptions &options = {});
 /// The same.
 AFT_API Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, const LoadOptions &options = {});
