@@ -56,13 +56,14 @@ struct BiasedSources {
 /// running sums of the same kind.
 template<typename Form>
 struct AftExact {
-    static constexpr int chunk_sources = 16;
+    static constexpr int longest_chunk = 16;
 
     typename Form::Product query, key_value, output;
     typename Form::Columns rows;  // K, V of every source
     std::unique_ptr<PrefixScan<Form>> before, after;
     Halide::Func scores, chunk_maximum, chunk_sums, sums, mean;
-    Halide::RDom source, chunk;  // of a chunk; of the biased sources
+    Halide::Expr chunks, chunk_length;  // equal, so that few steps are beyond the last source
+    Halide::RDom source, chunk;         // of a chunk; of the biased sources
     Halide::Expr y;
 
     /// y at the element `at`. bias: (step, target) of the biased sources, as Score has it.
@@ -70,7 +71,8 @@ struct AftExact {
              const Element &at)
         : scores(form.stage("scores")), chunk_maximum(form.stage("chunk_maximum")),
           chunk_sums(form.stage("chunk_sums")), sums(form.stage("sums")), mean(form.stage("mean")),
-          source(0, chunk_sources, "source"), chunk(0, ceil_div(biased.length, chunk_sources), "chunk") {
+          chunks(ceil_div(biased.length, longest_chunk)), chunk_length(ceil_div(biased.length, max(chunks, 1))),
+          source(0, chunk_length, "source"), chunk(0, chunks, "chunk") {
         using namespace Halide;
         const auto x = form.input(in.x, in.hidden, in.seq);
         query = form.product("query", x, {form.weights(in.wq)}, in.hidden);
@@ -98,7 +100,7 @@ struct AftExact {
         scores(with(step)) = Tuple(score.high, score.low);
 
         const auto score_of = [](const Tuple &t) { return Score{t[0], t[1]}; };
-        const Expr in_chunk = c * chunk_sources + source;
+        const Expr in_chunk = c * chunk_length + source;
         const Score each = score_of(scores(with(in_chunk)));
         chunk_maximum(with(c)) = Tuple(Score::masked().high, Score::masked().low);
         const Score maximum = score_of(chunk_maximum(with(c)));

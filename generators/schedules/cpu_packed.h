@@ -223,6 +223,7 @@ private:
             .unroll(form.row);
         layer.scores.compute_at(layer.sums, layer.chunk)
             .bound_extent(form.row, 4)
+            .bound_storage(layer.scores.args().back(), layer.longest_chunk)
             .reorder(form.lane, form.row, layer.scores.args().back())
             .vectorize(form.lane, tiles.vector)
             .unroll(form.row);
