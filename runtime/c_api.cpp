@@ -123,7 +123,7 @@ aft_device_info c_info(const Device &device) {
             device.is_gpu,     device.usable,      device.reason.c_str()};
 }
 
-/// Made when it is asked for, once, and kept: who asks for what is on the CPU has no drivers loaded.
+/// Each is made on its first use and kept: a program that uses the CPU has no drivers loaded.
 template<typename CInfo, typename Info>
 const CInfo *kept(const Info &info) {
     static std::mutex mutex;

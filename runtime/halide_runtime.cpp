@@ -104,7 +104,7 @@ std::string one_line(const char *message) {
     return line;
 }
 
-/// What helps against a buffer that is too large: what a kernel keeps between two stages grows with the batch.
+/// The advice for a buffer that is too large: a kernel keeps more between two stages the larger the batch is.
 const char *advice(int code, std::int64_t batch) {
     const bool is_too_large =
         code == halide_error_code_buffer_allocation_too_large || code == halide_error_code_buffer_extents_too_large;

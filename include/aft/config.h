@@ -49,7 +49,7 @@ struct LayerOptions {
     /// The device that the layer lives on: an id of devices(), or an API for its first usable device. Empty: that of
     /// the environment's AFT_DEVICE; without one, the first usable device of the forced kernel's API, and without one
     /// the first GPU of devices() that is usable, has a kernel for the layer and memory for its weights, or the CPU.
-    /// Only drivers of the API that is asked for, by a device or a kernel, are loaded: "cpu" loads none.
+    /// A device or a kernel that is named loads the drivers of its own API only: "cpu" loads none.
     std::string device = {};
 };
 

@@ -32,7 +32,7 @@
 extern "C" AFT_API const char AFT_STANDARD_LIBRARY;  // the library defines the one of its own build
 
 namespace aft {
-// Of every file, since each may be compiled another way.
+// Each file has one, since each may be compiled another way.
 [[AFT_KEPT]] static const char *const standard_library = &AFT_STANDARD_LIBRARY;
 }  // namespace aft
 /// @endcond
