@@ -24,15 +24,6 @@ std::string command_of(const std::string &streams, const std::string &arguments,
 
 }  // namespace
 
-Folder::Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "aft_cli_XXXXXX").string();
-    path = mkdtemp(pattern.data());
-}
-
-Folder::~Folder() {
-    std::filesystem::remove_all(path);
-}
-
 Outcome aft_cli(const std::string &arguments, const std::string &environment) {
     const Folder streams;
     const std::string err = streams / "err";

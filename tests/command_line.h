@@ -1,30 +1,12 @@
 #pragma once
 
+#include "temporary_file.h"
+
 #include <sys/types.h>
 
-#include <filesystem>
 #include <string>
 
 namespace aft {
-
-/// A folder that goes away with the test.
-class Folder {
-public:
-    Folder();
-    ~Folder();
-    Folder(const Folder &) = delete;
-    Folder &operator=(const Folder &) = delete;
-
-    std::string operator/(const std::string &name) const {
-        return (path / name).string();
-    }
-    bool empty() const {
-        return std::filesystem::is_empty(path);
-    }
-
-private:
-    std::filesystem::path path;
-};
 
 struct Outcome {
     int exit_code;  ///< -1: ended by a signal

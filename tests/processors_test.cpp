@@ -1,5 +1,5 @@
-#include "command_line.h"
 #include "processors.h"
+#include "temporary_file.h"
 
 #include <aft/layer.h>
 

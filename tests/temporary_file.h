@@ -7,31 +7,50 @@
 
 namespace aft {
 
-/// A path in a folder of its own, which goes away with the test.
-class TemporaryFile {
+/// A folder that goes away with the test.
+class Folder {
 public:
-    TemporaryFile() {
+    Folder() {
         std::string pattern = (std::filesystem::temp_directory_path() / "aft_XXXXXX").string();
-        folder_ = mkdtemp(pattern.data());
+        path_ = mkdtemp(pattern.data());
     }
-    explicit TemporaryFile(const std::string &content) : TemporaryFile() {
-        std::ofstream(path(), std::ios::binary) << content;
+    ~Folder() {
+        std::filesystem::remove_all(path_);
     }
-    ~TemporaryFile() {
-        std::filesystem::remove_all(folder_);
-    }
-    TemporaryFile(const TemporaryFile &) = delete;
-    TemporaryFile &operator=(const TemporaryFile &) = delete;
+    Folder(const Folder &) = delete;
+    Folder &operator=(const Folder &) = delete;
 
-    std::string path() const {
-        return (folder_ / "file.safetensors").string();
+    std::string operator/(const std::string &name) const {
+        return (path_ / name).string();
     }
-    const std::filesystem::path &folder() const {
-        return folder_;
+    bool empty() const {
+        return std::filesystem::is_empty(path_);
+    }
+    const std::filesystem::path &path() const {
+        return path_;
     }
 
 private:
-    std::filesystem::path folder_;
+    std::filesystem::path path_;
+};
+
+/// A path in a folder of its own.
+class TemporaryFile {
+public:
+    TemporaryFile() = default;
+    explicit TemporaryFile(const std::string &content) {
+        std::ofstream(path(), std::ios::binary) << content;
+    }
+
+    std::string path() const {
+        return folder_ / "file.safetensors";
+    }
+    const std::filesystem::path &folder() const {
+        return folder_.path();
+    }
+
+private:
+    Folder folder_;
 };
 
 }  // namespace aft
