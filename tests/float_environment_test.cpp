@@ -149,7 +149,8 @@ TEST_CASE("weights are loaded with the same bits in every floating-point environ
         values.assign((of.weights.*parameter.values).begin(), (of.weights.*parameter.values).end());
         for (double &value : values)
             value += value * 1e-9;  // between two floats
-        if (values.empty())  // a bias that isn't there
+        // A bias that isn't there.
+        if (values.empty())
             continue;
         tensor.bytes.resize(values.size() * sizeof(double));
         std::memcpy(tensor.bytes.data(), values.data(), tensor.bytes.size());
