@@ -2,8 +2,8 @@
 
 #include "cuda_device.h"
 
-#include "tests/problem.h"
-#include "tests/reference.h"
+#include "reference/problem.h"
+#include "reference/reference.h"
 
 #include <aft/device.h>
 #include <aft/layer.h>

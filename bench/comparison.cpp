@@ -5,7 +5,7 @@
 #include "probes.h"
 #include "rounds.h"
 
-#include "runtime/registry.h"
+#include "runtime/kernels/registry.h"
 
 #include <aft/layer.h>
 

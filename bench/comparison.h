@@ -3,7 +3,7 @@
 #include "machine.h"
 #include "probes.h"
 
-#include "tests/problem.h"
+#include "reference/problem.h"
 
 #include <aft/device.h>
 #include <aft/kernels.h>

@@ -2,7 +2,7 @@
 
 #include "cuda_device.h"
 
-#include "tests/problem.h"
+#include "reference/problem.h"
 
 #include <memory>
 #include <string>

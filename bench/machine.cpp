@@ -2,7 +2,7 @@
 
 #include "ceilings.h"
 
-#include "runtime/registry.h"
+#include "runtime/kernels/registry.h"
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 #include "text_file.h"
 
-#include "output_file.h"
+#include "files/output_file.h"
 
 #include <aft/error.h>
 

@@ -72,7 +72,7 @@ install(FILES ${generator_sources} ${generators}/no_own_schedule.cpp ${generator
               ${runtime_names}
         DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
 install(DIRECTORY ${generators}/algorithms ${generators}/schedules DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
-install(FILES ${PROJECT_SOURCE_DIR}/runtime/kernel_table.h DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/runtime)
+install(FILES ${PROJECT_SOURCE_DIR}/runtime/kernels/kernel_table.h DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/runtime/kernels)
 
 # What C++ adds to a link of C: of the libraries that C++ compilers name, those that C compilers don't.
 set(aft_cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})

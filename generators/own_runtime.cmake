@@ -1,6 +1,6 @@
 # Kernels call a Halide runtime that is the library's own, whatever else of Halide is in a program: every symbol that
 # ARCHIVE, the runtime, defines gets the prefix aft_. Leaves the names in the file NAMES, as objcopy reads them, for
-# whatever calls the runtime. runtime/halide.h has those that C++ calls.
+# whatever calls the runtime. runtime/halide/halide.h has those that C++ calls.
 #
 # usage: cmake -D NM=<nm> -D OBJCOPY=<objcopy> -D ARCHIVE=<file> -D NAMES=<file> -P own_runtime.cmake
 execute_process(COMMAND ${NM} --extern-only --defined-only --format=posix ${ARCHIVE}

@@ -3,7 +3,7 @@
 
 usage: gpu-peers.py peers.json
 
-Shapes are those of `aft bench` on a GPU (gpu_benchmark_problems() in tests/problem.cpp). x and y lie on the device; the
+Shapes are those of `aft bench` on a GPU (gpu_benchmark_problems() in reference/problem.cpp). x and y lie on the device; the
 time is that of many calls between two CUDA events, after a warm-up. Needs PyTorch with CUDA.
 """
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "problem.h"
+#include "reference/problem.h"
 
 #include <aft/aft.h>
 #include <aft/aft_c.h>

@@ -1,5 +1,5 @@
+#include "c/c_status.h"
 #include "c_layer.h"
-#include "c_status.h"
 #include "faults.h"
 #include "temporary_file.h"
 

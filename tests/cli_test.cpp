@@ -1,6 +1,6 @@
 #include "command_line.h"
 #include "golden.h"
-#include "problem.h"
+#include "reference/problem.h"
 
 #include <aft/aft.h>
 

@@ -1,7 +1,7 @@
-#include "devices.h"
-#include "halide.h"
-#include "problem.h"
-#include "reference.h"
+#include "devices/devices.h"
+#include "halide/halide.h"
+#include "reference/problem.h"
+#include "reference/reference.h"
 #include "run.h"
 
 #include <aft/aft.h>

@@ -1,10 +1,10 @@
 #include "faults.h"
 
-#include "parameters.h"
-#include "problem.h"
+#include "reference/problem.h"
 #include "run.h"
 #include "temporary_file.h"
-#include "thread_pool.h"
+#include "threads/thread_pool.h"
+#include "weights/parameters.h"
 
 #include <aft/aft.h>
 

@@ -1,8 +1,8 @@
 #include "faults.h"
 
-#include "parameters.h"
-#include "problem.h"
+#include "reference/problem.h"
 #include "temporary_file.h"
+#include "weights/parameters.h"
 
 #include <aft/aft.h>
 

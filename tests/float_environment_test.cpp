@@ -1,9 +1,9 @@
-#include "float_environment.h"
+#include "threads/float_environment.h"
 
-#include "parameters.h"
-#include "problem.h"
+#include "reference/problem.h"
 #include "run.h"
 #include "temporary_file.h"
+#include "weights/parameters.h"
 
 #include <aft/aft.h>
 

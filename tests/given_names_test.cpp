@@ -1,6 +1,6 @@
 #include "named_layer.h"
-#include "problem.h"
-#include "reference.h"
+#include "reference/problem.h"
+#include "reference/reference.h"
 #include "run.h"
 
 #include <aft/aft.h>

@@ -1,8 +1,8 @@
-#include "devices.h"
-#include "halide.h"
-#include "halide_runtime.h"
-#include "kernel_table.h"
-#include "registry.h"
+#include "devices/devices.h"
+#include "halide/halide.h"
+#include "halide/halide_runtime.h"
+#include "kernels/kernel_table.h"
+#include "kernels/registry.h"
 #include "run.h"
 
 #include <aft/error.h>

@@ -1,5 +1,5 @@
-#include "problem.h"
-#include "reference.h"
+#include "reference/problem.h"
+#include "reference/reference.h"
 #include "run.h"
 
 #include <aft/aft.h>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "naming.h"
-#include "parameters.h"
+#include "weights/naming.h"
+#include "weights/parameters.h"
 
 #include <catch2/catch_test_macros.hpp>
 

@@ -1,5 +1,5 @@
 #include "golden.h"
-#include "reference.h"
+#include "reference/reference.h"
 #include "run.h"
 
 #include <aft/aft.h>

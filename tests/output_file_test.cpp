@@ -1,4 +1,4 @@
-#include "output_file.h"
+#include "files/output_file.h"
 #include "temporary_file.h"
 
 #include <aft/error.h>

@@ -1,7 +1,7 @@
-#include "buffer.h"
-#include "halide.h"
-#include "prepared_kernel.h"
-#include "registry.h"
+#include "halide/buffer.h"
+#include "halide/halide.h"
+#include "kernels/prepared_kernel.h"
+#include "kernels/registry.h"
 
 #include <aft/error.h>
 

@@ -1,5 +1,5 @@
-#include "processors.h"
 #include "temporary_file.h"
+#include "threads/processors.h"
 
 #include <aft/layer.h>
 

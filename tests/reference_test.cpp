@@ -1,5 +1,5 @@
-#include "problem.h"
-#include "reference.h"
+#include "reference/problem.h"
+#include "reference/reference.h"
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>

@@ -1,5 +1,5 @@
-#include "problem.h"
-#include "registry.h"
+#include "kernels/registry.h"
+#include "reference/problem.h"
 #include "run.h"
 
 #include <aft/aft.h>

@@ -1,4 +1,4 @@
-#include "problem.h"
+#include "reference/problem.h"
 #include "run.h"
 
 #include <aft/aft.h>

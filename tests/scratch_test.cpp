@@ -1,7 +1,7 @@
 #include "faults.h"
-#include "problem.h"
+#include "reference/problem.h"
 #include "run.h"
-#include "scratch.h"
+#include "threads/scratch.h"
 
 #include <aft/aft.h>
 

@@ -1,7 +1,7 @@
-#include "parameters.h"
-#include "shard_index.h"
-#include "stored_tensors.h"
 #include "temporary_file.h"
+#include "weights/parameters.h"
+#include "weights/shard_index.h"
+#include "weights/stored_tensors.h"
 
 #include <aft/error.h>
 #include <aft/weights.h>

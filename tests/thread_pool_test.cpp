@@ -1,4 +1,4 @@
-#include "thread_pool.h"
+#include "threads/thread_pool.h"
 
 #include <catch2/catch_test_macros.hpp>
 

@@ -1,5 +1,5 @@
-#include "parameters.h"
 #include "temporary_file.h"
+#include "weights/parameters.h"
 
 #include <aft/error.h>
 #include <aft/layer.h>

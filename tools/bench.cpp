@@ -6,8 +6,8 @@
 #include "bench/comparison.h"
 #include "bench/report.h"
 #include "bench/text_file.h"
-#include "runtime/devices.h"
-#include "runtime/registry.h"
+#include "runtime/devices/devices.h"
+#include "runtime/kernels/registry.h"
 
 #include <aft/aft.h>
 

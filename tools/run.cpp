@@ -1,8 +1,8 @@
 #include "commands.h"
 #include "streams.h"
 
-#include "input_file.h"
-#include "shard_index.h"
+#include "files/input_file.h"
+#include "weights/shard_index.h"
 
 #include <aft/aft.h>
 

@@ -1,7 +1,7 @@
 #include "kernel_builder.h"
 
+#include "kernels/registry.h"
 #include "program.h"
-#include "registry.h"
 
 #include "bench/shared_library.h"
 

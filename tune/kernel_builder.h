@@ -2,8 +2,8 @@
 
 #include "candidate.h"
 
-#include "file_descriptor.h"
-#include "kernel_table.h"
+#include "files/file_descriptor.h"
+#include "kernels/kernel_table.h"
 
 #include <aft/kernels.h>
 

@@ -1,7 +1,7 @@
 #include "trial.h"
 
-#include "prepared_kernel.h"
-#include "registry.h"
+#include "kernels/prepared_kernel.h"
+#include "kernels/registry.h"
 
 #include "bench/failure.h"
 #include "bench/rounds.h"

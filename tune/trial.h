@@ -3,7 +3,7 @@
 #include "sign_test.h"
 
 #include "bench/arena.h"
-#include "kernel_table.h"
+#include "kernels/kernel_table.h"
 
 #include <functional>
 #include <string>

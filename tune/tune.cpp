@@ -1,7 +1,7 @@
 #include "tune.h"
 
 #include "journal.h"
-#include "registry.h"
+#include "kernels/registry.h"
 #include "search.h"
 #include "trial.h"
 

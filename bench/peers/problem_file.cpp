@@ -1,6 +1,6 @@
 #include "problem_file.h"
 
-#include "tests/reference.h"
+#include "reference/reference.h"
 
 #include <aft/safetensors.h>
 

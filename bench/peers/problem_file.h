@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tests/problem.h"
+#include "reference/problem.h"
 
 #include <string>
 

@@ -1,7 +1,7 @@
 // Any bytes as a safetensors file: it is refused with one line, or what was read is all of it and is written again.
 #include "memory_file.h"
 
-#include "safetensors_header.h"
+#include "weights/safetensors_header.h"
 
 #include <aft/error.h>
 #include <aft/safetensors.h>

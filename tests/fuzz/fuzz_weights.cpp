@@ -1,7 +1,7 @@
 // Any bytes as a checkpoint: the first chooses the layer and its window, the rest is the file.
 #include "memory_file.h"
 
-#include "parameters.h"
+#include "weights/parameters.h"
 
 #include <aft/error.h>
 #include <aft/weights.h>

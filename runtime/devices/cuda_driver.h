@@ -1,0 +1,32 @@
+#pragma once
+
+#include "devices/driver.h"
+
+namespace aft {
+
+/// A CUDA device in use: its primary context, which the CUDA runtime and PyTorch use too.
+class CudaContext : public DeviceContext {
+public:
+    /// The context of a device, one for all of its layers. Throws DeviceError.
+    static std::shared_ptr<CudaContext> open(const DriverDevice &device);
+
+    const halide_device_interface_t *interface() const override;
+    void synchronize() const override;
+    /// The driver takes any number of callers at a time.
+    std::unique_lock<std::mutex> turn() const override {
+        return {};
+    }
+    /// Sets how many registers the kernel's threads may have.
+    std::unique_lock<std::mutex> loading(bool autoscheduled) const override;
+    void release_unused() const override;
+
+    /// Throws DeviceError unless `memory` is this device's.
+    void check_memory(const char *tensor, const void *memory) const;
+
+private:
+    explicit CudaContext(const DriverDevice &device);
+
+    int number_;
+};
+
+}  // namespace aft

@@ -1,0 +1,296 @@
+#include "kernels/registry.h"
+
+#include "devices/devices.h"
+#include "halide/halide.h"
+
+#include <aft/kernels.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <utility>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#elif (defined(__aarch64__) || defined(__riscv)) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+namespace aft {
+namespace {
+
+// Set before main(), by the tables that a program brings along.
+KernelTable *added_kernels = nullptr;
+
+struct CpuFeature {
+    std::string word;  // in a Halide target
+    bool present;
+};
+
+#if defined(__x86_64__) || defined(__i386__)
+#define AFT_CPU_HAS(feature) (__builtin_cpu_supports(feature) != 0)
+
+/// A bit of what the CPUID instruction leaves in EAX, EBX, ECX or EDX. For what not every compiler's builtin knows.
+bool cpuid_has(unsigned leaf, unsigned subleaf, int which, int bit) {
+    std::array<unsigned, 4> r{};
+    return __get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]) != 0 && (r[which] >> bit & 1) != 0;
+}
+
+/// Whether the operating system saves the registers of AMX. Only where there is AVX, hence XGETBV.
+bool saves_tiles() {
+    unsigned low = 0, high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low >> 17 & 3) == 3;
+}
+
+/// Halide's words for x86 features, and what it takes each for (its src/CodeGen_X86.cpp): the first CPU that had it,
+/// with the general instructions of that CPU that LLVM uses unasked. The words of later CPUs imply those of earlier
+/// ones, as in Halide.
+std::vector<CpuFeature> cpu_features() {
+    enum { eax, ebx, ecx, edx };
+    const bool f16c = cpuid_has(1, 0, ecx, 29), movbe = cpuid_has(1, 0, ecx, 22);
+    const bool lzcnt = cpuid_has(0x80000001, 0, ecx, 5);
+    const bool sse41 = AFT_CPU_HAS("sse4.1");
+    const bool avx = sse41 && AFT_CPU_HAS("avx") && AFT_CPU_HAS("sse4.2") && AFT_CPU_HAS("popcnt");
+    const bool avx2 = avx && AFT_CPU_HAS("avx2") && AFT_CPU_HAS("fma") && f16c && AFT_CPU_HAS("bmi") &&
+                      AFT_CPU_HAS("bmi2") && lzcnt && movbe;
+    const bool avxvnni = avx2 && cpuid_has(7, 1, eax, 4);
+    const bool amx = cpuid_has(7, 0, edx, 25) && cpuid_has(7, 0, edx, 22);  // int8 and bf16
+    const bool avx512 = avx2 && AFT_CPU_HAS("avx512f") && AFT_CPU_HAS("avx512cd");
+    const bool knl = avx512 && AFT_CPU_HAS("avx512er") && AFT_CPU_HAS("avx512pf");
+    const bool skylake = avx512 && AFT_CPU_HAS("avx512vl") && AFT_CPU_HAS("avx512bw") && AFT_CPU_HAS("avx512dq");
+    const bool cannonlake = skylake && AFT_CPU_HAS("avx512ifma") && AFT_CPU_HAS("avx512vbmi");
+    const bool zen4 = cannonlake && AFT_CPU_HAS("avx512vnni") && AFT_CPU_HAS("avx512bf16") &&
+                      AFT_CPU_HAS("avx512bitalg") && AFT_CPU_HAS("avx512vbmi2");
+    return {
+        {"sse41", sse41},
+        {"avx", avx},
+        {"f16c", avx && f16c},
+        {"fma", avx && AFT_CPU_HAS("fma")},
+        {"fma4", avx && AFT_CPU_HAS("fma4")},
+        {"avx2", avx2},
+        {"avxvnni", avxvnni},
+        {"avx512", avx512},
+        {"avx512_knl", knl},
+        {"avx512_skylake", skylake},
+        {"avx512_cannonlake", cannonlake},
+        {"avx512_zen4", zen4},
+        {"avx512_zen5", zen4 && avxvnni},
+        {"avx512_sapphirerapids", zen4 && avxvnni && amx && saves_tiles()},
+    };
+}
+#undef AFT_CPU_HAS
+#elif defined(__aarch64__) && defined(__linux__)
+/// Halide's words for what the first ARMv8 CPUs lack. All have NEON.
+std::vector<CpuFeature> cpu_features() {
+    const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+    return {
+        {"arm_dot_prod", (first & HWCAP_ASIMDDP) != 0},
+        {"arm_fp16", (first & HWCAP_FPHP) != 0 && (first & HWCAP_ASIMDHP) != 0},
+        {"sve2", (second & HWCAP2_SVE2) != 0},
+    };
+}
+#elif defined(__riscv) && defined(__linux__)
+/// Vectors, and their length: Halide's code is for one, and neither for shorter registers nor for longer ones.
+std::vector<CpuFeature> cpu_features() {
+    const bool rvv = (getauxval(AT_HWCAP) >> ('V' - 'A') & 1) != 0;
+    std::vector<CpuFeature> features = {{"rvv", rvv}};
+    if (rvv) {
+        unsigned long bytes;
+        asm("csrr %0, 0xc22" : "=r"(bytes));  // vlenb, by its number: this file is compiled without the extension
+        features.push_back({"vector_bits_" + std::to_string(8 * bytes), true});
+    }
+    return features;
+}
+#else
+std::vector<CpuFeature> cpu_features() {
+    return {};
+}
+#endif
+
+/// Words of a target that ask nothing of the CPU.
+bool is_neutral(std::string_view word) {
+    static constexpr std::array<std::string_view, 28> words = {"x86",
+                                                               "arm",
+                                                               "riscv",
+                                                               "32",
+                                                               "64",
+                                                               "linux",
+                                                               "osx",
+                                                               "windows",
+                                                               "noos",
+                                                               "no_runtime",
+                                                               "no_asserts",
+                                                               "user_context",
+                                                               "debug",
+                                                               "jit",
+                                                               "no_bounds_query",
+                                                               "asan",
+                                                               "tsan",
+                                                               "msan",
+                                                               "profile",
+                                                               "sanitizer_coverage",
+                                                               "strict_float",
+                                                               "armv8a",
+                                                               "no_neon",
+                                                               "large_buffers",
+                                                               "enable_backtraces",
+                                                               "cuda",
+                                                               "opencl",
+                                                               "vulkan"};
+#if defined(__riscv)
+    static constexpr std::array<std::string_view, 3> prefixes = {"tune_", "cuda_capability_", "vk_v"};
+#else
+    static constexpr std::array<std::string_view, 4> prefixes = {"tune_", "vector_bits_", "cuda_capability_", "vk_v"};
+#endif
+    return std::find(words.begin(), words.end(), word) != words.end() ||
+           std::any_of(prefixes.begin(), prefixes.end(),
+                       [&](std::string_view prefix) { return word.substr(0, prefix.size()) == prefix; });
+}
+
+const halide_filter_argument_t *argument(const halide_filter_metadata_t &function, std::string_view name) {
+    const auto *end = function.arguments + function.num_arguments;
+    const auto *found = std::find_if(function.arguments, end, [&](const auto &a) { return a.name == name; });
+    return found == end ? nullptr : found;
+}
+
+/// The estimated extent of a dimension of a buffer, 1 when there is none.
+std::int64_t estimate(const halide_filter_metadata_t &function, std::string_view buffer, int dimension) {
+    const halide_filter_argument_t *found = argument(function, buffer);
+    if (!found || !found->buffer_estimates || !found->buffer_estimates[2 * dimension + 1]) {
+        return 1;
+    }
+    return *found->buffer_estimates[2 * dimension + 1];
+}
+
+/// Autoscheduled code holds from the sizes on that it was scheduled for; hand schedules have no estimates.
+MinimumExtents minimum_extents(const halide_filter_metadata_t &forward) {
+    MinimumExtents minimum;
+    minimum.hidden = std::max(estimate(forward, "x", 0), estimate(forward, "y", 0));
+    minimum.seq = std::max(estimate(forward, "x", 1), estimate(forward, "y", 1));
+    minimum.batch = std::max(estimate(forward, "x", 2), estimate(forward, "y", 2));
+    minimum.projected = estimate(forward, "bq", 0);
+    const halide_filter_argument_t *window = argument(forward, "window");
+    if (window && window->scalar_estimate) {
+        minimum.window = window->scalar_estimate->u.i32;
+    }
+    return minimum;
+}
+
+/// Why no device of this machine can run a kernel; empty when one can.
+std::string reason(const std::string &api, const std::string &target) {
+    std::string first;
+    for (const DriverDevice &device : devices_of(api)) {
+        const std::string why_not = objection(device, target);
+        if (why_not.empty()) {
+            return "";
+        }
+        const bool of_device = !device.info.name.empty() && api != "cpu";
+        first = first.empty() ? (of_device ? device.info.id + " " : "") + why_not : first;
+    }
+    return first.empty() ? "this build has no kernels for " + api : first;
+}
+
+/// In what a kernel keeps its weights.
+std::string storage(const halide_filter_metadata_t &forward) {
+    const halide_filter_argument_t *weight = argument(forward, "wq");
+    return weight && weight->type.bits == 16 ? "bfloat16" : "float32";
+}
+
+}  // namespace
+
+std::vector<std::string_view> words_of(std::string_view target) {
+    std::vector<std::string_view> words;
+    for (std::size_t dash; (dash = target.find('-')) != target.npos; target.remove_prefix(dash + 1)) {
+        words.push_back(target.substr(0, dash));
+    }
+    words.push_back(target);
+    return words;
+}
+
+std::string missing_cpu_features(const std::string &target) {
+    const std::vector<CpuFeature> features = cpu_features();
+    std::string missing;
+    for (const std::string_view word : words_of(target)) {
+        const auto known =
+            std::find_if(features.begin(), features.end(), [&](const auto &f) { return f.word == word; });
+        if (known == features.end() ? !is_neutral(word) : !known->present) {
+            missing.append(missing.empty() ? "" : ", ").append(word);
+        }
+    }
+    return missing;
+}
+
+bool is_autoscheduled(const KernelInfo &kernel) {
+    const MinimumExtents &minimum = kernel.minimum;
+    return std::max({minimum.batch, minimum.seq, minimum.hidden, minimum.projected}) > 1;
+}
+
+KernelInfo kernel_info(const KernelRow &row) {
+    const halide_filter_metadata_t &forward = *row.forward_metadata();
+    const std::string why_not = reason(row.device, forward.target);
+    return {row.id,
+            row.layer,
+            row.device,
+            row.schedule,
+            forward.target,
+            storage(forward),
+            row.any_bias_range,
+            minimum_extents(forward),
+            row.preferred,
+            why_not.empty(),
+            why_not};
+}
+
+bool add_kernels(KernelTable &table) {
+    KernelTable **end = &added_kernels;
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = &table;
+    return true;
+}
+
+const std::vector<KernelRow> &kernel_rows() {
+    static const std::vector<KernelRow> all = [] {
+        std::vector<KernelRow> result;
+        for (const KernelTable *table = added_kernels; table; table = table->next) {
+            result.insert(result.end(), table->rows, table->rows + table->count);
+        }
+        result.insert(result.end(), own_kernels.rows, own_kernels.rows + own_kernels.count);
+        return result;
+    }();
+    return all;
+}
+
+const std::vector<Kernel> &kernels_of(const std::string &api) {
+    static std::mutex mutex;
+    static std::map<std::string, std::vector<Kernel>> all;
+    const std::lock_guard lock(mutex);
+    auto found = all.find(api);
+    if (found == all.end()) {
+        std::vector<Kernel> kernels;
+        for (const KernelRow &row : kernel_rows()) {
+            if (row.device == api) {
+                kernels.push_back({row, kernel_info(row)});
+            }
+        }
+        found = all.emplace(api, std::move(kernels)).first;
+    }
+    return found->second;
+}
+
+const std::vector<KernelInfo> &kernels() {
+    static const std::vector<KernelInfo> all = [] {
+        std::vector<KernelInfo> result;
+        for (const KernelRow &row : kernel_rows()) {
+            result.push_back(kernel_info(row));
+        }
+        return result;
+    }();
+    return all;
+}
+
+}  // namespace aft

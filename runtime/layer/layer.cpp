@@ -1,0 +1,245 @@
+#include "devices/cuda_driver.h"
+#include "kernels/kernel_choice.h"
+#include "kernels/prepared_kernel.h"
+#include "kernels/registry.h"
+#include "threads/float_environment.h"
+
+#include <aft/error.h>
+#include <aft/layer.h>
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <string>
+#include <utility>
+
+namespace aft {
+namespace {
+
+void check_shape(const Shape &shape, const LayerConfig &config, const std::string &where) {
+    if (shape.batch < 0) {
+        throw ShapeError(where + "batch is " + std::to_string(shape.batch) + ", must be at least 0");
+    }
+    if (shape.seq < 0 || shape.seq > config.max_seq_len) {
+        throw ShapeError(where + "seq is " + std::to_string(shape.seq) + ", must be 0 to max_seq_len " +
+                         std::to_string(config.max_seq_len));
+    }
+}
+
+bool is_empty(const Shape &shape) {
+    return shape.batch == 0 || shape.seq == 0;
+}
+
+Shape shape_of(const TensorView<const float, 3> &x) {
+    return {x.extents[0], x.extents[1]};
+}
+
+/// Checks the extents of a tensor against the layer's, and that its rows don't overlap.
+template<typename T>
+void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const LayerConfig &config) {
+    const auto [batch, seq, hidden] = tensor.extents;
+    const auto [batch_stride, row_stride, channel_stride] = tensor.strides;
+    auto fail = [&](const char *which, std::int64_t value, const std::string &limit) {
+        throw ShapeError(what + ": " + which + " is " + std::to_string(value) + ", must be " + limit);
+    };
+    check_shape({batch, seq}, config, what + ": ");
+    if (hidden != config.hidden) {
+        fail("hidden", hidden, std::to_string(config.hidden));
+    }
+    if (is_empty({batch, seq})) {
+        return;
+    }
+    if (!tensor.data) {
+        throw ShapeError(what + ": data is null");
+    }
+    if (channel_stride != 1 && hidden > 1) {
+        fail("the stride of the channels", channel_stride, "1");
+    }
+    // Innermost first: rows inside samples, or samples inside rows (time-major tensors).
+    struct Dimension {
+        const char *which;
+        std::int64_t extent, stride;
+    };
+    Dimension inner{"the row stride", seq, row_stride}, outer{"the batch stride", batch, batch_stride};
+    if (outer.stride < inner.stride && batch > 1) {
+        std::swap(inner, outer);
+    }
+    std::int64_t span = hidden;
+    for (const Dimension &dimension : {inner, outer}) {
+        if (dimension.extent == 1) {
+            continue;
+        }
+        if (dimension.stride < span) {
+            fail(dimension.which, dimension.stride, "at least " + std::to_string(span));
+        }
+        if (dimension.stride > max_elements / dimension.extent) {
+            fail(dimension.which, dimension.stride,
+                 "at most " + std::to_string(max_elements / dimension.extent) + " for " +
+                     std::to_string(dimension.extent) + " of them");
+        }
+        span += (dimension.extent - 1) * dimension.stride;
+    }
+}
+
+/// One past the last element.
+template<typename T>
+T *end_of(const TensorView<T, 3> &tensor) {
+    std::int64_t last = 0;
+    for (int i = 0; i < 3; i++) {
+        last += (tensor.extents[i] - 1) * tensor.strides[i];
+    }
+    return tensor.data + last + 1;
+}
+
+void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 3> &y, const LayerConfig &config,
+                   const Device &device) {
+    check_tensor("x", x, config);
+    check_tensor("y", y, config);
+    const std::int64_t batch = x.extents[0], largest_grid = 65535;  // along all but a grid's first dimension
+    if (device.api != "cpu" && batch > largest_grid) {
+        throw ShapeError("x: batch is " + std::to_string(batch) + ", must be at most " + std::to_string(largest_grid) +
+                         " on " + device.id);
+    }
+    if (x.extents != y.extents) {
+        throw ShapeError("y is " + to_string({y.extents.begin(), y.extents.end()}) + ", must be as x " +
+                         to_string({x.extents.begin(), x.extents.end()}));
+    }
+    const std::less<const float *> before;
+    if (!is_empty(shape_of(x)) && before(x.data, end_of(y)) && before(y.data, end_of(x))) {
+        throw ShapeError("y overlaps x in memory");
+    }
+}
+
+// Scratch memory that is free again is kept by stream, and may be written by what is queued on it next.
+const Stream stream_per_thread = reinterpret_cast<Stream>(2);  // CU_STREAM_PER_THREAD
+
+}  // namespace
+
+struct Layer::Implementation {
+    LayerConfig config;
+    const DriverDevice *device = nullptr;
+    std::shared_ptr<DeviceContext> context;  // null: the CPU
+    std::deque<PreparedKernel> kernels;
+    ScratchPool scratch;
+
+    ~Implementation() {
+        leave();
+    }
+
+    /// Prepares the kernels of a choice. Throws DeviceError when the device fails, and leaves nothing there.
+    void move_to(const Choice &choice, const Weights &weights) {
+        device = &choice.device;
+        context = open(choice.device);
+        try {
+            for (const Kernel *kernel : choice.kernels) {
+                // The last one runs whatever no other is for.
+                const std::int64_t longest = kernel == choice.kernels.back()
+                                                 ? config.max_seq_len
+                                                 : std::min(config.max_seq_len, kernel->info.preferred.seq.to);
+                kernels.emplace_back(kernel->row, kernel->info, config, longest, weights, context.get());
+            }
+        } catch (...) {
+            leave();
+            throw;
+        }
+    }
+
+    /// Work that is still queued reads the weights.
+    void leave() {
+        if (context) {
+            try {
+                context->synchronize();
+            } catch (const DeviceError &) {  // of a call, which its caller has heard or will hear from the stream
+            }
+        }
+        kernels.clear();
+        if (context) {
+            context->release_unused();
+        }
+        context.reset();
+    }
+
+    const PreparedKernel &kernel_for(const Shape &shape) const {
+        for (const PreparedKernel &kernel : kernels) {
+            // The last one, or the only one where it is asked for by name, is for whatever no other is for.
+            if (objection(kernel.info(), shape).empty() &&
+                (is_for(kernel.info(), shape) || &kernel == &kernels.back())) {
+                return kernel;
+            }
+        }
+        const KernelInfo &last = kernels.back().info();
+        throw ShapeError("kernel " + last.id + " " + objection(last, shape));
+    }
+};
+
+Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptions &options)
+    : implementation_(std::make_unique<Implementation>()) {
+    const FloatEnvironment during;
+    check_config(config);
+    check_weights(weights, config);
+    implementation_->config = config;
+    const std::vector<Choice> all = choices(config, widest_bias_range(weights, config), options);
+    for (const Choice &choice : all) {
+        try {
+            implementation_->move_to(choice, weights);
+            return;
+        } catch (const DeviceError &) {
+            if (&choice == &all.back()) {
+                throw;
+            }
+        }
+    }
+}
+
+Layer::~Layer() = default;
+Layer::Layer(Layer &&) noexcept = default;
+Layer &Layer::operator=(Layer &&) noexcept = default;
+
+void Layer::forward(TensorView<const float, 3> x, TensorView<float, 3> y) const {
+    check_tensors(x, y, config(), device());
+    if (!is_empty(shape_of(x))) {
+        implementation_->kernel_for(shape_of(x)).forward(x, y, implementation_->scratch);
+    }
+}
+
+void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream stream) const {
+    check_tensors(x.tensor, y.tensor, config(), device());
+    const auto *cuda = dynamic_cast<const CudaContext *>(implementation_->context.get());
+    if (!cuda) {
+        throw DeviceError("x and y are in the memory of a CUDA device, the layer is on " + device().id);
+    }
+    if (stream == stream_per_thread) {
+        throw DeviceError("the stream is cudaStreamPerThread, must be one that is the same in every thread");
+    }
+    if (is_empty(shape_of(x.tensor))) {
+        return;
+    }
+    cuda->check_memory("x", x.tensor.data);
+    cuda->check_memory("y", y.tensor.data);
+    implementation_->kernel_for(shape_of(x.tensor)).forward(x, y, stream);
+}
+
+void Layer::synchronize() const {
+    if (implementation_->context) {
+        implementation_->context->synchronize();
+    }
+}
+
+const Device &Layer::device() const {
+    return implementation_->device->info;
+}
+
+const KernelInfo &Layer::kernel_for(const Shape &shape) const {
+    check_shape(shape, config(), "");
+    return (is_empty(shape) ? implementation_->kernels.back() : implementation_->kernel_for(shape)).info();
+}
+
+const LayerConfig &Layer::config() const {
+    return implementation_->config;
+}
+
+std::size_t Layer::scratch_bytes() const {
+    return implementation_->scratch.bytes();
+}
+
+}  // namespace aft

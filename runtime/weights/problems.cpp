@@ -1,0 +1,45 @@
+#include "weights/problems.h"
+#include "weights/parameters.h"
+
+#include <aft/error.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace aft {
+namespace {
+
+std::string position(std::size_t index, const std::vector<std::int64_t> &extents) {
+    const auto i = static_cast<std::int64_t>(index);
+    return to_string(extents.size() == 1 ? std::vector{i} : std::vector{i / extents[1], i % extents[1]});
+}
+
+}  // namespace
+
+bool Problems::check(const std::string &tensor, const std::vector<float> &values,
+                     const std::vector<std::int64_t> &extents, bool may_mask) {
+    std::uint64_t size = 1;
+    for (const std::int64_t extent : extents) {
+        size *= static_cast<std::uint64_t>(extent);
+    }
+    if (values.size() != size) {
+        add(tensor + " has " + std::to_string(values.size()) + " values, must be " + to_string(extents));
+        return false;
+    }
+    const auto wrong = std::find_if_not(values.begin(), values.end(), [may_mask](float value) {
+        return std::isfinite(value) || (may_mask && value < 0);
+    });
+    if (wrong != values.end()) {
+        add(tensor + " has " + std::to_string(*wrong) + " at " + position(wrong - values.begin(), extents) +
+            ", must be finite" + (may_mask ? " or -inf" : ""));
+    }
+    return wrong == values.end();
+}
+
+void Problems::raise(const std::string &where) const {
+    if (!all_.empty()) {
+        throw WeightsError(where + all_.text());
+    }
+}
+
+}  // namespace aft
