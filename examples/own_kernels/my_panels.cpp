@@ -5,8 +5,9 @@
 /// of schedules/cpu_packed.h is where a change of its loops begins.
 aft::OwnSchedule aft::own_schedule() {
     OwnSchedule own;
-    own.in_panels<AftFull>() = [](Panels &form, AftFull<Panels> &layer, Halide::Func y, const LayerInputs &inputs) {
-        CpuPacked(form, /*short_sequences=*/false).schedule(layer, y, inputs);
+    own.in_panels<AftFull>() = [](Panels &form, AftFull<Panels> &layer, Halide::Func y, const LayerInputs &inputs,
+                                  const TileRequest &tiles) {
+        CpuPacked(form, knobs_for(form.tiles, tiles), /*short_sequences=*/false).schedule(layer, y, inputs);
     };
     return own;
 }

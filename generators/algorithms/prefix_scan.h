@@ -1,6 +1,6 @@
 #pragma once
 
-#include "element.h"
+#include "../forms/form.h"
 
 namespace aft {
 
@@ -35,11 +35,11 @@ public:
         over(at(c, chunk)) = combine(Tuple(over(at(c, chunk - 1))), Tuple(within(at(c, longest, chunk - 1))));
     }
 
-    /// The items before `count`, at coordinates in the order of channel_vars().
-    Halide::Tuple before(const std::vector<Halide::Expr> &channel, const Halide::Expr &count) const {
+    /// The first `n` items combined, at coordinates in the order of channel_vars().
+    Halide::Tuple of_first(const Halide::Expr &n, const std::vector<Halide::Expr> &channel) const {
         using namespace Halide;
-        return combine(Tuple(over(at(channel, count / chunk_items))),
-                       Tuple(within(at(channel, min(count % chunk_items, longest), count / chunk_items))));
+        return combine(Tuple(over(at(channel, n / chunk_items))),
+                       Tuple(within(at(channel, min(n % chunk_items, longest), n / chunk_items))));
     }
 
 private:

@@ -1,17 +1,16 @@
 #pragma once
 
-#include "element.h"
+#include "../workarounds/rounding.h"
 
 namespace aft {
 
 /// 2^t for -127 <= t <= 0, to the last bit; 0 at -127.
-template<typename Form>
-Halide::Expr exp2_nonpositive(const Form &form, const Halide::Expr &t) {
+inline Halide::Expr exp2_nonpositive(const Rounding &rounded, const Halide::Expr &t) {
     // Added to 1.5 x 2^23, t is rounded to an integer n, which is in the lowest bits of the sum: with 127, as the
     // exponent of 2^n has it.
     const float to_integer = 12582912.0f + 127;
-    const Halide::Expr sum = form.rounded(t + to_integer);
-    const Halide::Expr r = t - form.rounded(sum - to_integer);
+    const Halide::Expr sum = rounded(t + to_integer);
+    const Halide::Expr r = t - rounded(sum - to_integer);
     const Halide::Expr two_to_the_n = Halide::reinterpret<float>(Halide::reinterpret<int32_t>(sum) << 23);
     // 2^r for |r| <= 1/2 with the least relative error, 1.9e-9.
     Halide::Expr power = 1.5345812e-4f;
@@ -31,10 +30,9 @@ struct Score {
     Halide::Expr high, low;
 
     /// Knuth's TwoSum of a scaled key and a scaled bias.
-    template<typename Form>
-    static Score sum(const Form &form, const Halide::Expr &key, const Halide::Expr &bias) {
-        const Halide::Expr high = form.rounded(key + bias), of_bias = form.rounded(high - key);
-        return {high, form.rounded((key - (high - of_bias)) + (bias - of_bias))};
+    static Score sum(const Rounding &rounded, const Halide::Expr &key, const Halide::Expr &bias) {
+        const Halide::Expr high = rounded(key + bias), of_bias = rounded(high - key);
+        return {high, rounded((key - (high - of_bias)) + (bias - of_bias))};
     }
     static Score masked() {
         return {of_masked_bias, 0.0f};
@@ -50,11 +48,10 @@ struct Score {
     }
     /// exp(this - maximum); of two masked ones it is 1. Where it counts, each part of the difference is exact, or as
     /// good as that of neighbouring floats.
-    template<typename Form>
-    Halide::Expr weight(const Form &form, const Score &maximum) const {
+    Halide::Expr weight(const Rounding &rounded, const Score &maximum) const {
         const float to_exponent_of_2 = 1.44269504f / scale;
-        const Halide::Expr difference = form.rounded((high - maximum.high) + (low - maximum.low));
-        return exp2_nonpositive(form, Halide::max(difference, -127 / to_exponent_of_2) * to_exponent_of_2);
+        const Halide::Expr difference = rounded((high - maximum.high) + (low - maximum.low));
+        return exp2_nonpositive(rounded, Halide::max(difference, -127 / to_exponent_of_2) * to_exponent_of_2);
     }
 };
 

@@ -1,10 +1,7 @@
 #pragma once
 
-#include "../algorithms/aft_exact.h"
-#include "../algorithms/aft_full.h"
-#include "../algorithms/aft_local.h"
-#include "../algorithms/aft_simple.h"
-#include "../algorithms/panels.h"
+#include "../algorithms/means/means.h"
+#include "tiles.h"
 
 namespace aft {
 
@@ -16,32 +13,18 @@ namespace aft {
 class CpuPacked {
 public:
     /// short_sequences: too few rows to make jobs of; those of the second stage are groups of channels as well.
-    CpuPacked(Panels &form, bool short_sequences) : form(form), tiles(form.tiles), short_sequences(short_sequences) {}
+    CpuPacked(const Panels &form, const PackedKnobs &knobs, bool short_sequences)
+        : form(form), tiles(form.tiles), knobs(knobs), short_sequences(short_sequences) {}
 
-    void schedule(AftFull<Panels> &layer, Halide::Func y, const LayerInputs &in) {
-        schedule_input(in);
-        schedule_sources(layer.sources, layer.key_value, in);
-        schedule_targets(y, layer.output, layer.query, &layer.sums, in);
-    }
-
-    void schedule(AftLocal<Panels> &layer, Halide::Func y, const LayerInputs &in) {
-        schedule_input(in);
-        schedule_sources(layer.sources, layer.key_value, in);
-        schedule_outside_sums(layer, in);
-        schedule_targets(y, layer.output, layer.query, &layer.sums, in);
-    }
-
-    void schedule(AftSimple<Panels> &layer, Halide::Func y, const LayerInputs &in) {
-        schedule_input(in);
-        schedule_softmax_sum(layer.softmax_sum, layer.key_value, in);
-        schedule_targets(y, layer.output, layer.query, nullptr, in);
-    }
-
-    void schedule(AftExact<Panels> &layer, Halide::Func y, const LayerInputs &in) {
-        schedule_input(in);
-        schedule_columns(layer.rows.func, layer.key_value, in);
-        schedule_exact_mean(layer);
-        schedule_targets(y, layer.output, layer.query, nullptr, in);
+    template<template<typename> class Mean>
+    void schedule(Layer<Panels, Mean> &layer, const Halide::Func &y, const LayerInputs &in) {
+        schedule_input(layer.input.panels, in);
+        schedule_mean(layer.mean, layer.key_value.product, in);
+        if (short_sequences) {
+            schedule_targets_by_channels(layer, y, in);
+        } else {
+            schedule_targets_by_row_blocks(layer, y, in);
+        }
     }
 
 private:
@@ -71,9 +54,8 @@ private:
             tile_of(f);
             f.update().reorder(form.lane, form.row_in_tile, p.k.x, p.k.y);
             tile_of(f.update());
-            f.update().unroll(p.k.x, tiles.unrolled_steps);
-            const auto widened = form.stages.find("shared_rows");
-            if (widened != form.stages.end() && widened->second.name() == p.left.name()) {
+            f.update().unroll(p.k.x, knobs.unrolled_steps);
+            if (p.left.widened) {
                 widen_left(p, f, tile_loop);
             }
         }
@@ -81,9 +63,9 @@ private:
     /// The left values of a tile and a chunk in float32, from which the register kernel broadcasts. Widened block by
     /// block between its steps, they'd cost it the registers of its sums.
     void widen_left(const Panels::Product &p, Func of, const Var &tile_loop) {
-        const std::vector<Var> vars = Func(p.left).args();
-        Func(p.left)
-            .in(of)
+        Func left = p.left.func;
+        const std::vector<Var> vars = left.args();
+        left.in(of)
             .compute_at(p.sums, tile_loop)
             .bound_extent(vars[0], tiles.vector)
             .bound_extent(vars[1], tiles.rows)
@@ -114,7 +96,7 @@ private:
     Halide::Expr pieces_per_job(const Halide::Expr &count, const Halide::Expr &work, int most,
                                 const LayerInputs &in) const {
         const Halide::Expr worth_a_thread = Halide::cast<int>(Halide::min(job_work / work, float(most)));
-        const Halide::Expr longest = Halide::clamp(Halide::max(count * in.batch / tiles.jobs, worth_a_thread), 1, most);
+        const Halide::Expr longest = Halide::clamp(Halide::max(count * in.batch / knobs.jobs, worth_a_thread), 1, most);
         return ceil_div(count, ceil_div(count, longest));
     }
     static Halide::Expr product_of(const Halide::Expr &a, const Halide::Expr &b) {
@@ -128,11 +110,10 @@ private:
     /// Channel blocks whose K and V one job makes.
     Halide::Expr blocks_per_group(const LayerInputs &in) const {
         const Halide::Expr work = 2.0f * tiles.vector * product_of(in.hidden, in.seq);
-        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, tiles.key_value_group, in);
+        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, knobs.key_value_group, in);
     }
 
-    void schedule_input(const LayerInputs &in) {
-        Func input = form.stages.at("input");
+    void schedule_input(Func input, const LayerInputs &in) {
         input.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
@@ -146,18 +127,18 @@ private:
     }
 
     // ---- first stage
-    /// One job per group of channel blocks and sample.
-    void schedule_by_groups(Func columns, const LayerInputs &in) {
+    /// One job per group of channel blocks and sample. rows: the loop within a channel block.
+    void schedule_by_groups(Func columns, const Var &rows, const LayerInputs &in) {
         columns.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
             .split(form.block, job, form.block, blocks_per_group(in), guard)
-            .reorder(form.lane, form.row, form.block, job, form.batch)
+            .reorder(form.lane, rows, form.block, job, form.batch)
             .parallel(job)
             .parallel(form.batch);
     }
     void schedule_columns(Func columns, Panels::Product &key_value, const LayerInputs &in) {
-        schedule_by_groups(columns, in);
+        schedule_by_groups(columns, form.row, in);
         schedule_product_by_row_blocks(key_value);
         key_value.sums.compute_at(columns, job);
     }
@@ -175,14 +156,18 @@ private:
         }
         scan.within.update().reorder(form.lane, scan.item);
     }
-    void schedule_outside_sums(AftLocal<Panels> &layer, const LayerInputs &in) {
-        Func sums = layer.outside_sums.func;
-        schedule_by_groups(sums, in);
-        schedule_scan(layer.before, LoopLevel(sums, job), LoopLevel(sums, form.block));
-        schedule_scan(layer.after, LoopLevel(sums, job), LoopLevel(sums, form.block));
+    void schedule_mean(Dense<Panels> &mean, Panels::Product &key_value, const LayerInputs &in) {
+        schedule_sources(mean.sources, key_value, in);
+    }
+    void schedule_mean(Banded<Panels> &mean, Panels::Product &key_value, const LayerInputs &in) {
+        schedule_sources(mean.sources, key_value, in);
+        const Func outside = mean.outside_sums.func;
+        schedule_by_groups(outside, form.tile, in);
+        schedule_scan(mean.tiles_from_first, LoopLevel(outside, job), LoopLevel(outside, form.block));
+        schedule_scan(mean.tiles_from_last, LoopLevel(outside, job), LoopLevel(outside, form.block));
     }
     /// One job per row block, group of channel blocks and sample.
-    void schedule_softmax_sum(SoftmaxSum<Panels> &s, Panels::Product &key_value, const LayerInputs &in) {
+    void schedule_mean(Softmax<Panels> &s, Panels::Product &key_value, const LayerInputs &in) {
         const Var chunk = s.chunk_state.args().back();
         s.chunk_state.compute_root()
             .bound(form.lane, 0, tiles.vector)
@@ -206,57 +191,50 @@ private:
             f.update().vectorize(form.lane, tiles.vector);
         }
     }
-    void schedule_exact_mean(AftExact<Panels> &layer) {
+    void schedule_mean(Exact<Panels> &exact, Panels::Product &key_value, const LayerInputs &in) {
+        schedule_columns(exact.rows.func, key_value, in);
         // Four targets share each source that is read.
         Var row_o("row_o"), row_i("row_i");
-        layer.mean.compute_root()
+        exact.mean.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
             .split(form.row, row_o, row_i, 4, guard)
             .reorder(form.lane, row_i, row_o, form.block, form.batch)
             .fuse(form.block, form.batch, job)
             .parallel(job);
-        layer.sums.compute_at(layer.mean, row_o).bound_extent(form.row, 4).vectorize(form.lane).unroll(form.row);
-        layer.sums.update()
-            .reorder(form.lane, form.row, layer.chunk)
+        exact.sums.compute_at(exact.mean, row_o).bound_extent(form.row, 4).vectorize(form.lane).unroll(form.row);
+        exact.sums.update()
+            .reorder(form.lane, form.row, exact.chunk)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.row);
-        layer.scores.compute_at(layer.sums, layer.chunk)
+        exact.scores.compute_at(exact.sums, exact.chunk)
             .bound_extent(form.row, 4)
-            .bound_storage(layer.scores.args().back(), layer.longest_chunk)
-            .reorder(form.lane, form.row, layer.scores.args().back())
+            .bound_storage(exact.scores.args().back(), exact.longest_chunk)
+            .reorder(form.lane, form.row, exact.scores.args().back())
             .vectorize(form.lane, tiles.vector)
             .unroll(form.row);
-        for (Func f : {layer.chunk_maximum, layer.chunk_sums}) {
-            f.compute_at(layer.sums, layer.chunk)
+        for (Func f : {exact.chunk_maximum, exact.chunk_sums}) {
+            f.compute_at(exact.sums, exact.chunk)
                 .bound_extent(form.row, 4)
                 .vectorize(form.lane, tiles.vector)
                 .unroll(form.row);
-            f.update().reorder(form.lane, form.row, layer.source).vectorize(form.lane, tiles.vector).unroll(form.row);
+            f.update().reorder(form.lane, form.row, exact.source).vectorize(form.lane, tiles.vector).unroll(form.row);
         }
-        if (layer.before) {
-            schedule_scan(*layer.before, LoopLevel(layer.mean, job), LoopLevel(layer.mean, job));
-            schedule_scan(*layer.after, LoopLevel(layer.mean, job), LoopLevel(layer.mean, job));
+        if (exact.rows_from_first) {
+            schedule_scan(*exact.rows_from_first, LoopLevel(exact.mean, job), LoopLevel(exact.mean, job));
+            schedule_scan(*exact.rows_from_last, LoopLevel(exact.mean, job), LoopLevel(exact.mean, job));
         }
     }
 
     // ---- second stage
-    void schedule_targets(Func y, Panels::Product &output, Panels::Product &query, Panels::Product *sums,
-                          const LayerInputs &in) {
-        if (short_sequences) {
-            schedule_targets_by_channels(y, output, query, sums, in);
-        } else {
-            schedule_targets_by_row_blocks(y, output, query, sums, in);
-        }
-    }
     /// Panels of a product of `depth` steps that are a job's work: reading a weight takes longer than the few
     /// multiply-adds that it is for, and less than that isn't worth waking a thread.
     Halide::Expr panels_per_job(const Halide::Expr &depth) const {
         return Halide::max(job_weights / (depth * tiles.width), 1);
     }
     /// Two rounds of jobs: gated values, output.
-    void schedule_targets_by_channels(Func y, Panels::Product &output, Panels::Product &query, Panels::Product *sums,
-                                      const LayerInputs &in) {
+    template<template<typename> class Mean>
+    void schedule_targets_by_channels(Layer<Panels, Mean> &layer, Func y, const LayerInputs &in) {
         const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
             .split(channel, form.block, form.lane, tiles.width, guard)
@@ -267,10 +245,11 @@ private:
             .unroll(form.row_in_tile)
             .parallel(job)
             .parallel(batch);
-        schedule_product(output);
-        output.sums.compute_at(y, form.block);
+        schedule_product(layer.output);
+        layer.output.sums.compute_at(y, form.block);
 
-        Func gated = form.stages.at("gated");
+        Func gated = layer.gated.func;
+        Panels::Product *sums = layer.mean.target_sums();
         gated.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
@@ -280,17 +259,17 @@ private:
             .unroll(form.row_in_tile)
             .parallel(job)
             .parallel(form.batch);
-        schedule_product(query);
-        query.sums.compute_at(gated, job);
+        schedule_product(layer.query);
+        layer.query.sums.compute_at(gated, job);
         if (sums) {
             schedule_product(*sums);
             sums->sums.compute_at(gated, job);
         }
     }
     /// The stored output by equal row blocks, guarded at its right and lower edge; in the job of a row block all that
-    /// comes after the sources. sums: null where the mean of the values is computed before.
-    void schedule_targets_by_row_blocks(Func y, Panels::Product &output, Panels::Product &query, Panels::Product *sums,
-                                        const LayerInputs &in) {
+    /// comes after the sources.
+    template<template<typename> class Mean>
+    void schedule_targets_by_row_blocks(Layer<Panels, Mean> &layer, Func y, const LayerInputs &in) {
         const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
         Var row_tile("row_tile");
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
@@ -302,27 +281,29 @@ private:
             .unroll(form.row_in_tile)
             .parallel(job)
             .parallel(batch);
-        schedule_product(output);
-        output.sums.compute_at(y, form.block);
+        schedule_product(layer.output);
+        layer.output.sums.compute_at(y, form.block);
 
-        Func gated = form.stages.at("gated");
+        Func gated = layer.gated.func;
+        Panels::Product *sums = layer.mean.target_sums();
         gated.compute_at(y, job)
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
-            .split(form.block, group, form.block, sums ? tiles.target_group : tiles.panel_blocks(), guard)
+            .split(form.block, group, form.block, sums ? knobs.target_group : tiles.panel_blocks(), guard)
             .reorder(form.lane, form.row_in_tile, form.tile, form.block, group, form.batch)
             .vectorize(form.lane)
             .unroll(form.row_in_tile);
-        schedule_product(query);
-        query.sums.compute_at(gated, group);
+        schedule_product(layer.query);
+        layer.query.sums.compute_at(gated, group);
         if (sums) {
             schedule_product(*sums);
             sums->sums.compute_at(gated, group);
         }
     }
 
-    Panels &form;
+    const Panels &form;
     const Tiles &tiles;
+    const PackedKnobs knobs;
     const bool short_sequences;
     Var group{"group"}, job{"job"};
 };

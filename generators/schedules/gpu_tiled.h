@@ -1,10 +1,6 @@
 #pragma once
 
-#include "../algorithms/aft_exact.h"
-#include "../algorithms/aft_full.h"
-#include "../algorithms/aft_local.h"
-#include "../algorithms/aft_simple.h"
-#include "../algorithms/panels.h"
+#include "../algorithms/means/means.h"
 
 namespace aft {
 
@@ -19,44 +15,16 @@ namespace aft {
 /// changes its order: for the transposed input, sums over the rows of a tile, and the edges of the output.
 class GpuTiled {
 public:
-    GpuTiled(Panels &form, int unrolled_steps)
+    GpuTiled(const Panels &form, int unrolled_steps)
         : form(form), tiles(form.tiles), threads_x(tiles.vector / load), unrolled_steps(unrolled_steps) {
         _halide_user_assert(tiles.depth == 0) << "tiled doesn't cut reductions: depth is " << tiles.depth;
     }
 
-    void schedule(AftFull<Panels> &layer, Halide::Func y) {
-        schedule_input();
-        schedule_key_value(layer.key_value);
-        schedule_sources(layer.sources);
-        schedule_gated(layer.query, &layer.sums, unrolled_steps);
-        schedule_output(y, layer.output);
-    }
-
-    void schedule(AftLocal<Panels> &layer, Halide::Func y) {
-        schedule_input();
-        schedule_key_value(layer.key_value);
-        schedule_sources(layer.sources);
-        schedule_scan(layer.before);
-        schedule_scan(layer.after);
-        per_source(layer.outside_sums.func, form.row);
-        // The epilogue has more operands than AFTFull's, and the window few steps: half of them at a time.
-        schedule_gated(layer.query, &layer.sums, unrolled_steps / 2);
-        schedule_output(y, layer.output);
-    }
-
-    void schedule(AftSimple<Panels> &layer, Halide::Func y) {
-        schedule_input();
-        schedule_softmax_sum(layer.softmax_sum, layer.key_value);
-        schedule_gated(layer.query);
-        schedule_output(y, layer.output);
-    }
-
-    void schedule(AftExact<Panels> &layer, Halide::Func y) {
-        schedule_input();
-        schedule_key_value(layer.key_value);
-        per_source(layer.rows.func, form.row);
-        schedule_exact_mean(layer);
-        schedule_gated(layer.query);
+    template<template<typename> class Mean>
+    void schedule(Layer<Panels, Mean> &layer, const Halide::Func &y) {
+        schedule_input(layer.input);
+        schedule_mean(layer.mean, layer.key_value.product);
+        schedule_gated(layer);
         schedule_output(y, layer.output);
     }
 
@@ -87,15 +55,13 @@ private:
         update.reorder(form.lane, form.row_in_tile, p.k.x, p.k.y).unroll(p.k.x, steps);
         unrolled(update, form.lane, form.row_in_tile);
 
-        Func left = p.left.in(p.first);
         // Rows are innermost in memory, whichever place they have among the dimensions.
-        const bool rows_first = left.dimensions() == Panels::left_matrix_dimensions;
-        unrolled(left.compute_at(p.first, p.k.x), left.args()[rows_first ? 0 : 1], left.args()[rows_first ? 1 : 0]);
-        for (size_t i = 0; i < p.rights.size(); i++) {
-            if (i == 0 || p.rights[i].name() != p.rights[0].name()) {  // numerator and denominator come from one Func
-                Func right = p.rights[i].in(p.first);
-                unrolled(right.compute_at(p.first, p.k.x), right.args()[0], right.args()[1]);
-            }
+        Func of_left = p.left.func, left = of_left.in(p.first);
+        const int rows = p.left.rows_first ? 0 : 1, steps_of_block = 1 - rows;
+        unrolled(left.compute_at(p.first, p.k.x), left.args()[rows], left.args()[steps_of_block]);
+        for (Func of_right : p.rights) {
+            Func right = of_right.in(p.first);
+            unrolled(right.compute_at(p.first, p.k.x), right.args()[0], right.args()[1]);
         }
     }
     /// A tile of f by the threads of a block.
@@ -122,24 +88,39 @@ private:
             .gpu_blocks(form.block, form.tile, form.batch);
     }
 
-    /// The gated mean, with its rows innermost, as the output product reads it. sums: null where the mean of the values
-    /// is computed before.
-    void schedule_gated(Panels::Product &query, Panels::Product *sums = nullptr, int steps = 0) {
+    /// The gated mean, with its rows innermost, as the output product reads it.
+    template<template<typename> class Mean>
+    void schedule_gated(Layer<Panels, Mean> &layer) {
+        Panels::Product *sums = layer.mean.target_sums();
         const int threads = sums ? threads_y : threads_y_of_one;
-        Func gated = form.stages.at("gated");
+        Func gated = layer.gated.func;
         whole_tiles(gated).compute_root().reorder_storage(form.row_in_tile, form.lane, form.block, form.tile,
                                                           form.batch);
         unrolled(by_threads(gated, threads), form.row_in_tile, form.lane);
         gated.reorder(form.row_in_tile, form.lane, tx, ty, form.block, form.tile, form.batch)
             .gpu_blocks(form.block, form.tile, form.batch);
         const LoopLevel thread(gated, tx);
-        if (sums) {
-            // A quotient takes half of the registers of its sums, for the query to come: Halide orders what doesn't
-            // depend on each other by name.
-            unrolled(form.stages.at("mean_value").compute_at(thread), form.lane, form.row_in_tile);
-            schedule_sums(*sums, thread, threads, steps);
-        }
-        schedule_sums(query, thread, threads, unrolled_steps);
+        schedule_target_sums(layer.mean, layer.query, thread);
+        schedule_sums(layer.query, thread, threads, unrolled_steps);
+    }
+    void schedule_target_sums(Dense<Panels> &mean, const Panels::Product &query, const LoopLevel &thread) {
+        schedule_quotient(mean.value.func, mean.sums, query, thread, unrolled_steps);
+    }
+    /// The epilogue has more operands than AFTFull's, and the window few steps: half of them at a time.
+    void schedule_target_sums(Banded<Panels> &mean, const Panels::Product &query, const LoopLevel &thread) {
+        schedule_quotient(mean.value.func, mean.sums, query, thread, unrolled_steps / 2);
+    }
+    void schedule_target_sums(Softmax<Panels> &, const Panels::Product &, const LoopLevel &) {}
+    void schedule_target_sums(Exact<Panels> &, const Panels::Product &, const LoopLevel &) {}
+
+    /// A quotient takes half of the registers of its sums. So it comes before the query: Halide orders stages that
+    /// don't depend on each other by their names.
+    void schedule_quotient(Func quotient, Panels::Product &sums, const Panels::Product &query, const LoopLevel &thread,
+                           int steps) {
+        _halide_user_assert(quotient.name() < query.first.name())
+            << quotient.name() << " must come before " << query.first.name() << ", or registers are spilled\n";
+        unrolled(quotient.compute_at(thread), form.lane, form.row_in_tile);
+        schedule_sums(sums, thread, threads_y, steps);
     }
     /// A tile goes to y by way of shared memory, where its edges need no care and whole rows are stored at a time.
     void schedule_output(Func y, Panels::Product &output) {
@@ -162,8 +143,8 @@ private:
     // ---- what surrounds them
     /// Read along the channels, written along the rows. In shared memory a row is one float longer than its channels,
     /// so that neither way stays within one bank.
-    void schedule_input() {
-        Func input = form.stages.at("input"), padded = form.stages.at("padded_input");
+    void schedule_input(Panels::Input &x) {
+        Func input = x.panels, padded = x.padded;
         whole_tiles(input)
             .compute_root()
             .reorder_storage(form.row_in_tile, form.lane, form.block, form.tile, form.batch)
@@ -185,14 +166,13 @@ private:
     }
     /// One thread per lane and element of `along`.
     void per_source(Func f, const Var &along, int threads = threads_y) {
-        const Var batch = f.args().back(), block = f.args()[f.dimensions() - 2];
         Var inner("inner");
         f.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .split(along, along, inner, threads, guard)
-            .reorder(form.lane, inner, along, block, batch)
+            .reorder(form.lane, inner, along, form.block, form.batch)
             .gpu_threads(form.lane, inner)
-            .gpu_blocks(along, block, batch);
+            .gpu_blocks(along, form.block, form.batch);
     }
     /// One thread per lane.
     template<typename T>
@@ -227,7 +207,7 @@ private:
         }
     }
     /// The keys and values of a tile stay in shared memory, for its sums over the rows; one thread per lane.
-    void schedule_softmax_sum(SoftmaxSum<Panels> &s, Panels::Product &key_value) {
+    void schedule_mean(Softmax<Panels> &s, Panels::Product &key_value) {
         const Var chunk = s.chunk_state.args().back();
         s.chunk_state.compute_root()
             .bound(form.lane, 0, tiles.vector)
@@ -246,19 +226,32 @@ private:
             f.compute_at(s.mean, form.lane);
         }
     }
-    void schedule_exact_mean(AftExact<Panels> &layer) {
-        per_source(layer.mean, form.row);
-        layer.sums.compute_at(layer.mean, form.lane);
-        for (Func f : {layer.chunk_maximum, layer.chunk_sums}) {
-            f.compute_at(layer.sums, layer.chunk);
+    void schedule_mean(Exact<Panels> &exact, Panels::Product &key_value) {
+        schedule_key_value(key_value);
+        per_source(exact.rows.func, form.row);
+        per_source(exact.mean, form.row);
+        exact.sums.compute_at(exact.mean, form.lane);
+        for (Func f : {exact.chunk_maximum, exact.chunk_sums}) {
+            f.compute_at(exact.sums, exact.chunk);
         }
-        if (layer.before) {
-            schedule_scan(*layer.before);
-            schedule_scan(*layer.after);
+        if (exact.rows_from_first) {
+            schedule_scan(*exact.rows_from_first);
+            schedule_scan(*exact.rows_from_last);
         }
     }
+    void schedule_mean(Dense<Panels> &mean, Panels::Product &key_value) {
+        schedule_key_value(key_value);
+        schedule_sources(mean.sources);
+    }
+    void schedule_mean(Banded<Panels> &mean, Panels::Product &key_value) {
+        schedule_key_value(key_value);
+        schedule_sources(mean.sources);
+        schedule_scan(mean.tiles_from_first);
+        schedule_scan(mean.tiles_from_last);
+        per_source(mean.outside_sums.func, form.tile);
+    }
 
-    Panels &form;
+    const Panels &form;
     const Tiles &tiles;
     const int threads_x, unrolled_steps;
     Var tx{"tx"}, ty{"ty"};

@@ -1,8 +1,15 @@
 #pragma once
 
-#include "../algorithms/flat.h"
+#include "../forms/flat.h"
+#include "tiles.h"
 
 namespace aft {
+
+/// The rows of a product that are one value of its Func. 8 sums cover the latency x throughput of a CPU's multiply-adds
+/// (4 cycles x 2); on GPUs other threads do. 0 leaves it to the device.
+inline int rows_at_once_for(Device device, int requested) {
+    return device == Device::cpu ? TileRequest::or_default(requested, 8) : 1;
+}
 
 /// Every stage whole in memory, its innermost dimension in vectors, its outermost in parallel: the floor of the
 /// comparison, and what the autoschedulers start from.

@@ -3,11 +3,10 @@
 /// @file
 /// Schedules of a program's own, for aft_add_kernels().
 
-#include "../algorithms/aft_full.h"
-#include "../algorithms/aft_local.h"
-#include "../algorithms/aft_simple.h"
-#include "../algorithms/flat.h"
-#include "../algorithms/panels.h"
+#include "../algorithms/means/means.h"
+#include "../forms/flat.h"
+#include "../forms/panels.h"
+#include "tiles.h"
 
 #include <tuple>
 
@@ -22,17 +21,18 @@ struct OwnSchedule {
     std::function<void(const Flat &form, Halide::Func y, const Halide::Target &target)> flat;
 
     /// In panels, a function for one layer; schedules/cpu_packed.h shows what there is to schedule, and
-    /// schedules/tiles.h the tiles.
-    template<template<typename> class Layer>
-    using InPanels = std::function<void(Panels &form, Layer<Panels> &layer, Halide::Func y, const LayerInputs &inputs)>;
+    /// schedules/tiles.h the tiles. tiles: as the PARAMS of the kernels ask for them.
+    template<typename LayerInPanels>
+    using InPanels = std::function<void(Panels &form, LayerInPanels &layer, Halide::Func y, const LayerInputs &inputs,
+                                        const TileRequest &tiles)>;
 
     /// Those there are. Each layer that kernels are made of needs one, where there is no flat one.
-    std::tuple<InPanels<AftFull>, InPanels<AftSimple>, InPanels<AftLocal>> panels;
+    std::tuple<InPanels<AftFull<Panels>>, InPanels<AftSimple<Panels>>, InPanels<AftLocal<Panels>>> panels;
 
     /// That of a layer: own.in_panels<AftFull>() = [](Panels &form, ...) { ... };
     template<template<typename> class Layer>
-    InPanels<Layer> &in_panels() {
-        return std::get<InPanels<Layer>>(panels);
+    InPanels<Layer<Panels>> &in_panels() {
+        return std::get<InPanels<Layer<Panels>>>(panels);
     }
 };
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../algorithms/panels.h"
+#include "../forms/panels.h"
 
 #include <algorithm>
 
@@ -8,9 +8,17 @@ namespace aft {
 
 enum class Device { cpu, cuda, opencl, vulkan };
 
-/// Tile sizes that a build asks for; 0 leaves one to tiles_for().
+/// A window that spans three quarters of the longest sequence is taken as the whole sequence: from there on that is
+/// faster, as no sums outside the window are needed (docs/performance.md).
+inline constexpr WholeWindow whole_window{3, 4};
+
+/// Tile sizes that a kernel asks for; 0 leaves one to tiles_for() or knobs_for().
 struct TileRequest {
     int rows, depth, block_rows, panel_vectors, unrolled_steps, key_value_group, target_group, jobs;
+
+    static int or_default(int requested, int value) {
+        return requested > 0 ? requested : value;
+    }
 };
 
 /// The tiles of a target. The register tile is rows x two vectors: its accumulators plus the two vectors of a right
@@ -23,9 +31,6 @@ struct TileRequest {
 ///         10 rows some are spilled)
 /// depth: a chunk of a right panel, depth x 2 vectors, stays in L1 (AVX2: 256 x 16 floats = 16 KiB of 32); longer
 /// chunks double the rounding error for no gain. A row block is about 144 rows: its left panels stay in L2.
-/// unrolled_steps: of a whole block of 16, LLVM hoists so many broadcasts that it spills them: 70 % of the peak instead
-/// of 92 % (AVX-512, EPYC Zen 4, 2026-11-22). key_value_group: the sums of a job become sources while they are in L2.
-/// target_group: 16 x 144 rows x 2 vectors of 8 floats = 144 KiB. jobs: so that 2 to 8 threads have equal shares.
 ///
 /// On GPUs a tile is a thread block's, and isn't cut in depth: its sums stay in registers. CUDA: 64 rows x 64 channels
 /// of two operands read 768 bytes per step for 8192 multiply-adds, 12 bytes per cycle and multiprocessor, a third to a
@@ -45,18 +50,30 @@ inline Tiles tiles_for(Device device, const Halide::Target &target, const TileRe
         tiles.rows = 11;
         tiles.block_rows = 13;
     }
-    const auto or_default = [](int requested, int value) { return requested > 0 ? requested : value; };
-    tiles.width = or_default(request.panel_vectors * vector, tiles.width);
-    tiles.rows = or_default(request.rows, tiles.rows);
-    tiles.depth = or_default(request.depth, tiles.depth);
-    tiles.block_rows = or_default(request.block_rows, tiles.block_rows);
-    tiles.unrolled_steps = or_default(request.unrolled_steps, 4);
-    tiles.key_value_group = or_default(request.key_value_group, 4);
-    tiles.target_group = or_default(request.target_group, 16);
-    tiles.jobs = or_default(request.jobs, 16);
-    // Groups of targets are whole panels.
-    tiles.target_group = std::max(tiles.target_group / tiles.panel_blocks(), 1) * tiles.panel_blocks();
+    tiles.width = request.or_default(request.panel_vectors * vector, tiles.width);
+    tiles.rows = request.or_default(request.rows, tiles.rows);
+    tiles.depth = request.or_default(request.depth, tiles.depth);
+    tiles.block_rows = request.or_default(request.block_rows, tiles.block_rows);
     return tiles;
+}
+
+/// Sizes of the loops of CpuPacked.
+struct PackedKnobs {
+    int unrolled_steps;   // steps of a reduction per iteration of the register kernel
+    int key_value_group;  // channel blocks, at most, whose K and V one job makes
+    int target_group;     // channel blocks whose sums and queries are held at a time
+    int jobs;             // that a call should have
+};
+
+/// unrolled_steps: of a whole block of 16, LLVM hoists so many broadcasts that it spills them: 70 % of the peak instead
+/// of 92 % (AVX-512, EPYC Zen 4, 2026-11-22). key_value_group: the sums of a job become sources while they are in L2.
+/// target_group: 16 x 144 rows x 2 vectors of 8 floats = 144 KiB. jobs: so that 2 to 8 threads have equal shares.
+inline PackedKnobs knobs_for(const Tiles &tiles, const TileRequest &request) {
+    const int target_group = request.or_default(request.target_group, 16);
+    return {request.or_default(request.unrolled_steps, 4), request.or_default(request.key_value_group, 4),
+            // Groups of targets are whole panels.
+            std::max(target_group / tiles.panel_blocks(), 1) * tiles.panel_blocks(),
+            request.or_default(request.jobs, 16)};
 }
 
 }  // namespace aft

@@ -1,8 +1,7 @@
 #pragma once
 
-#include "element.h"
-
-#include <map>
+#include "bfloat16.h"
+#include "form.h"
 
 namespace aft {
 
@@ -14,12 +13,6 @@ struct Tiles {
     int depth;        // longest chunk of a reduction; 0: reductions aren't cut
     int block_rows;   // row tiles per row block, at most
     bool rows_first;  // prepared left operands have the rows of a tile innermost, not the steps
-
-    // Of the CPU.
-    int unrolled_steps = 0;   // steps of a reduction per iteration of the register kernel
-    int key_value_group = 0;  // channel blocks, at most, whose K and V one job makes
-    int target_group = 0;     // channel blocks whose sums and queries are held at a time
-    int jobs = 0;             // that a call should have
 
     int panel_lanes(int operands) const {
         return operands == 1 ? width : vector;
@@ -42,22 +35,33 @@ struct Tiles {
 class Panels {
 public:
     using Expr = Halide::Expr;
+
+    /// channel = block * vector + lane, row = tile * tile_rows + row_in_tile. Funcs in panels are addressed by the
+    /// parts.
+    struct Element {
+        Expr lane, block, batch, row_in_tile, tile;
+        Expr channel, row;
+    };
+    using Values = std::function<Expr(const Element &)>;
+
     /// An operand of a product: the Func that holds it, and its element for a tile of targets.
     struct Left {
         Halide::Func func;
         std::function<Expr(Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch)> at;
+        bool rows_first = false;  // the dimensions of func begin with row_in_tile, lane
+        bool widened = false;     // func is float32 of bfloat16, for schedules that widen a block at a time
     };
     struct Right {
         Halide::Func func;
         std::function<Expr(Expr lane, Expr step, Expr panel, Expr tile, Expr batch)> at;
+        bool shares_func = false;  // with the operand before it
     };
 
     const Tiles tiles;
     const int tile_rows;
     /// Whether operands are kept in bfloat16: weights, exponentials of the position bias, sources. Sums are in float32.
     const bool bfloat16;
-    /// Func of each stage, by name: what a schedule works on.
-    std::map<std::string, Halide::Func> stages;
+    const WholeWindow is_whole;
 
     /// Reductions run over whole chunks, past the last row of their operands.
     static constexpr bool pads_reductions = true;
@@ -66,7 +70,8 @@ public:
     static constexpr int left_matrix_dimensions = 4;  // (lane, row_in_tile, block, tile), or (row_in_tile, lane, ..)
     static constexpr int per_row_dimensions = 2;      // (row_in_tile, tile)
 
-    Panels(const Tiles &tiles, bool bfloat16) : tiles(tiles), tile_rows(tiles.rows), bfloat16(bfloat16) {}
+    Panels(const Tiles &tiles, bool bfloat16, WholeWindow is_whole)
+        : tiles(tiles), tile_rows(tiles.rows), bfloat16(bfloat16), is_whole(is_whole) {}
 
     /// `count` things in equal parts of at most `longest`.
     struct EqualParts {
@@ -103,11 +108,11 @@ public:
     std::vector<Expr> at_channel(const Element &e) const {
         return {e.lane, e.block, e.batch};
     }
-    Element source(const Element &e, const Expr &at) const {
-        return {e.channel, at, e.batch, e.lane, e.block, at % tiles.rows, at / tiles.rows};
+    Element row_of(const Element &e, const Expr &row) const {
+        return {e.lane, e.block, e.batch, row % tiles.rows, row / tiles.rows, e.channel, row};
     }
     Element variable() const {
-        return source({block * tiles.vector + lane, {}, batch, lane, block, {}, {}}, row);
+        return {lane, block, batch, row % tiles.rows, row / tiles.rows, block * tiles.vector + lane, row};
     }
     static Expr tile_of(const Element &e) {
         return e.tile;
@@ -116,7 +121,7 @@ public:
         return {e.row_in_tile, tile};
     }
     Element in_tile(const Expr &row_in_tile, const Expr &tile) const {
-        return {block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch, lane, block, row_in_tile, tile};
+        return {lane, block, batch, row_in_tile, tile, block * tiles.vector + lane, tile * tiles.rows + row_in_tile};
     }
 
     /// The rows of a sequence in chunks: its row blocks.
@@ -127,7 +132,7 @@ public:
             return chunk * length + row.y;
         }
         Element at(const Panels &form, const Element &e, const Expr &chunk) const {
-            return {e.channel, tile(chunk) * form.tiles.rows + row.x, e.batch, e.lane, e.block, row.x, tile(chunk)};
+            return {e.lane, e.block, e.batch, row.x, tile(chunk), e.channel, tile(chunk) * form.tiles.rows + row.x};
         }
         Expr inside(const Expr &chunk) const {
             return tile(chunk) * rows + row.x < seq;
@@ -150,13 +155,17 @@ public:
                     return f(lane, row_in_tile, block, Halide::min(tile, last_tile), batch);
                 }};
     }
-    Left input(const Halide::Func &x, const Expr &hidden, const Expr &seq) {
-        Halide::Func padded_x = stages["padded_input"] =
+    struct Input {
+        Halide::Func padded, panels;
+        Left left;
+    };
+    Input input(const Halide::Func &x, const Expr &hidden, const Expr &seq) {
+        const Halide::Func padded =
             Halide::BoundaryConditions::constant_exterior(x, 0.0f, {{0, hidden}, {0, seq}, {Expr(), Expr()}});
         Halide::Func f = stage("input");
         f(lane, row_in_tile, block, tile, batch) =
-            padded_x(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch);
-        return left(f, row_tiles(seq) - 1);
+            padded(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch);
+        return {padded, f, left(f, row_tiles(seq) - 1)};
     }
     Left rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
@@ -165,11 +174,16 @@ public:
                     return f(lane, row_in_tile, block, tile, batch);
                 }};
     }
-    /// Values of the targets that a schedule may want to compute apart.
-    Values targets(const std::string &name, const Values &values) {
-        Halide::Func f = stage(name);
-        f(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
-        return [f](const Element &e) { return f(e.lane, e.row_in_tile, e.block, e.tile, e.batch); };
+    struct Targets {
+        Halide::Func func;
+        Expr operator()(const Element &e) const {
+            return func(e.lane, e.row_in_tile, e.block, e.tile, e.batch);
+        }
+    };
+    Targets targets(const std::string &name, const Values &values) {
+        Targets result{stage(name)};
+        result.func(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
+        return result;
     }
     Left shared_rows(const Halide::Func &matrix, const Expr &rows) {
         const Expr last_tile = row_tiles(rows) - 1;
@@ -178,16 +192,18 @@ public:
         Halide::Func shared = matrix;
         if (bfloat16) {
             shared = stage("shared_rows");
-            shared(Halide::_) = widened(matrix(Halide::_));
+            shared(Halide::_) = as_float(matrix(Halide::_));
         }
-        return {shared, [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
+        return {shared,
+                [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
                     const Expr t = Halide::min(tile, last_tile);
                     return tiles.rows_first ? shared(row_in_tile, lane, block, t) : shared(lane, row_in_tile, block, t);
-                }};
+                },
+                tiles.rows_first, bfloat16};
     }
     Right weights(const Halide::Func &matrix) const {
         return {matrix,
-                [=](Expr lane, Expr step, Expr panel, Expr, Expr) { return widened(matrix(lane, step, panel)); }};
+                [=](Expr lane, Expr step, Expr panel, Expr, Expr) { return as_float(matrix(lane, step, panel)); }};
     }
 
     /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
@@ -196,7 +212,7 @@ public:
         Halide::Tuple operator()(const std::vector<Expr> &at) const {
             std::vector<Expr> values = values_of(func, at).as_vector();
             for (Expr &value : values) {
-                value = widened(value);
+                value = as_float(value);
             }
             return Halide::Tuple(values);
         }
@@ -217,13 +233,26 @@ public:
             return kept;
         });
     }
+    struct PerTile {
+        Halide::Func func;
+        Halide::Tuple operator()(const Element &e, const Expr &tile) const {
+            return values_of(func, {e.lane, tile, e.block, e.batch});
+        }
+    };
+    PerTile per_tile(const std::string &name, const std::function<Halide::Tuple(Element, Expr tile)> &values) {
+        PerTile result{stage(name)};
+        result.func(lane, tile, block, batch) = values(variable(), tile);
+        return result;
+    }
     /// Column values from row `first(tile)` on.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;
         for (int i = 0; i < columns.func.outputs(); i++) {
-            result.push_back({columns.func, [=](Expr lane, Expr step, Expr panel, Expr tile, Expr batch) {
+            result.push_back({columns.func,
+                              [=](Expr lane, Expr step, Expr panel, Expr tile, Expr batch) {
                                   return columns({lane, first(tile) + step, panel, batch})[i];
-                              }});
+                              },
+                              i > 0});
         }
         return result;
     }
@@ -233,26 +262,24 @@ public:
     /// first chunk stands apart, so that a product of one chunk is written once and never read back. Where reductions
     /// aren't cut, it's all there is.
     struct Product {
-        Halide::Func left;
-        std::vector<Halide::Func> rights;
+        Left left;
+        std::vector<Halide::Func> rights;  // each once
         Halide::Func first, partial, sums;
         Halide::RDom k;      // x: step of a block; y: block of a chunk
         Halide::RDom chunk;  // the chunks after the first
         int vector, width, tile_rows;
         Expr operator()(const Element &e, int i = 0) const {
-            std::vector<Expr> at;
-            if (!e.lane.defined()) {
-                at = {e.channel % width, e.row % tile_rows, e.row / tile_rows, e.channel / width, e.batch};
-            } else {
-                const int blocks = width / vector;
-                at = {e.lane + (e.block % blocks) * vector, e.row_in_tile, e.tile, e.block / blocks, e.batch};
-            }
-            return values_of(sums, at)[i];
+            const int blocks = width / vector;
+            return values_of(sums, {e.lane + (e.block % blocks) * vector, e.row_in_tile, e.tile, e.block / blocks,
+                                    e.batch})[i];
+        }
+        Expr at(const Expr &channel, const Expr &row, const Expr &batch) const {
+            return sums(channel % width, row % tile_rows, row / tile_rows, channel / width, batch);
         }
     };
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
         const EqualParts chunks = depth_chunks(depth);
-        Product p{left.func,
+        Product p{left,
                   {},
                   stage(name + "_first"),
                   stage(name + "_partial"),
@@ -263,7 +290,9 @@ public:
                   tiles.panel_lanes(static_cast<int>(rights.size())),
                   tiles.rows};
         for (const Right &right : rights) {
-            p.rights.push_back(right.func);
+            if (!right.shares_func) {
+                p.rights.push_back(right.func);
+            }
         }
         auto terms = [&](const Expr &blocks_before) {
             const Expr b = blocks_before + p.k.y;
@@ -285,33 +314,12 @@ public:
         return p;
     }
 
-    // bfloat16 is kept as its 16 bits, the upper half of a float32: Halide's own type isn't vectorised.
-    /// Rounded to the nearest, to even; to the largest number where that would be infinite. A NaN stays one, whichever
-    /// bits it has.
     Expr stored(const Expr &value) const {
-        if (!bfloat16) {
-            return value;
-        }
-        const Expr bits = Halide::reinterpret<uint32_t>(value), magnitude = bits & 0x7fffffff;
-        const Expr carry = Halide::select(magnitude >= 0x7f7f8000 && magnitude < 0x7f800000, Halide::cast<uint32_t>(0),
-                                          0x7fff + (bits >> 16 & 1));
-        const Expr quiet_nan = bits | 0x400000;
-        return Halide::cast<uint16_t>(Halide::select(magnitude > 0x7f800000, quiet_nan, bits + carry) >> 16);
+        return bfloat16 ? as_bfloat16(value) : value;
     }
-    static Expr widened(const Expr &kept) {
-        return kept.type() == Halide::UInt(16) ? Halide::reinterpret<float>(Halide::cast<uint32_t>(kept) << 16) : kept;
-    }
-    /// `e` rounded to float32: nothing is computed from it as if it hadn't been. Drivers of Vulkan turn (a + b) - a
-    /// into b, and Halide 21 has no way to forbid it; they can't where the bits in between are combined with
-    /// `unknown_zero`.
-    Expr rounded(const Expr &e) const {
-        return unknown_zero.defined() ? Halide::reinterpret<float>(Halide::reinterpret<int32_t>(e) ^ unknown_zero)
-                                      : Halide::strict_float(e);
-    }
-    Expr unknown_zero;  // an integer; undefined where strict_float holds
 
-    Halide::Func stage(const std::string &name) {
-        return stages[name] = Halide::Func(name);
+    static Halide::Func stage(const std::string &name) {
+        return Halide::Func(name);
     }
 
     // ---- prepared parameters

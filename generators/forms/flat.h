@@ -1,6 +1,6 @@
 #pragma once
 
-#include "element.h"
+#include "form.h"
 
 namespace aft {
 
@@ -12,8 +12,15 @@ public:
     using Left = std::function<Expr(Expr step, Expr row, Expr batch)>;
     using Right = std::function<Expr(Expr channel, Expr step, Expr row, Expr batch)>;
 
+    struct Element {
+        Expr channel, row, batch;
+    };
+    using Values = std::function<Expr(const Element &)>;
+
     /// Rows of a product that are one value of its Func, a Tuple.
-    int rows_at_once = 1;
+    const int rows_at_once;
+
+    const WholeWindow is_whole;
 
     /// Every Func of the algorithm in order of definition, for a schedule that treats all alike.
     std::vector<Halide::Func> stages;
@@ -32,6 +39,8 @@ public:
         return extent;
     }
 
+    Flat(int rows_at_once, WholeWindow is_whole) : rows_at_once(rows_at_once), is_whole(is_whole) {}
+
     // ---- coordinates of what is kept per source, per channel, per chunk of rows
     std::vector<Halide::Var> source_vars() const {
         return {channel, row, batch};
@@ -45,13 +54,11 @@ public:
     std::vector<Expr> at_channel(const Element &e) const {
         return {e.channel, e.batch};
     }
-    /// A row of the same channel and sample as `e`.
-    Element source(const Element &e, const Expr &at) const {
-        return {e.channel, at, e.batch, {}, {}, {}, {}};
+    static Element row_of(const Element &e, const Expr &row) {
+        return {e.channel, row, e.batch};
     }
-    /// The element that channel_vars() and source_vars() stand for.
     Element variable() const {
-        return {channel, row, batch, {}, {}, {}, {}};
+        return {channel, row, batch};
     }
     static Expr tile_of(const Element &e) {
         return e.row;
@@ -66,7 +73,7 @@ public:
         Expr count, length, seq;
         Halide::RDom row;
         Element at(const Flat &form, const Element &e, const Expr &chunk) const {
-            return form.source(e, Halide::min(chunk * length + row, seq - 1));
+            return form.row_of(e, Halide::min(chunk * length + row, seq - 1));
         }
         Expr inside(const Expr &chunk) const {
             return chunk * length + row < seq;
@@ -78,17 +85,21 @@ public:
     }
 
     // ---- operands
+    struct Input {
+        Left left;
+    };
     /// The last rows of a product may lie past the end.
-    Left input(const Halide::Func &x, const Expr & /*hidden*/, const Expr &seq) const {
-        return [=](Expr step, Expr row, Expr batch) { return x(step, Halide::min(row, seq - 1), batch); };
+    Input input(const Halide::Func &x, const Expr & /*hidden*/, const Expr &seq) const {
+        return {[=](Expr step, Expr row, Expr batch) { return x(step, Halide::min(row, seq - 1), batch); }};
     }
     Left rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
         f(channel, row, batch) = values(variable());
         return [f](Expr step, Expr row, Expr batch) { return f(step, row, batch); };
     }
-    /// Values of the targets, within the expression that uses them.
-    Values targets(const std::string & /*name*/, const Values &values) const {
+    using Targets = Values;
+    /// Within the expression that uses them.
+    Targets targets(const std::string & /*name*/, const Values &values) const {
         return values;
     }
     Left shared_rows(const Halide::Func &matrix, const Expr & /*rows*/) const {
@@ -113,6 +124,18 @@ public:
     Columns stored_columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
         return columns(name, values);
     }
+    struct PerTile {
+        Halide::Func func;
+        Halide::Tuple operator()(const Element &e, const Expr &tile) const {
+            return values_of(func, {e.channel, tile, e.batch});
+        }
+    };
+    /// A tile is one row.
+    PerTile per_tile(const std::string &name, const std::function<Halide::Tuple(Element, Expr tile)> &values) {
+        PerTile result{stage(name)};
+        result.func(channel, row, batch) = values(variable(), row);
+        return result;
+    }
     /// Column values from row `first(tile)` on.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;
@@ -133,6 +156,9 @@ public:
             const int rows = sums[i].outputs();
             const Halide::Tuple all = values_of(sums[i], {e.channel, e.row / rows, e.batch});
             return rows == 1 ? all[0] : mux(e.row % rows, all);
+        }
+        Expr at(const Expr &channel, const Expr &row, const Expr &batch) const {
+            return (*this)({channel, row, batch});
         }
     };
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {

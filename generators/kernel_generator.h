@@ -1,0 +1,112 @@
+#pragma once
+
+#include "algorithms/means/means.h"
+#include "forms/flat.h"
+#include "forms/panels.h"
+#include "schedules/schedules.h"
+#include "workarounds/vector_conditions.h"
+
+namespace aft {
+
+using Halide::Buffer;
+using Halide::Expr;
+using Halide::Func;
+
+/// The layers, by their position bias: between any two positions, none, within a window.
+enum class LayerName { full, simple, local };
+
+/// What the two halves of a kernel share: Forward, x -> y, and Prepare, the parameters as a checkpoint has them ->
+/// those of Forward. Both are made with the same parameters of the table (kernels.cmake).
+template<typename Derived>
+class KernelGenerator : public Halide::Generator<Derived> {
+public:
+    template<typename T>
+    using Param = Halide::GeneratorParam<T>;
+
+    Param<LayerName> layer{"layer",
+                           LayerName::full,
+                           {{"full", LayerName::full}, {"simple", LayerName::simple}, {"local", LayerName::local}}};
+    Param<Algorithm> algorithm{"algorithm",
+                               Algorithm::dense,
+                               {{"dense", Algorithm::dense},
+                                {"banded", Algorithm::banded},
+                                {"softmax", Algorithm::softmax},
+                                {"exact", Algorithm::exact}}};
+    Param<Schedule> schedule_name{
+        "schedule",
+        Schedule::naive,
+        {{"naive", Schedule::naive}, {"packed", Schedule::packed}, {"tiled", Schedule::tiled}, {"own", Schedule::own}}};
+    /// Where the forward kernel runs. Its parameters are prepared on the CPU, in the layout of this device's tiles.
+    Param<Device> device{
+        "device",
+        Device::cpu,
+        {{"cpu", Device::cpu}, {"cuda", Device::cuda}, {"opencl", Device::opencl}, {"vulkan", Device::vulkan}}};
+    /// Of forms in panels: whether operands are kept in bfloat16.
+    Param<bool> bfloat16{"bfloat16", false};
+
+    // 0: what schedules/tiles.h has for the device. Of the flat form, tile_rows is the rows of a Tuple.
+    Param<int> tile_rows{"tile_rows", 0};
+    Param<int> depth{"depth", 0};
+    Param<int> block_rows{"block_rows", 0};
+    Param<int> panel_vectors{"panel_vectors", 0};
+    Param<int> unrolled_steps{"unrolled_steps", 0};
+    Param<int> key_value_group{"key_value_group", 0};
+    Param<int> target_group{"target_group", 0};
+    Param<int> jobs{"jobs", 0};
+    /// Of `packed`: made for sequences of some rows.
+    Param<bool> short_sequences{"short_sequences", false};
+
+protected:
+    bool is_flat() const {
+        return schedule_name == Schedule::own ? bool(own.flat) : schedule_name == Schedule::naive;
+    }
+    TileRequest tile_request() const {
+        return {tile_rows, depth, block_rows, panel_vectors, unrolled_steps, key_value_group, target_group, jobs};
+    }
+    /// Calls f with the form that the schedule works on.
+    template<typename F>
+    void with_form(const F &f) {
+        if (is_flat()) {
+            Flat form(rows_at_once_for(device, tile_rows), whole_window);
+            f(form);
+        } else {
+            Panels form(tiles_for(device, this->get_target(), tile_request()), bfloat16, whole_window);
+            f(form);
+        }
+    }
+
+    Halide::Type kept_type() const {
+        return bfloat16 ? Halide::UInt(16) : Halide::Float(32);
+    }
+    int weight_dimensions() const {
+        return is_flat() ? Flat::weight_dimensions : Panels::weight_dimensions;
+    }
+    PreparedList prepared_list() const {
+        return with_mean(algorithm, [](auto mean) { return decltype(mean)::template In<Flat>::prepared(); });
+    }
+    int dimensions(PreparedLayout layout) const {
+        switch (layout) {
+            case PreparedLayout::left_matrix:
+                return is_flat() ? Flat::left_matrix_dimensions : Panels::left_matrix_dimensions;
+            case PreparedLayout::per_row: return is_flat() ? Flat::per_row_dimensions : Panels::per_row_dimensions;
+            case PreparedLayout::plain: break;
+        }
+        return 2;
+    }
+    /// exp(-m) of a row stays float32, as it is a factor of whole sums.
+    Halide::Type type(PreparedLayout layout) const {
+        return layout == PreparedLayout::left_matrix ? kept_type() : Halide::Float(32);
+    }
+
+    Halide::Pipeline build_pipeline() override {
+        Halide::Pipeline pipeline = Halide::Generator<Derived>::build_pipeline();
+        if (this->get_target().arch == Halide::Target::RISCV) {
+            pipeline.add_custom_lowering_pass(new VectorConditions);
+        }
+        return pipeline;
+    }
+
+    const OwnSchedule own = own_schedule();
+};
+
+}  // namespace aft

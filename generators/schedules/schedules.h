@@ -1,0 +1,56 @@
+#pragma once
+
+#include "cpu_packed.h"
+#include "gpu_tiled.h"
+#include "naive.h"
+#include "own.h"
+
+namespace aft {
+
+/// How a kernel is scheduled; an autoscheduler replaces `naive`.
+enum class Schedule { naive, packed, tiled, own };
+
+/// A schedule, and what its functions are called with. Which algorithms and devices a schedule serves stands in
+/// kernel_rows.cmake, too, which refuses other rows of the table.
+struct Scheduler {
+    Schedule schedule;
+    Device device;
+    Halide::Target target;
+    TileRequest tiles;
+    bool short_sequences;
+    const OwnSchedule &own;
+
+    template<template<typename> class Mean>
+    void apply(Flat &form, Layer<Flat, Mean> &, const Halide::Func &y, const LayerInputs &) const {
+        if (schedule == Schedule::own) {
+            own.flat(form, y, target);
+        } else if (device == Device::cpu) {
+            schedule_naive(form, y, target.natural_vector_size<float>());
+        } else {
+            schedule_naive_on_gpu(form, y);
+        }
+    }
+
+    template<template<typename> class Mean>
+    void apply(Panels &form, Layer<Panels, Mean> &layer, const Halide::Func &y, const LayerInputs &in) const {
+        if (schedule == Schedule::own) {
+            if constexpr (std::is_same_v<Mean<Panels>, Exact<Panels>>) {
+                _halide_user_error << "a schedule of a program's own serves the algorithms dense, banded and softmax\n";
+            } else {
+                const auto &own_schedule = std::get<OwnSchedule::InPanels<Layer<Panels, Mean>>>(own.panels);
+                _halide_user_assert(own_schedule)
+                    << "own_schedule() has no schedule for this layer, in panels or flat\n";
+                own_schedule(form, layer, y, in, tiles);
+            }
+        } else if (schedule == Schedule::packed && device == Device::cpu) {
+            CpuPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(layer, y, in);
+        } else if (schedule == Schedule::tiled && device != Device::cpu) {
+            // OpenCL has vectors of at most 16 floats; of more steps Halide makes longer ones.
+            GpuTiled(form, device == Device::cuda ? 8 : 4).schedule(layer, y);
+        } else {
+            _halide_user_error << "packed is a schedule of the CPU, tiled one of GPUs\n";
+        }
+    }
+};
+
+}  // namespace aft

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "Halide.h"
+
+namespace aft {
+
+/// Rounds to float32: nothing is computed from rounded(e) as if e hadn't been rounded. strict_float does that, but
+/// Halide 21 doesn't pass it on to the drivers of Vulkan, which turn (a + b) - a into b. They can't where the bits in
+/// between are combined with an integer that is 0 and that they don't know.
+class Rounding {
+public:
+    Rounding() = default;
+    explicit Rounding(Halide::Expr unknown_zero) : unknown_zero(std::move(unknown_zero)) {}
+
+    Halide::Expr operator()(const Halide::Expr &e) const {
+        return unknown_zero.defined() ? Halide::reinterpret<float>(Halide::reinterpret<int32_t>(e) ^ unknown_zero)
+                                      : Halide::strict_float(e);
+    }
+
+private:
+    Halide::Expr unknown_zero;  // undefined where strict_float holds
+};
+
+}  // namespace aft
