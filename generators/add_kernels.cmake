@@ -1,8 +1,8 @@
 # A program's own kernels: for its own shapes and target, by the library's schedules or one of its own. Needs Halide.
 #
 #   aft_add_kernels(<name>
-#       SHAPES <shape>...            "B=1,T=512,H=256,P=256" and, for local, ",s=32". A layer runs these kernels at these
-#                                    extents and, but for B, at no others; T may be a range, T=1:16, and for schedules
+#       SHAPES <shape>...            "B=1,T=512,H=256,P=256" and, for local, ",s=32". A layer runs these kernels at
+#                                    these extents and, but for B, at no others. T may be a range, T=1:16. For schedules
 #                                    by hand each extent may be left out, which means any.
 #       SCHEDULES <schedule>...      packed, exact, naive or an autoscheduler: adams2019, mullapudi2016, li2018; on GPUs
 #                                    tiled, exact, naive, on cuda and opencl li2018, and on cuda anderson2021.
@@ -22,8 +22,8 @@ include(${CMAKE_CURRENT_LIST_DIR}/table/rows.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/table/shape.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/table/registry.cmake)
 
-# Adds a row to the table `name`. `own`: whether the schedule is the program's own. `exact` is an algorithm: the schedule
-# by hand of the device evaluates it.
+# Adds a row to the table `name`. `own`: whether the schedule is the program's own. `exact` is an algorithm, which the
+# device's schedule by hand evaluates.
 function(aft_add_kernel name layer schedule own shape device storage)
     aft_parse_shape("${shape}" ${layer} variant preferred estimates)
     aft_algorithms(algorithms ${layer})

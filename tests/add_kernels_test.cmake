@@ -25,7 +25,8 @@ function(expect)
     foreach(id ${ids})
         get_property(row GLOBAL PROPERTY AFT_KERNEL_${id})
         string(JOIN " " row ${id}: ${row})
-        string(REGEX REPLACE "OPERATION forward LAYER [a-z]+ |STORAGE float32 DEVICE cpu VARIANT [^ ]+ " "" row "${row}")
+        string(REGEX REPLACE "OPERATION forward LAYER [a-z]+ |STORAGE float32 DEVICE cpu VARIANT [^ ]+ " "" row
+               "${row}")
         list(APPEND rows "${row}")
     endforeach()
     if(NOT rows STREQUAL "${ARGN}")
@@ -36,13 +37,14 @@ endfunction()
 aft_add_kernels(mine LAYERS full local SHAPES "B=2,T=512,H=256,P=128,s=32" SCHEDULES packed li2018 TARGET arm-64-linux)
 set(for_full "PREFERRED seq=512:512 hidden=256:256 projected=128:128")
 set(for_local "${for_full} window=32:32")
-expect("mine_full_cpu_packed_b2_t512_h256_p128: ALGORITHM dense SCHEDULE packed BY packed ${for_full} TARGET arm-64-linux"
+expect("mine_full_cpu_packed_b2_t512_h256_p128: ALGORITHM dense SCHEDULE packed BY packed ${for_full} \
+TARGET arm-64-linux"
        "mine_full_cpu_li2018_b2_t512_h256_p128: ALGORITHM dense SCHEDULE li2018 BY li2018 ESTIMATES 2 512 256 128 1 \
 ${for_full} TARGET arm-64-linux"
        "mine_local_cpu_packed_b2_t512_h256_p128_s32: ALGORITHM banded SCHEDULE packed BY packed ${for_local} \
 TARGET arm-64-linux"
-       "mine_local_cpu_li2018_b2_t512_h256_p128_s32: ALGORITHM banded SCHEDULE li2018 BY li2018 ESTIMATES 2 512 256 128 32 \
-${for_local} TARGET arm-64-linux")
+       "mine_local_cpu_li2018_b2_t512_h256_p128_s32: ALGORITHM banded SCHEDULE li2018 BY li2018 ESTIMATES 2 512 256 \
+128 32 ${for_local} TARGET arm-64-linux")
 
 # AFTSimple has no `exact`; extents that are left out are any, and a schedule of one's own comes first.
 aft_add_kernels(mine SHAPES "T=1:16" "H=64" SCHEDULES exact SCHEDULE_SOURCE folder/tiled_rows.cpp PARAMS tile_rows=4)

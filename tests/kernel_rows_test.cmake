@@ -6,6 +6,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/../generators/table/libraries.cmake)
 
 if(REFUSED)
     aft_begin_kernels(aft DEVICES cpu SCHEDULES all TARGETS host)
+    aft_kernel(aft OPERATION forward LAYER full ALGORITHM dense SCHEDULE naive STORAGE float32 DEVICE cpu)
     aft_kernel(aft OPERATION forward STORAGE float32 ${REFUSED})
     return()
 endif()
@@ -69,16 +70,19 @@ function(expect_refusal message)
     endif()
 endfunction()
 
-expect_refusal("aft_full_cpu_tiled: schedule 'tiled' can't make algorithm dense on cpu in float32; those that can: packed, \
-naive, mullapudi2016, adams2019, li2018" LAYER full ALGORITHM dense SCHEDULE tiled DEVICE cpu)
-expect_refusal("aft_local_vulkan_packed: schedule 'packed' can't make algorithm banded on vulkan in float32; those that \
-can: tiled, naive" LAYER local ALGORITHM banded SCHEDULE packed DEVICE vulkan)
-expect_refusal("aft_full_cpu_exact: schedule 'naive' can't make algorithm exact on cpu in float32; those that can: packed"
+expect_refusal("aft_full_cpu_tiled: schedule 'tiled' can't make algorithm dense on cpu in float32; those that can: \
+packed, naive, mullapudi2016, adams2019, li2018" LAYER full ALGORITHM dense SCHEDULE tiled DEVICE cpu)
+expect_refusal("aft_local_vulkan_packed: schedule 'packed' can't make algorithm banded on vulkan in float32; those \
+that can: tiled, naive" LAYER local ALGORITHM banded SCHEDULE packed DEVICE vulkan)
+expect_refusal("aft_full_cpu_exact: schedule 'naive' can't make algorithm exact on cpu in float32; those that can: \
+packed"
                LAYER full ALGORITHM exact SCHEDULE naive DEVICE cpu)
 expect_refusal("schedule 'li2018' can't make algorithm softmax on vulkan in float32; those that can: tiled, naive"
                LAYER simple ALGORITHM softmax SCHEDULE li2018 DEVICE vulkan)
-expect_refusal("schedule 'exact' can't make algorithm dense on cpu" LAYER full ALGORITHM dense SCHEDULE exact DEVICE cpu)
-expect_refusal("schedule 'tuned' can't make algorithm dense on cpu" LAYER full ALGORITHM dense SCHEDULE tuned DEVICE cpu)
+expect_refusal("schedule 'exact' can't make algorithm dense on cpu"
+               LAYER full ALGORITHM dense SCHEDULE exact DEVICE cpu)
+expect_refusal("schedule 'tuned' can't make algorithm dense on cpu"
+               LAYER full ALGORITHM dense SCHEDULE tuned DEVICE cpu)
 expect_refusal("schedule 'packed' can't make algorithm dense on metal in float32; those that can: none"
                LAYER full ALGORITHM dense SCHEDULE packed DEVICE metal)
 expect_refusal("schedule 'naive' can't make algorithm dense on cpu in bfloat16; those that can: packed"
@@ -94,9 +98,11 @@ expect_refusal("OPERATION is 'backward', must be forward"
                OPERATION backward LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu)
 expect_refusal("ESTIMATES are '1;2', must be batch, seq, hidden, projected and window of an autoscheduled kernel"
                LAYER full ALGORITHM dense SCHEDULE li2018 DEVICE cpu ESTIMATES 1 2)
-expect_refusal("ESTIMATES are '1;2;3;4;5', must be" LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu ESTIMATES 1 2 3 4 5)
+expect_refusal("ESTIMATES are '1;2;3;4;5', must be"
+               LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu ESTIMATES 1 2 3 4 5)
 expect_refusal("PREFERRED has 'batch=1:2', must be seq, hidden, projected or window, and =<from>:<to>"
                LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu PREFERRED batch=1:2)
 expect_refusal("PARAMS has 'bfloat16=true', which another column says"
                LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu PARAMS bfloat16=true)
 expect_refusal("unknown columns SHEDULE" SHEDULE packed LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu)
+expect_refusal("Two kernels have the id aft_full_cpu_naive" LAYER full ALGORITHM dense SCHEDULE naive DEVICE cpu)

@@ -14,11 +14,11 @@ foreach(id ${ids})
     string(JOIN " " row ${id} ${row})
     list(APPEND rows "${row}")
 endforeach()
-string(CONCAT full "aft_full_cpu_tuned_b4_t33_h24_p40 OPERATION forward LAYER full ALGORITHM dense SCHEDULE tuned BY packed "
-       "STORAGE float32 DEVICE cpu VARIANT b4_t33_h24_p40 PREFERRED seq=17:66 hidden=24:24 projected=40:40 "
+string(CONCAT full "aft_full_cpu_tuned_b4_t33_h24_p40 OPERATION forward LAYER full ALGORITHM dense SCHEDULE tuned "
+       "BY packed STORAGE float32 DEVICE cpu VARIANT b4_t33_h24_p40 PREFERRED seq=17:66 hidden=24:24 projected=40:40 "
        "PARAMS depth=64 tile_rows=5 TARGET host")
-string(CONCAT local "aft_local_cpu_tuned_b2_t64_h64_p32_s8 OPERATION forward LAYER local ALGORITHM banded SCHEDULE tuned "
-       "BY adams2019 STORAGE float32 DEVICE cpu VARIANT b2_t64_h64_p32_s8 ESTIMATES 2 64 64 32 8 "
+string(CONCAT local "aft_local_cpu_tuned_b2_t64_h64_p32_s8 OPERATION forward LAYER local ALGORITHM banded "
+       "SCHEDULE tuned BY adams2019 STORAGE float32 DEVICE cpu VARIANT b2_t64_h64_p32_s8 ESTIMATES 2 64 64 32 8 "
        "PREFERRED seq=32:128 hidden=64:64 projected=32:32 window=8:8 PARAMS autoscheduler.random_dropout_seed=3 "
        "TARGET host")
 if(NOT rows STREQUAL "${full};${local}")

@@ -61,15 +61,15 @@ function(aft_check_binutils)
     endif()
 endfunction()
 
-# Adds the library `name`, once: a half of the kernel `id` of a table, with code for `device`. The build tree keeps beside
-# it the statement that it was lowered to, the schedule that an autoscheduler found, and the code for the device.
+# Adds the library `name`, once: a half of the kernel `id` of a table, with code for `device`. Beside it, the build tree
+# keeps the statement that it was lowered to, the schedule that an autoscheduler found, and the code for the device.
 function(aft_add_library name table id half device autoscheduler)
     if(TARGET ${name})
         return()
     endif()
     aft_get_row(${id})
     aft_generator_command(generator params ${id} ${half})
-    # What a device adds to the target. A CUDA target must name a capability: without one, Halide means sm_20.
+    # The features that a device adds to the target. A CUDA target must name a capability: without one, Halide means sm_20.
     aft_get(capability ${table} CUDA_CAPABILITY)
     set(features)
     set(options)

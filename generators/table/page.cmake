@@ -40,8 +40,8 @@ writes this page, and a test compares it with the table and with the kernels of 
 devices (`AFT_DEVICES`) and its names (`AFT_SCHEDULES`), besides `tuned` ones from a profile ([tuning](tuning.md)). With
 several targets, an id ends in the name of its target ([targets](targets.md)).
 
-Within a layer and a device, kernels stand in order of preference. A layer runs on the first kernel that this machine can
-run, that is for the call's extents, and that takes the layer's position bias. Kernels in bfloat16 run only by name.
+Within a layer and a device, kernels stand in order of preference. A layer runs on the first kernel that this machine
+can run, that is for the call's extents, and that takes the layer's position bias. Kernels in bfloat16 run only by name.
 
 - **Extents**: the shapes that a kernel is for. One made by an autoscheduler can't run at smaller ones.
 - **Any bias**: whether the kernel is accurate for position biases of any range. The others need rows whose range is at
@@ -62,8 +62,8 @@ foreach(id ${ids})
     if(takes_any)
         set(any_bias yes)
     endif()
-    string(JOIN " | " row "`${id}`" ${ROW_LAYER} ${ROW_ALGORITHM} ${ROW_SCHEDULE} ${ROW_STORAGE} ${ROW_DEVICE} "${extents}"
-           ${any_bias})
+    string(JOIN " | " row "`${id}`" ${ROW_LAYER} ${ROW_ALGORITHM} ${ROW_SCHEDULE} ${ROW_STORAGE} ${ROW_DEVICE}
+           "${extents}" ${any_bias})
     string(APPEND page "| ${row} |\n")
 endforeach()
 

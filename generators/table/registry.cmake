@@ -1,4 +1,4 @@
-# A table becomes one static library, with a row for the registry of each of its kernels (runtime/kernels/kernel_table.h).
+# A table becomes one static library, with a row for the registry for each kernel (runtime/kernels/kernel_table.h).
 include(${CMAKE_CURRENT_LIST_DIR}/libraries.cmake)
 
 # Puts the row of the kernel `id` as C++ has it into `out`.

@@ -10,7 +10,7 @@
 #   STORAGE     float32 or bfloat16, in which the kernel keeps weights, exponentials of the bias and sources
 #   DEVICE      cpu, cuda, opencl or vulkan
 #   VARIANT     the end of the id, where several rows have the same layer, device and schedule
-#   ESTIMATES   batch, seq, hidden, projected and window that an autoscheduled kernel is made for; it takes no smaller ones
+#   ESTIMATES   batch, seq, hidden, projected and window that an autoscheduled kernel is made for, and takes none below
 #   PREFERRED   <extent>=<from>:<to>, extents that the kernel is for, of seq, hidden, projected and window; default: all
 #   PARAMS      <name>=<value>, further parameters of the generator or the autoscheduler, such as tile_rows=6
 #   TARGET, ISA the Halide target, and its name in ids: filled in from the targets of the table
@@ -122,8 +122,8 @@ function(aft_check_row kernel)
     aft_autoscheduler(autoscheduler ${ROW_BY})
     list(LENGTH ROW_ESTIMATES estimates)
     if((autoscheduler AND NOT estimates EQUAL 5) OR (NOT autoscheduler AND NOT estimates EQUAL 0))
-        message(FATAL_ERROR "${kernel}: ESTIMATES are '${ROW_ESTIMATES}', must be batch, seq, hidden, projected and window \
-of an autoscheduled kernel, and none of one by hand")
+        message(FATAL_ERROR "${kernel}: ESTIMATES are '${ROW_ESTIMATES}', must be batch, seq, hidden, projected and \
+window of an autoscheduled kernel, and none of one by hand")
     endif()
     foreach(range ${ROW_PREFERRED})
         if(NOT range MATCHES "^(seq|hidden|projected|window)=[0-9]+:[0-9]+$")
@@ -138,7 +138,8 @@ of an autoscheduled kernel, and none of one by hand")
     endforeach()
 endfunction()
 
-# Adds a row to a table: on the CPU a kernel for each target; on a GPU one, whose code on the CPU is for the last target.
+# Adds a row to a table: on the CPU a kernel for each target. A GPU has one, whose code for the CPU is for the last
+# target.
 function(aft_kernel table)
     aft_parse_row(${ARGN})
     if(NOT ROW_BY)

@@ -4,8 +4,8 @@ include(${CMAKE_CURRENT_LIST_DIR}/text.cmake)
 # Puts the names of the schedules that can make a kernel into `out`; all names, if no kernel is given.
 function(aft_schedules out)
     cmake_parse_arguments(PARSE_ARGV 1 FOR "" "ALGORITHM;DEVICE;STORAGE" "")
-    # `own` is a schedule of a program's own (schedules/own.h). The autoschedulers work on the flat form of an algorithm,
-    # which `exact` doesn't have.
+    # `own` is a program's own schedule (schedules/own.h). Autoschedulers work on the flat form of an algorithm, which
+    # `exact` doesn't have.
     aft_text_rows(rows [[
 #       schedule      | devices                | algorithms           | storage
         packed        | cpu                    | dense banded softmax | float32 bfloat16
@@ -41,8 +41,8 @@ function(aft_schedule_refusal out schedule algorithm device storage)
         if(NOT able)
             set(able none)
         endif()
-        set(refusal "schedule '${schedule}' can't make algorithm ${algorithm} on ${device} in ${storage}; those that can: \
-${able}")
+        set(refusal "schedule '${schedule}' can't make algorithm ${algorithm} on ${device} in ${storage}; those that \
+can: ${able}")
     endif()
     set(${out} "${refusal}" PARENT_SCOPE)
 endfunction()
