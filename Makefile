@@ -9,7 +9,7 @@ BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
-        bench-baseline bench-scaling bench-peers gpu-bundle install docs configure setup format clean help
+        bench-baseline bench-scaling bench-peers gpu-bundle install docs kernels-page configure setup format clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -84,6 +84,10 @@ docs:
 	scripts/setup doxygen doxygen-awesome-css
 	scripts/docs
 
+# After a change of the table: docs/kernels.md.
+kernels-page: setup
+	$(CMAKE) -P generators/table/page.cmake
+
 configure: setup
 	$(CMAKE) --preset $(PRESET) $(CMAKE_FLAGS)
 
@@ -114,6 +118,7 @@ help:
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make install         install library, headers and tool below PREFIX=/usr/local, or DESTDIR and PREFIX'
 	@echo 'make docs            the documents and the reference of the headers as a site: build/docs/index.html'
+	@echo 'make kernels-page    list the kernels of generators/kernels.cmake in docs/kernels.md'
 	@echo 'make setup           install what is missing: packages (as root or with sudo) and .venv; the others do it first'
 	@echo 'make format          format the sources'
 	@echo 'make clean           remove build/'

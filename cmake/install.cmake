@@ -4,8 +4,7 @@ include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 # Runtime, kernels and Halide's runtime as one archive: a program needs nothing else of the build.
-get_property(kernel_libraries GLOBAL PROPERTY aft_KERNEL_LIBRARIES)
-list(REMOVE_DUPLICATES kernel_libraries)
+aft_get(kernel_libraries aft LIBRARIES)
 set(parts aft aft_kernels ${kernel_libraries} aft_halide_runtime)
 set(archive ${CMAKE_STATIC_LIBRARY_PREFIX}aft${CMAKE_STATIC_LIBRARY_SUFFIX})
 set(folder ${PROJECT_BINARY_DIR})
@@ -67,11 +66,11 @@ endif()
 set(generators ${PROJECT_SOURCE_DIR}/generators)
 file(GLOB generator_sources CONFIGURE_DEPENDS ${generators}/*_generator.cpp ${generators}/*_generator.h)
 get_property(runtime_names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
-install(FILES ${generator_sources} ${generators}/no_own_schedule.cpp ${generators}/kernel_table.cpp.in
-              ${generators}/add_kernels.cmake ${generators}/autoschedulers.cmake ${generators}/kernel_rows.cmake
-              ${runtime_names}
+install(FILES ${generator_sources} ${generators}/no_own_schedule.cpp ${generators}/add_kernels.cmake
+              ${generators}/halide.cmake ${runtime_names}
         DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
-install(DIRECTORY ${generators}/algorithms ${generators}/schedules DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
+install(DIRECTORY ${generators}/algorithms ${generators}/schedules ${generators}/table
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
 install(FILES ${PROJECT_SOURCE_DIR}/runtime/kernels/kernel_table.h DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/runtime/kernels)
 
 # What C++ adds to a link of C: of the libraries that C++ compilers name, those that C compilers don't.

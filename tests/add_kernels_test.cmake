@@ -3,11 +3,7 @@ cmake_minimum_required(VERSION 3.28)
 
 include(${CMAKE_CURRENT_LIST_DIR}/../generators/add_kernels.cmake)
 
-# What would generate and build.
-function(aft_kernel)
-    string(JOIN " " row ${AFT_TABLE} ${AFT_TARGETS} ${ARGN})
-    set_property(GLOBAL APPEND PROPERTY rows "${row}")
-endfunction()
+# Whatever would generate and build.
 function(aft_add_generator name)
     set_property(GLOBAL PROPERTY generator "${ARGV}")
 endfunction()
@@ -22,43 +18,62 @@ if(REFUSED)
     return()
 endif()
 
+# The rows of the table `mine`, with the columns that all rows have in common left out.
 function(expect)
-    get_property(rows GLOBAL PROPERTY rows)
+    aft_get(ids mine KERNELS)
+    set(rows)
+    foreach(id ${ids})
+        get_property(row GLOBAL PROPERTY AFT_KERNEL_${id})
+        string(JOIN " " row ${id}: ${row})
+        string(REGEX REPLACE "OPERATION forward LAYER [a-z]+ |STORAGE float32 DEVICE cpu VARIANT [^ ]+ " "" row
+               "${row}")
+        list(APPEND rows "${row}")
+    endforeach()
     if(NOT rows STREQUAL "${ARGN}")
         message(FATAL_ERROR "the rows are\n${rows}\nnot\n${ARGN}")
     endif()
-    set_property(GLOBAL PROPERTY rows "")
 endfunction()
 
 aft_add_kernels(mine LAYERS full local SHAPES "B=2,T=512,H=256,P=128,s=32" SCHEDULES packed li2018 TARGET arm-64-linux)
-string(CONCAT full "SCHEDULE packed VARIANT b2_t512_h256_p128 PREFERRED seq=512:512 hidden=256:256 projected=128:128")
-set(for_local "seq=512:512 hidden=256:256 projected=128:128 window=32:32")
-expect("mine arm-64-linux LAYER full DEVICE cpu ${full} PARAMS"
-       "mine arm-64-linux LAYER full DEVICE cpu SCHEDULE li2018 VARIANT b2_t512_h256_p128 PREFERRED seq=512:512\
- hidden=256:256 projected=128:128 AUTOSCHEDULER Halide::Li2018 ESTIMATES 2 512 256 128 1 PARAMS"
-       "mine arm-64-linux LAYER local DEVICE cpu SCHEDULE packed VARIANT b2_t512_h256_p128_s32 PREFERRED ${for_local}\
- PARAMS"
-       "mine arm-64-linux LAYER local DEVICE cpu SCHEDULE li2018 VARIANT b2_t512_h256_p128_s32 PREFERRED ${for_local}\
- AUTOSCHEDULER Halide::Li2018 ESTIMATES 2 512 256 128 32 PARAMS")
+set(for_full "PREFERRED seq=512:512 hidden=256:256 projected=128:128")
+set(for_local "${for_full} window=32:32")
+expect("mine_full_cpu_packed_b2_t512_h256_p128: ALGORITHM dense SCHEDULE packed BY packed ${for_full} \
+TARGET arm-64-linux"
+       "mine_full_cpu_li2018_b2_t512_h256_p128: ALGORITHM dense SCHEDULE li2018 BY li2018 ESTIMATES 2 512 256 128 1 \
+${for_full} TARGET arm-64-linux"
+       "mine_local_cpu_packed_b2_t512_h256_p128_s32: ALGORITHM banded SCHEDULE packed BY packed ${for_local} \
+TARGET arm-64-linux"
+       "mine_local_cpu_li2018_b2_t512_h256_p128_s32: ALGORITHM banded SCHEDULE li2018 BY li2018 ESTIMATES 2 512 256 \
+128 32 ${for_local} TARGET arm-64-linux")
 
 # AFTSimple has no `exact`; extents that are left out are any, and a schedule of one's own comes first.
 aft_add_kernels(mine SHAPES "T=1:16" "H=64" SCHEDULES exact SCHEDULE_SOURCE folder/tiled_rows.cpp PARAMS tile_rows=4)
-set(own "HAND own PARAMS tile_rows=4")
 set(rows)
-foreach(layer full simple local)
+set(layers full simple local)
+set(algorithms dense softmax banded)
+foreach(layer algorithm IN ZIP_LISTS layers algorithms)
+    set(own "ALGORITHM ${algorithm} SCHEDULE tiled_rows BY own")
+    set(exact "ALGORITHM exact SCHEDULE packed BY packed")
+    set(end "PARAMS tile_rows=4 TARGET host")
     list(APPEND rows
-         "mine host LAYER ${layer} DEVICE cpu SCHEDULE tiled_rows VARIANT t1to16 PREFERRED seq=1:16 ${own}"
-         "mine host LAYER ${layer} DEVICE cpu SCHEDULE tiled_rows VARIANT h64 PREFERRED hidden=64:64 ${own}")
-    if(NOT layer STREQUAL simple)
+         "mine_${layer}_cpu_tiled_rows_t1to16: ${own} PREFERRED seq=1:16 ${end}"
+         "mine_${layer}_cpu_tiled_rows_h64: ${own} PREFERRED hidden=64:64 ${end}")
+    if(NOT layer STREQUAL "simple")
         list(APPEND rows
-             "mine host LAYER ${layer} DEVICE cpu SCHEDULE exact VARIANT t1to16 PREFERRED seq=1:16 PARAMS tile_rows=4"
-             "mine host LAYER ${layer} DEVICE cpu SCHEDULE exact VARIANT h64 PREFERRED hidden=64:64 PARAMS tile_rows=4")
+             "mine_${layer}_cpu_exact_t1to16: ${exact} PREFERRED seq=1:16 ${end}"
+             "mine_${layer}_cpu_exact_h64: ${exact} PREFERRED hidden=64:64 ${end}")
     endif()
 endforeach()
 expect(${rows})
 get_property(generator GLOBAL PROPERTY generator)
 if(NOT generator MATCHES "^mine_generator;/.*/folder/tiled_rows.cpp$")
     message(FATAL_ERROR "the generator is ${generator}")
+endif()
+
+aft_add_kernels(mine LAYERS simple SHAPES T=8 SCHEDULES packed STORAGE bfloat16)
+aft_get(ids mine KERNELS)
+if(NOT ids STREQUAL "mine_simple_cpu_packed_bf16_t8")
+    message(FATAL_ERROR "the kernels in bfloat16 are ${ids}")
 endif()
 
 function(expect_refusal message)
@@ -86,3 +101,9 @@ expect_refusal("'T=512x' in shape 'T=512x' must be B=" mine SCHEDULES packed SHA
 expect_refusal("'B=0' in shape 'B=0' must be B=" mine SCHEDULES packed SHAPES B=0)
 expect_refusal("'H=1:2' in shape 'H=1:2' must be B=" mine SCHEDULES packed SHAPES H=1:2)
 expect_refusal("'T=16:1' in shape 'T=16:1' is an empty range" mine SCHEDULES packed SHAPES T=16:1)
+expect_refusal("schedule 'tiled' can't make algorithm dense on cpu in float32; those that can: packed, naive,"
+               mine SCHEDULES tiled ${shape})
+expect_refusal("schedule 'anderson2021' can't make algorithm softmax on cpu in float32; those that can: packed, naive,"
+               mine LAYERS simple SCHEDULES anderson2021 ${shape})
+expect_refusal("schedule 'packed' can't make algorithm exact on cpu in bfloat16; those that can: none"
+               mine LAYERS full SCHEDULES exact STORAGE bfloat16 ${shape})

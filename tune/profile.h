@@ -25,7 +25,8 @@ struct ProfileEntry {
     std::string date, halide, target;
 };
 
-/// The kernels that were found for one kind of CPU. The build makes rows `tuned` of it (generators/tuned_rows.cmake).
+/// The kernels that were found for one kind of CPU. The build makes rows `tuned` of it
+/// (generators/table/profile.cmake).
 struct Profile {
     std::string cpu, isa;
     std::vector<ProfileEntry> entries;

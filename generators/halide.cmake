@@ -1,0 +1,21 @@
+# Halide, and the program that makes kernels.
+
+# Finds Halide. Arguments are those of find_package.
+macro(aft_find_halide)
+    set(CMAKE_DISABLE_FIND_PACKAGE_Halide_Python ON)  # the bindings aren't used, and would ask for Python's headers
+    set(Halide_NO_DEFAULT_FLAGS ON)                   # or generators get the warnings of Halide.h with their own
+    find_package(Halide 21 REQUIRED COMPONENTS shared ${ARGN})
+endmacro()
+
+# Adds the program that makes kernels, aft::halide_generators::<name>, with the schedule in `own_schedule`. When
+# cross-compiling, it comes from a build for this machine, which aft-halide_generators_ROOT names.
+function(aft_add_generator name own_schedule)
+    set(sources aft_full_generator.cpp aft_local_generator.cpp aft_simple_generator.cpp)
+    list(TRANSFORM sources PREPEND ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/)
+    add_halide_generator(${name} PACKAGE_NAME aft-halide_generators PACKAGE_NAMESPACE aft::halide_generators::
+                         SOURCES ${sources} ${own_schedule})
+    if(TARGET ${name})
+        target_compile_features(${name} PRIVATE cxx_std_17)
+        target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+    endif()
+endfunction()

@@ -1,0 +1,118 @@
+# A row becomes two static libraries: the kernel, and the one that prepares its parameters.
+
+# The command lines of the generators: the generator of a half, `forward` or `prepare`, of the kernel `id`, and its
+# parameters. Parameters are prepared on the CPU, in the layout that the kernel's schedule has on its device.
+function(aft_generator_command generator params id half)
+    aft_get_row(${id})
+    aft_is_flat(is_flat ${ROW_BY})
+    set(schedule ${ROW_BY})
+    if(is_flat)
+        set(schedule naive)  # which an autoscheduler replaces
+    elseif(ROW_ALGORITHM STREQUAL "exact")
+        set(schedule exact)
+    endif()
+    set(values schedule=${schedule})
+    if(half STREQUAL "forward" OR NOT is_flat)
+        list(APPEND values device=${ROW_DEVICE})
+        if(ROW_STORAGE STREQUAL "bfloat16")
+            list(APPEND values bfloat16=true)
+        endif()
+        list(APPEND values ${ROW_PARAMS})
+        if(ROW_ESTIMATES)
+            set(extents batch seq hidden projected window)
+            foreach(extent estimate IN ZIP_LISTS extents ROW_ESTIMATES)
+                list(APPEND values estimated_${extent}=${estimate})
+            endforeach()
+        endif()
+    endif()
+    set(${generator} aft_${ROW_LAYER}_${half} PARENT_SCOPE)
+    set(${params} ${values} PARENT_SCOPE)
+endfunction()
+
+# Whether a schedule works on the flat form, in which all kernels of a layer have the same parameters.
+function(aft_is_flat out schedule)
+    aft_autoscheduler(autoscheduler ${schedule})
+    set(is_flat FALSE)
+    if(autoscheduler OR schedule STREQUAL "naive")
+        set(is_flat TRUE)
+    endif()
+    set(${out} ${is_flat} PARENT_SCOPE)
+endfunction()
+
+# The names of the two libraries of the kernel `id` of a table. They are the names of the functions in them.
+function(aft_library_names forward prepare table id)
+    aft_get_row(${id})
+    string(REPLACE @ _ library ${id})
+    aft_is_flat(is_flat ${ROW_BY})
+    if(is_flat)
+        string(JOIN _ library_of_prepare ${table} ${ROW_LAYER} flat_prepare ${ROW_ISA})
+    else()
+        set(library_of_prepare ${library}_prepare)
+    endif()
+    set(${forward} ${library} PARENT_SCOPE)
+    set(${prepare} ${library_of_prepare} PARENT_SCOPE)
+endfunction()
+
+# Stops unless the programs that change names in objects are there.
+function(aft_check_binutils)
+    if(NOT CMAKE_NM OR NOT CMAKE_OBJCOPY)
+        message(FATAL_ERROR "Kernels need nm and objcopy, of GNU binutils or of LLVM: CMAKE_NM is '${CMAKE_NM}', "
+                            "CMAKE_OBJCOPY is '${CMAKE_OBJCOPY}'")
+    endif()
+endfunction()
+
+# Adds the library `name`, once: a half of the kernel `id` of a table, with code for `device`. Beside it, the build tree
+# keeps the statement that it was lowered to, the schedule that an autoscheduler found, and the code for the device.
+function(aft_add_library name table id half device autoscheduler)
+    if(TARGET ${name})
+        return()
+    endif()
+    aft_get_row(${id})
+    aft_generator_command(generator params ${id} ${half})
+    # The features that a device adds to the target. A CUDA target must name a capability: without one, Halide means sm_20.
+    aft_get(capability ${table} CUDA_CAPABILITY)
+    set(features)
+    set(options)
+    if(device STREQUAL "cuda")
+        set(features cuda cuda_capability_${capability})
+        set(options DEVICE_CODE device_code_file)
+    elseif(device STREQUAL "opencl")
+        set(features opencl)
+    elseif(device STREQUAL "vulkan")
+        set(features vulkan vk_v13)
+    endif()
+    if(autoscheduler)
+        list(APPEND options AUTOSCHEDULER Halide::${autoscheduler} SCHEDULE schedule_file)
+    endif()
+    aft_get(program ${table} GENERATOR)
+    aft_get(runtime ${table} RUNTIME)
+    add_halide_library(
+        ${name} FROM ${program}
+        GENERATOR ${generator}
+        TARGETS ${ROW_TARGET}
+        FEATURES user_context ${features}
+        USE_RUNTIME ${runtime}
+        PARAMS ${params}
+        STMT statement_file
+        ${options})
+    get_target_property(imported ${name} IMPORTED)  # for a platform that isn't CMake's: nothing is linked to it
+    if(NOT imported)
+        aft_check_binutils()
+        # The file of the names in Halide's runtime, which own_runtime.cmake writes.
+        get_property(names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
+        if(TARGET aft_halide_runtime)
+            add_dependencies(${name} aft_halide_runtime)  # whose build writes it
+        endif()
+        add_custom_command(TARGET ${name} POST_BUILD
+                           COMMAND ${CMAKE_OBJCOPY} --redefine-syms=${names} $<TARGET_FILE:${name}> VERBATIM)
+    endif()
+endfunction()
+
+# Adds the two libraries of the kernel `id` of a table.
+function(aft_add_kernel_libraries table id)
+    aft_get_row(${id})
+    aft_library_names(forward prepare ${table} ${id})
+    aft_autoscheduler(autoscheduler ${ROW_BY})
+    aft_add_library(${prepare} ${table} ${id} prepare cpu "")
+    aft_add_library(${forward} ${table} ${id} forward ${ROW_DEVICE} "${autoscheduler}")
+endfunction()

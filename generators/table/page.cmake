@@ -1,0 +1,81 @@
+# Writes docs/kernels.md, the list of the library's kernels, from the table. Needs no Halide and no device.
+#
+# usage: cmake [-D CHECK=ON] -P page.cmake; with CHECK, it only fails if the page isn't what the table says.
+cmake_minimum_required(VERSION 3.28)
+include(${CMAKE_CURRENT_LIST_DIR}/rows.cmake)
+
+aft_begin_kernels(aft DEVICES cpu cuda opencl vulkan SCHEDULES all TARGETS host)
+include(${CMAKE_CURRENT_LIST_DIR}/../kernels.cmake)
+
+# Puts the extents that the kernel `id` is for into `out`.
+function(aft_extents_of out id)
+    aft_get_row(${id})
+    set(letters B T H P)
+    set(extents batch seq hidden projected)
+    if(ROW_LAYER STREQUAL "local")
+        list(APPEND letters s)
+        list(APPEND extents window)
+    endif()
+    set(text)
+    foreach(letter extent IN ZIP_LISTS letters extents)
+        if(ROW_ESTIMATES)
+            list(POP_FRONT ROW_ESTIMATES estimate)
+            list(APPEND text "${letter} >= ${estimate}")
+        elseif("${ROW_PREFERRED}" MATCHES "(^|;)${extent}=([0-9]+):([0-9]+)")
+            list(APPEND text "${letter} ${CMAKE_MATCH_2} to ${CMAKE_MATCH_3}")
+        endif()
+    endforeach()
+    list(JOIN text ", " text)
+    if(NOT text)
+        set(text any)
+    endif()
+    set(${out} "${text}" PARENT_SCOPE)
+endfunction()
+
+set(page [[
+# Kernels
+
+The kernels of the library, from its table, [generators/kernels.cmake](../generators/kernels.cmake). `make kernels-page`
+writes this page, and a test compares it with the table and with the kernels of the build. A build has those of its
+devices (`AFT_DEVICES`) and its names (`AFT_SCHEDULES`), besides `tuned` ones from a profile ([tuning](tuning.md)). With
+several targets, an id ends in the name of its target ([targets](targets.md)).
+
+Within a layer and a device, kernels stand in order of preference. A layer runs on the first kernel that this machine
+can run, that is for the call's extents, and that takes the layer's position bias. Kernels in bfloat16 run only by name.
+
+- **Extents**: the shapes that a kernel is for. One made by an autoscheduler can't run at smaller ones.
+- **Any bias**: whether the kernel is accurate for position biases of any range. The others need rows whose range is at
+  most 41 ([algorithms](algorithms.md)).
+
+`aft kernels` lists the kernels of a build, and whether they run on the machine. [schedules](schedules.md) explains the
+schedules.
+
+| id | layer | algorithm | schedule | storage | device | extents | any bias |
+|---|---|---|---|---|---|---|---|
+]])
+aft_get(ids aft KERNELS)
+foreach(id ${ids})
+    aft_get_row(${id})
+    aft_extents_of(extents ${id})
+    aft_takes_any_bias(takes_any ${ROW_ALGORITHM})
+    set(any_bias no)
+    if(takes_any)
+        set(any_bias yes)
+    endif()
+    string(JOIN " | " row "`${id}`" ${ROW_LAYER} ${ROW_ALGORITHM} ${ROW_SCHEDULE} ${ROW_STORAGE} ${ROW_DEVICE}
+           "${extents}" ${any_bias})
+    string(APPEND page "| ${row} |\n")
+endforeach()
+
+cmake_path(SET file NORMALIZE ${CMAKE_CURRENT_LIST_DIR}/../../docs/kernels.md)
+if(CHECK)
+    set(written)
+    if(EXISTS ${file})
+        file(READ ${file} written)
+    endif()
+    if(NOT written STREQUAL page)
+        message(FATAL_ERROR "${file} isn't what the table of kernels says; `make kernels-page` writes it anew")
+    endif()
+else()
+    file(WRITE ${file} "${page}")
+endif()
