@@ -69,7 +69,8 @@ get_property(runtime_names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
 install(FILES ${generator_sources} ${generators}/no_own_schedule.cpp ${generators}/add_kernels.cmake
               ${generators}/halide.cmake ${runtime_names}
         DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
-install(DIRECTORY ${generators}/algorithms ${generators}/schedules ${generators}/table
+install(DIRECTORY ${generators}/algorithms ${generators}/forms ${generators}/schedules ${generators}/table
+                  ${generators}/workarounds
         DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
 install(FILES ${PROJECT_SOURCE_DIR}/runtime/kernels/kernel_table.h DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/runtime/kernels)
 

@@ -41,9 +41,10 @@ function(expect_command id half expected)
     expect("the command of ${id}, ${half}," "${expected}" ${generator} ${params})
 endfunction()
 expect_command(aft_local_cpu_packed_short@avx2 forward
-               "aft_local_forward;schedule=packed;device=cpu;tile_rows=4;depth=64")
-expect_command(aft_full_cpu_exact@sse41 prepare "aft_full_prepare;schedule=exact;device=cpu")
-expect_command(aft_full_cpu_packed_bf16@sse41 prepare "aft_full_prepare;schedule=packed;device=cpu;bfloat16=true")
+               "aft_forward;layer=local;algorithm=banded;schedule=packed;device=cpu;tile_rows=4;depth=64")
+expect_command(aft_full_cpu_exact@sse41 prepare "aft_prepare;layer=full;algorithm=exact;schedule=packed;device=cpu")
+expect_command(aft_full_cpu_packed_bf16@sse41 prepare
+               "aft_prepare;layer=full;algorithm=dense;schedule=packed;device=cpu;bfloat16=true")
 
 # An autoscheduler gets its parameters, unless the row has some, and its kernels share what prepares them.
 aft_begin_kernels(mine DEVICES cpu SCHEDULES all TARGETS host)
@@ -53,10 +54,10 @@ foreach(params "" tile_rows=2)
 endforeach()
 set(estimates "estimated_batch=1;estimated_seq=2;estimated_hidden=3;estimated_projected=4;estimated_window=5")
 expect_command(mine_full_cpu_mullapudi2016 forward
-               "aft_full_forward;schedule=naive;device=cpu;tile_rows=4;${estimates}")
+               "aft_forward;layer=full;algorithm=dense;schedule=naive;device=cpu;tile_rows=4;${estimates}")
 expect_command(mine_full_cpu_mullapudi2016_tile_rows=2 forward
-               "aft_full_forward;schedule=naive;device=cpu;tile_rows=2;${estimates}")
-expect_command(mine_full_cpu_mullapudi2016 prepare "aft_full_prepare;schedule=naive")
+               "aft_forward;layer=full;algorithm=dense;schedule=naive;device=cpu;tile_rows=2;${estimates}")
+expect_command(mine_full_cpu_mullapudi2016 prepare "aft_prepare;layer=full;algorithm=dense;schedule=naive")
 aft_library_names(forward prepare mine mine_full_cpu_mullapudi2016)
 expect("the libraries" "mine_full_cpu_mullapudi2016;mine_full_flat_prepare" ${forward} ${prepare})
 

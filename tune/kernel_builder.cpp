@@ -27,6 +27,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// How a layer's mean is computed by fast kernels.
+const std::map<std::string, std::string> algorithms = {{"full", "dense"}, {"local", "banded"}, {"simple", "softmax"}};
+
 constexpr char forward_name[] = "aft_tuned", prepare_name[] = "aft_tuned_prepare";
 
 // FNV-1a. Names a file; std::hash may differ from one standard library to the next.
@@ -148,7 +151,7 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
                               const std::vector<std::string> &arguments) {
         std::vector<std::string> command = {toolchain_.generator.string(),
                                             "-g",
-                                            fmt::format("aft_{}_{}", layer, half),
+                                            "aft_" + half,
                                             "-f",
                                             function,
                                             "-n",
@@ -157,7 +160,9 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
                                             "object",
                                             "-o",
                                             work.path.string(),
-                                            "target=" + toolchain_.target};
+                                            "target=" + toolchain_.target,
+                                            "layer=" + layer,
+                                            "algorithm=" + algorithms.at(layer)};
         if (half == "forward" && !candidate.autoscheduler.empty()) {
             command.insert(command.end(), {"-p", toolchain_.adams2019.string()});
         }
