@@ -1,10 +1,10 @@
-# A thin driver: scripts/setup brings the tools, CMakePresets.json says how to build.
-# CMAKE_FLAGS are options for one configuration, e.g. make test CMAKE_FLAGS=-DAFT_TARGETS=x86-64-linux-avx2-fma-f16c
+# A thin driver: scripts/setup installs the tools, CMakePresets.json has the builds.
+# CMAKE_FLAGS are options of CMake for one run, e.g. make test CMAKE_FLAGS=-DAFT_TARGETS=x86-64-linux-avx2-fma-f16c
 # PEERS_FLAGS are options of bench/peers/compare.py, e.g. make bench-peers PEERS_FLAGS=--quick
 
 PRESET := release
 CMAKE := .venv/bin/cmake
-# With the libraries that the kernels are compared with.
+# Has the libraries that bench-check compares the kernels with.
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -24,7 +24,7 @@ test: configure
 	$(CMAKE) --build --preset $(PRESET)
 	.venv/bin/ctest --preset $(PRESET)
 
-# Against the figures of this kind of machine in bench/baseline.json, and how to replace these.
+# bench/baseline.json has the figures of this kind of machine; bench-baseline replaces them.
 bench-check: configure $(BENCH_VENV)/installed
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
 	$(BENCH_VENV)/bin/python scripts/bench-check build/aft
@@ -60,7 +60,7 @@ sanitize:
 test-valgrind:
 	scripts/test-valgrind $(CMAKE_FLAGS)
 
-# Of every fuzzer, side by side.
+# Each fuzzer runs for so long, side by side.
 SECONDS := 60
 
 fuzz:
@@ -106,19 +106,19 @@ help:
 	@echo 'make test-cpus       test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
 	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
 	@echo 'make test-riscv64    the same for riscv64 with vectors of 128 bits: build/riscv64'
-	@echo 'make check-targets   generate kernels for macOS, iOS, Android, Windows and wasm, and look at the objects'
+	@echo 'make check-targets   generate kernels for macOS, iOS, Android, Windows and wasm, and check the objects'
 	@echo 'make sanitize        run the tests with the sanitizers for memory, undefined behaviour and threads: build/asan, build/tsan'
-	@echo 'make test-valgrind   run the kernels and what reads files in memcheck: build/valgrind'
-	@echo 'make fuzz            fuzz what reads files and arguments; SECONDS=3600 for an hour: build/fuzz'
+	@echo 'make test-valgrind   run the kernels and the readers of files in memcheck: build/valgrind'
+	@echo 'make fuzz            fuzz the readers of files and arguments; SECONDS=3600 for an hour: build/fuzz'
 	@echo 'make tune            search for faster kernels, e.g. ARGS="--layer full --shape 4,1024,512,512": docs/tuning.md'
-	@echo 'make bench-check     fail if a hand schedule got slower than bench/baseline.json says of such a machine'
-	@echo 'make bench-baseline  record that; nothing else should run meanwhile'
-	@echo 'make bench-scaling   time and memory as T, P and B grow: build/bench/scaling.svg'
+	@echo 'make bench-check     fail if a hand schedule is slower than in bench/baseline.json, for this kind of machine'
+	@echo 'make bench-baseline  record the figures for bench-check; run nothing else meanwhile'
+	@echo 'make bench-scaling   measure time and memory as T, P and B grow: build/bench/scaling.svg'
 	@echo 'make bench-peers     compare the layers with PyTorch, JAX, ONNX Runtime, OpenVINO and BLAS: build/bench/peers.md'
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make install         install library, headers and tool below PREFIX=/usr/local, or DESTDIR and PREFIX'
-	@echo 'make docs            the documents and the reference of the headers as a site: build/docs/index.html'
+	@echo 'make docs            build the documents and the reference of the headers as a site: build/docs/index.html'
 	@echo 'make kernels-page    list the kernels of generators/kernels.cmake in docs/kernels.md'
-	@echo 'make setup           install what is missing: packages (as root or with sudo) and .venv; the others do it first'
+	@echo 'make setup           install missing packages (as root or with sudo) and .venv; the other targets do it first'
 	@echo 'make format          format the sources'
 	@echo 'make clean           remove build/'

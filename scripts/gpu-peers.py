@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Times what people use today for the same layers: the formulas of aft-pytorch in PyTorch, eager and compiled.
+"""Times the usual implementation of the layers: the formulas of aft-pytorch in PyTorch, eager and compiled.
 
 usage: gpu-peers.py peers.json
 
-Shapes are those of `aft bench` on a GPU (gpu_benchmark_problems() in reference/problem.cpp). x and y lie on the device; the
-time is that of many calls between two CUDA events, after a warm-up. Needs PyTorch with CUDA.
+The shapes are those of `aft bench` on a GPU (gpu_benchmark_problems() in reference/problem.cpp). x and y lie on the
+device. The time is that of many calls between two CUDA events, after a warm-up. Needs PyTorch with CUDA.
 """
 
 import json
@@ -94,7 +94,7 @@ def measure(kind, shape, mode, tf32):
 def main(path):
     start = time.monotonic()
     rows = []
-    # What is compared with first: compiled ones in float32, the largest shape before the others.
+    # The most important ones first: compiled ones in float32, the largest shape before the others.
     runs = [(shape, kind, mode, False) for shape in SHAPES for kind in ("full", "simple", "local")
             for mode in ("eager", "compile")]
     runs += [(shape, kind, "eager", True) for shape in SHAPES for kind in ("full", "simple", "local")]
@@ -111,7 +111,7 @@ def main(path):
             json.dump({"torch": torch.__version__, "cuda": torch.version.cuda,
                        "device": torch.cuda.get_device_name(), "rows": rows}, file, indent=1)
         os.replace(path + ".new", path)
-    # The eager ones always run; where torch.compile finds no compiler, its rows say so.
+    # The eager ones always run. If torch.compile finds no compiler, its rows say so.
     return any(row["failure"] for row in rows if row["mode"] == "eager")
 
 

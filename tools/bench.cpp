@@ -33,11 +33,11 @@ struct BenchOptions {
     bool quick = false, blas = false;
 };
 
-// Those that are asked for; else the CPU, and of each API the first GPU. The CPU behind another API is no default.
+// The devices of the options; without any, the CPU and the first GPU of each API, but not the CPU behind another API.
 std::vector<Device> chosen_devices(const BenchOptions &options) {
     std::vector<Device> chosen;
     for (const std::string &id : options.devices) {
-        chosen.push_back(device_named(id).info);  // of the others no driver is loaded
+        chosen.push_back(device_named(id).info);  // loads no other API's driver
     }
     const auto add = [&](bool gpus) {
         for (const Device &each : devices()) {
@@ -127,22 +127,26 @@ std::set<std::string> schedule_names() {
 }  // namespace
 
 void add_bench(CLI::App &app, const std::string &command_line) {
-    CLI::App *command = app.add_subcommand("bench", "Check every kernel, then compare the schedules' speed");
-    command->footer("\nExample:\n  aft bench --layer local --shape 4,1024,512,512,32 --threads 1 --report build/bench\n"
-                    "\nWithout --shape: the shapes of the paper's models. Exit code 1 when a kernel is wrong.");
+    CLI::App *command = app.add_subcommand("bench", "Check every kernel, then compare the speed of the schedules");
+    command->footer(
+        "\nExample:\n  aft bench --layer local --shape 4,1024,512,512,32 --threads 1 --report build/bench\n"
+        "\nWithout --shape, the shapes are those of the paper's models. The exit code is 1 if a kernel is wrong.");
     const auto options = std::make_shared<BenchOptions>();
     command->add_option("--layer", options->layers, "full, simple or local; default: all")
         ->check(CLI::IsMember({"full", "simple", "local"}));
     command->add_option("--shape", options->shapes,
                         fmt::format("B,T,H,P or, for local, B,T,H,P,s; default s: {}", default_window));
-    command->add_option("--schedule", options->schedules, "default: all")->check(CLI::IsMember(schedule_names()));
-    command->add_option("--device", options->devices, "id or API as in `aft devices`; default: the CPU and every GPU");
+    command->add_option("--schedule", options->schedules, "schedules to compare; default: all")
+        ->check(CLI::IsMember(schedule_names()));
+    command->add_option("--device", options->devices,
+                        "id or API of a device (see aft devices); default: the CPU and the first GPU of each API");
     add_threads(*command, options->threads);
-    command->add_flag("--quick", options->quick, "small shapes, short measurements: under a minute");
-    command->add_flag("--blas", options->blas, "on the CPU, sgemm of OpenBLAS and oneDNN too, where they are found");
+    command->add_flag("--quick", options->quick, "measure small shapes for a short time: under a minute");
+    command->add_flag("--blas", options->blas,
+                      "on the CPU, also measure sgemm of OpenBLAS and oneDNN if they are found");
     add_number(*command, "--min-time", options->min_seconds, 0.001, 3600.0,
-               "seconds of measuring per kernel and shape, 0.001 to 3600; default: 1");
-    command->add_option("--format", options->format, "table, csv or json, on standard output")
+               "seconds of measurement per kernel and shape, 0.001 to 3600; default: 1");
+    command->add_option("--format", options->format, "format of standard output: table, csv or json")
         ->check(CLI::IsMember({"table", "csv", "json"}))
         ->capture_default_str();
     command->add_option("--report", options->report, "folder for report.html, report.json and report.csv");

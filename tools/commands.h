@@ -11,7 +11,7 @@ namespace aft::cli {
 
 enum ExitCode : int { done = 0, failure = 1, bad_input = 2 };
 
-/// The user asked for what can't be: exit code 2, as for the ConfigError, DeviceError, ShapeError and WeightsError of
+/// Wrong usage or bad input: exit code 2, as for the ConfigError, DeviceError, ShapeError and WeightsError of
 /// the library.
 class UsageError : public std::runtime_error {
 public:

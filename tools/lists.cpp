@@ -111,7 +111,7 @@ std::string devices_as_table() {
         text += fmt::format("{:<8}  {:<{}}  {:>10}  {}\n", device.id, device.name, width, memory,
                             !device.usable                         ? "no: " + device.reason
                             : device.is_gpu || device.api == "cpu" ? "yes"
-                                                                   : "when asked for: runs on the CPU");
+                                                                   : "only if chosen: runs on the CPU");
     }
     return text;
 }

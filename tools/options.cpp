@@ -64,7 +64,8 @@ void add_number(CLI::App &command, const std::string &name, std::optional<double
 
 void add_threads(CLI::App &command, std::optional<std::int64_t> &threads) {
     constexpr std::int64_t max_threads = 256;  // of set_thread_count()
-    add_number(command, "--threads", threads, 1, max_threads, "1 to 256; default: every processor");
+    add_number(command, "--threads", threads, 1, max_threads,
+               "number of threads, 1 to 256; default: one for each processor that the process may use");
 }
 
 void refuse_empty_values(CLI::App &app) {

@@ -20,7 +20,7 @@ void add_number(CLI::App &command, const std::string &name, std::optional<std::i
 void add_number(CLI::App &command, const std::string &name, std::optional<double> &value, double from, double to,
                 const std::string &description);
 
-/// Adds --threads. What it takes, set_thread_count() takes.
+/// Adds --threads, with the range of set_thread_count().
 void add_threads(CLI::App &command, std::optional<std::int64_t> &threads);
 
 /// An option with an empty text is refused, as a variable of a shell that isn't set gives it; but for --prefix.

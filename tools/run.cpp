@@ -180,7 +180,7 @@ void add_run(CLI::App &app) {
         "pos_bias), featurebooster (query.weight, proj.weight), external-attention (fc_q.weight,\n"
         "position_biases) or those that --map gives, behind the prefix of their layer.\n"
         "Tensors are float32, float16, bfloat16, float64, F8_E4M3 or F8_E5M2; the output is float32.\n"
-        "docs/weights.md has more.");
+        "See docs/weights.md for the details.");
     const auto options = std::make_shared<RunOptions>();
     command
         ->add_option("model", options->model,
@@ -190,24 +190,31 @@ void add_run(CLI::App &app) {
         ->required()
         ->check(CLI::IsMember({"full", "simple", "local"}));
     add_number(*command, "--window", options->window, 0, std::numeric_limits<std::int64_t>::max(),
-               "the bias holds where |t - t'| < WINDOW; local only. Default: that of the model's local_mask");
+               "for local only: the bias holds where |t - t'| < WINDOW; default: the window of the model's local_mask");
     command->add_option_function<std::string>(
         "--prefix", [options](const std::string &prefix) { options->load.prefix = prefix; },
-        "what the names of the layer's tensors begin with, such as blocks.0.attn.; default: the model's only layer");
-    command->add_option("--naming", options->load.naming, "whose names the tensors have; default: found out")
+        "start of the names of the layer's tensors, such as blocks.0.attn.; default: the model's only layer");
+    command
+        ->add_option("--naming", options->load.naming,
+                     "the network whose names the tensors have; default: the one that fits")
         ->check(CLI::IsMember(namings()));
     command
-        ->add_option("--map", options->map,
-                     "PARAMETER=NAME, where the naming's name isn't the model's: query=w_q, project= for none. May be "
-                     "given several times")
+        ->add_option(
+            "--map", options->map,
+            "PARAMETER=NAME: the model's name for a parameter, such as query=w_q; project= says that the model has "
+            "none. Repeat it for several parameters")
         ->allow_extra_args(false);
-    command->add_option("--input", options->input, "FILE or FILE:TENSOR, [T, H] or [B, T, H]; default tensor: input")
+    command->add_option("--input", options->input, "FILE or FILE:TENSOR of [T, H] or [B, T, H]; default tensor: input")
         ->required();
     command->add_flag("--time-major", options->time_major, "input and output are [T, B, H], as in labml-nn");
-    command->add_option("--output", options->output, "FILE or FILE:TENSOR, written whole; default tensor: output")
+    command
+        ->add_option("--output", options->output,
+                     "FILE or FILE:TENSOR, written whole or not at all; default tensor: output")
         ->required();
-    command->add_option("--kernel", options->kernel, "id of the kernel that must run (see aft kernels)");
-    command->add_option("--device", options->device, "id or API of the device to run on (see aft devices)");
+    command->add_option("--kernel", options->kernel,
+                        "id of the kernel to run (see aft kernels); default: the library chooses");
+    command->add_option("--device", options->device,
+                        "id or API of the device to run on (see aft devices); default: the library chooses");
     add_threads(*command, options->threads);
     command->final_callback([options] {
         if (options->layer != "local" && options->window) {

@@ -6,7 +6,7 @@
 namespace aft::cli {
 
 /// Opens those of the descriptors 0, 1 and 2 that are closed, so that no file of ours gets their number. Such a
-/// standard input and output stay unusable; such a standard error takes messages, which nobody wants.
+/// standard input and output stay unusable; such a standard error discards messages.
 void open_closed_streams() noexcept;
 
 /// Writes results to standard output.

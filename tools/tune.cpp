@@ -111,8 +111,8 @@ void add_tune(CLI::App &app) {
     CLI::App *command = app.add_subcommand("tune", "Search for faster kernels for your shapes on this machine");
     command->footer(
         "\nExample:\n  aft tune --layer full --shape 4,1024,512,512 --budget 5\n"
-        "\nNeeds the build tree that aft comes from, and its C++ compiler or the environment's CXX. Ctrl-C\n"
-        "ends the search and keeps what it found; the same command again goes on.");
+        "\nThe search needs the build tree that aft comes from, and its C++ compiler or the environment's CXX.\n"
+        "Ctrl-C ends the search and keeps its result; the same command continues the search.");
     const auto options = std::make_shared<TuneOptions>();
     command->add_option("--layer", options->layer, "full, simple or local")
         ->required()
@@ -123,11 +123,11 @@ void add_tune(CLI::App &app) {
         ->required();
     add_threads(*command, options->threads);
     add_number(*command, "--budget", options->minutes, 0.01, 10000.0,
-               fmt::format("minutes of searching for each shape, 0.01 to 10000; default: {}", default_minutes));
+               fmt::format("minutes of search for each shape, 0.01 to 10000; default: {}", default_minutes));
     command->add_option("--profile", options->profile,
-                        "file that gets the result, beside what it has; default: profiles/<cpu>.json");
+                        "file that the result is added to; default: profiles/<cpu>.json");
     command->add_option("--cache", options->folder,
-                        "folder for candidates and their results; default: tune/ in the build tree");
+                        "folder for the candidates and their results; default: tune/ in the build tree");
     command->final_callback([options] { tune(*options); });
 }
 

@@ -22,7 +22,7 @@ struct Candidate {
 /// "packed", "packed depth=384 tile_rows=8"
 std::string describe(const Candidate &candidate);
 
-/// Parameters that are chosen together, and the values to try; the first ones are what the generator does unasked.
+/// Parameters that are chosen together, and the values to try; the first ones are the generator's defaults.
 struct Axis {
     std::vector<std::map<std::string, int>> settings;
 };

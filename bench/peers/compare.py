@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares aft::Layer, with the kernel that the registry chooses, with what one would use instead.
+"""Compares aft::Layer, with the kernel that the registry chooses, with other libraries.
 
 `make bench-peers` installs and builds what this needs. Writes peers.json, peers.md and a chart for each layer. The exit
 code is 1 when a result of ours is wrong, 0 whatever happens to a peer.

@@ -1,4 +1,4 @@
-"""The layers in JAX, compiled by XLA. It takes as many threads as the process may use processors."""
+"""The layers in JAX, compiled by XLA. It uses a thread for each processor that the process may use."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The layers as ONNX models, for the runtimes that take these."""
+"""The layers as ONNX models, for the runtimes that read them."""
 
 import numpy
 import onnx

@@ -1,4 +1,4 @@
-"""The layers on OpenVINO, in float32: left alone, it computes in bfloat16 where the CPU can."""
+"""The layers on OpenVINO, in float32: by default it computes in bfloat16 if the CPU can."""
 
 import openvino
 from onnx_model import model

@@ -1,4 +1,4 @@
-"""What compare.py measured, as a table and charts."""
+"""The results of compare.py as a table and charts."""
 
 NAMES = {"full": "AFTFull", "simple": "AFTSimple", "local": "AFTLocal"}
 

@@ -1,4 +1,4 @@
-"""aft-pytorch as it is, and what one writes instead in PyTorch: keys less their maximum, exp(w) computed once, query,
+"""aft-pytorch as it is, and the layers written in PyTorch: keys less their maximum, exp(w) computed once, query,
 key and value in one product, only the band of AFTLocal or all of it."""
 
 import torch

@@ -63,7 +63,7 @@ int main() {
         weights.position_bias = random_values(seq * seq, 1.0f);
         const std::vector<float> x = random_values(seq * hidden, 1.0f);
 
-        // What a layer runs unasked is ours.
+        // A layer runs our kernel by default.
         const std::string chosen = aft::Layer(config, weights).kernel_for({1, seq}).id;
         std::cout << aft::name(kind) << ": " << chosen << " is chosen\n";
         wrong += chosen.find("my_kernels_") != 0;  // the first of the two tables
