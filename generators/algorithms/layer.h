@@ -2,6 +2,7 @@
 
 #include "../workarounds/rounding.h"
 #include "functions.h"
+#include "prepared.h"
 
 namespace aft {
 
@@ -43,8 +44,7 @@ struct Layer {
     typename Form::Product output;
     Halide::Expr y;  // at (channel, row, batch)
 
-    template<typename Prepared>
-    Layer(Form &form, const LayerInputs &in, const Prepared &prepared, const Halide::Expr &channel,
+    Layer(Form &form, const LayerInputs &in, const PreparedFuncs &prepared, const Halide::Expr &channel,
           const Halide::Expr &row, const Halide::Expr &batch)
         : input(form.input(in.x, in.hidden, in.seq)),
           query(form.product("query", input.left, {form.weights(in.wq)}, in.hidden)),

@@ -8,8 +8,8 @@
 
 namespace aft {
 
-// A form is a layout of activations, weights and products. An algorithm is written once over a form; a schedule chooses
-// the form that it can work on. Flat and Panels have these members:
+// A form is a layout of activations, weights and products. An algorithm is written once, over any form. A schedule
+// chooses the form that it works on. Flat and Panels have these members:
 //
 //   Element                   one value of an activation, in the coordinates of the form; also its channel, row, batch
 //   Values                    an activation as a function of an Element

@@ -10,8 +10,8 @@ namespace aft {
 /// How a kernel is scheduled; an autoscheduler replaces `naive`.
 enum class Schedule { naive, packed, tiled, own };
 
-/// A schedule, and what its functions are called with. Which algorithms and devices a schedule serves stands in
-/// kernel_rows.cmake, too, which refuses other rows of the table.
+/// Applies a schedule to a layer in the schedule's form. table/schedules.cmake lists the algorithms, devices and
+/// storage that each schedule serves, and refuses other rows of the table.
 struct Scheduler {
     Schedule schedule;
     Device device;

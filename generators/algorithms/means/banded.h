@@ -1,8 +1,8 @@
 #pragma once
 
 #include "../prefix_scan.h"
+#include "../prepared.h"
 #include "../sources.h"
-#include "prepared.h"
 
 namespace aft {
 

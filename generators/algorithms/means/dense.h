@@ -1,7 +1,7 @@
 #pragma once
 
+#include "../prepared.h"
 #include "../sources.h"
-#include "prepared.h"
 
 namespace aft {
 

@@ -2,8 +2,8 @@
 
 #include "../layer.h"
 #include "../prefix_scan.h"
+#include "../prepared.h"
 #include "../score.h"
-#include "prepared.h"
 
 #include <memory>
 

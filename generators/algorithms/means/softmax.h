@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../layer.h"
-#include "prepared.h"
+#include "../prepared.h"
 
 namespace aft {
 
