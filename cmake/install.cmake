@@ -67,7 +67,7 @@ set(generators ${PROJECT_SOURCE_DIR}/generators)
 file(GLOB generator_sources CONFIGURE_DEPENDS ${generators}/*_generator.cpp ${generators}/*_generator.h)
 get_property(runtime_names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
 install(FILES ${generator_sources} ${generators}/no_own_schedule.cpp ${generators}/add_kernels.cmake
-              ${generators}/halide.cmake ${runtime_names}
+              ${generators}/algorithms.cmake              ${generators}/halide.cmake ${runtime_names}
         DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
 install(DIRECTORY ${generators}/algorithms ${generators}/forms ${generators}/schedules ${generators}/table
                   ${generators}/workarounds

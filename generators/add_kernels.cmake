@@ -8,7 +8,7 @@
 #                                    tiled, exact, naive, on cuda and opencl li2018, and on cuda anderson2021.
 #                                    Autoscheduled kernels take no extents below those of the shape, B included.
 #       [SCHEDULE_SOURCE <file>]     a schedule of the program's own, named like the file (generators/schedules/own.h)
-#       [LAYERS full|simple|local...]        default: all
+#       [LAYERS full|local|simple...]        default: all
 #       [DEVICE cpu|cuda|opencl|vulkan]      default: cpu
 #       [STORAGE float32|bfloat16]           default: float32; bfloat16 for packed only, and run only by name
 #       [TARGET <Halide target>...]          the best first; default: this machine, or what CMake compiles for
@@ -89,14 +89,16 @@ function(aft_add_kernels name)
             message(FATAL_ERROR "aft_add_kernels: SCHEDULES has '${schedule}', which doesn't exist")
         endif()
     endforeach()
-    set(layers full simple local)
+    aft_algorithm_column(all_layers layer)
+    set(layers ${all_layers})
     if(ARG_LAYERS)
         set(layers ${ARG_LAYERS})
     endif()
     foreach(layer ${layers})
         aft_algorithms(algorithms ${layer})
         if(NOT algorithms)
-            message(FATAL_ERROR "aft_add_kernels: LAYERS has '${layer}', must be full, simple or local")
+            list(JOIN all_layers ", " all_layers)
+            message(FATAL_ERROR "aft_add_kernels: LAYERS has '${layer}', must be one of ${all_layers}")
         endif()
     endforeach()
     set(targets host)

@@ -25,7 +25,7 @@ public:
         for (Bias *b : {&bq, &bv, &bo}) {
             b->input = add_input<Buffer<float, 1>>(b->name);
         }
-        if (layer == LayerName::local) {
+        if (layer_bias == PositionBias::banded) {
             window = add_input<int32_t>("window");
             max_seq_len = add_input<int32_t>("max_seq_len");
         }
@@ -83,7 +83,7 @@ private:
         in.hidden = x.dim(0).extent();
         in.seq = x.dim(1).extent();
         in.projected = bq.input->dim(0).extent();
-        if (layer == LayerName::local) {
+        if (layer_bias == PositionBias::banded) {
             in.window = *window;
             in.max_seq_len = *max_seq_len;
         }
@@ -106,7 +106,7 @@ private:
 
     /// A constraint is a requirement that schedules may count on.
     void constrain(const LayerInputs &in) {
-        if (layer == LayerName::local) {
+        if (layer_bias == PositionBias::banded) {
             add_requirement(in.window >= 0, "window is", in.window, "but must be at least 0");
             add_requirement(in.seq <= in.max_seq_len, "seq is", in.seq, "but max_seq_len is", in.max_seq_len);
         }
@@ -155,7 +155,7 @@ private:
         bv.input->set_estimates({{0, P}});
         bo.input->set_estimates({{0, H}});
         int steps = T;
-        if (layer == LayerName::local) {
+        if (layer_bias == PositionBias::banded) {
             window->set_estimate(estimated_window);
             max_seq_len->set_estimate(T);
             steps = 2 * estimated_window - 1;

@@ -12,8 +12,8 @@ using Halide::Buffer;
 using Halide::Expr;
 using Halide::Func;
 
-/// The layers, by their position bias: between any two positions, none, within a window.
-enum class LayerName { full, simple, local };
+/// The position bias of a layer: none, between any two positions, within a window.
+enum class PositionBias { none, dense, banded };
 
 /// What the two halves of a kernel share: Forward, x -> y, and Prepare, the parameters as a checkpoint has them ->
 /// those of Forward. Both are made with the same parameters of the table (kernels.cmake).
@@ -23,15 +23,12 @@ public:
     template<typename T>
     using Param = Halide::GeneratorParam<T>;
 
-    Param<LayerName> layer{"layer",
-                           LayerName::full,
-                           {{"full", LayerName::full}, {"simple", LayerName::simple}, {"local", LayerName::local}}};
-    Param<Algorithm> algorithm{"algorithm",
-                               Algorithm::dense,
-                               {{"dense", Algorithm::dense},
-                                {"banded", Algorithm::banded},
-                                {"softmax", Algorithm::softmax},
-                                {"exact", Algorithm::exact}}};
+    Param<PositionBias> layer_bias{"layer_bias",
+                                   PositionBias::dense,
+                                   {{"none", PositionBias::none},
+                                    {"dense", PositionBias::dense},
+                                    {"banded", PositionBias::banded}}};
+    Param<Algorithm> algorithm{"algorithm", Algorithm::dense, algorithm_names()};
     Param<Schedule> schedule_name{
         "schedule",
         Schedule::naive,

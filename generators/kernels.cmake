@@ -1,8 +1,9 @@
 # THE TABLE: the kernels of the library. docs/kernels.md lists them one by one, with their ids.
 #
-# A line stands for a kernel of each layer that has the algorithm: dense is AFTFull's, banded AFTLocal's, softmax
-# AFTSimple's, and exact is for position biases of any range, which AFTFull and AFTLocal have. On the CPU there is one
-# for each of AFT_TARGETS. Each kernel is a static library, a row of the registry, a test and a benchmark.
+# A line stands for a kernel of each layer that has one of the algorithms of algorithms.cmake: `usual` is dense for
+# AFTFull, banded for AFTLocal and softmax for AFTSimple; exact, which AFTFull and AFTLocal have, takes position biases of
+# any range. On the CPU there is a kernel for each of AFT_TARGETS. Each kernel is a static library, a row of the registry,
+# a test and a benchmark.
 #
 # The lines of a device stand in order of preference: a layer runs on the first kernel that this machine can run and
 # that is for the call's shape. With several targets, all kernels of the first one come first.
@@ -14,49 +15,49 @@
 # bf16 halves the memory; such a kernel runs only when a caller names it. naive takes one row at a time: it is the floor
 # of the comparison.
 aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
-#   algorithms           | schedule      | storage  | variant    | extents            | parameters
-    dense banded softmax | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
-    dense banded softmax | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
-    dense banded softmax | packed        | float32  |            |                    |
-    exact                | packed        | float32  |            |                    |
-    dense banded softmax | packed        | bfloat16 | bf16       |                    |
-    dense banded softmax | packed        | bfloat16 | bf16_short |                    | tile_rows=4 short_sequences=true
-    dense banded softmax | mullapudi2016 | float32  | t1024      | 2 1024 256 256 32  |
-    dense banded softmax | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
-    dense banded softmax | mullapudi2016 | float32  | t64        | 1   64  64  64 16  |
-    dense banded softmax | adams2019     | float32  | t1024      | 2 1024 256 256 32  |
-    dense banded softmax | adams2019     | float32  | t192       | 2  192 192 192 32  |
-    dense banded softmax | adams2019     | float32  | t64        | 1   64  64  64 16  |
-    dense banded softmax | li2018        | float32  | t1024      | 2 1024 256 256 32  |
-    dense banded softmax | li2018        | float32  | t192       | 2  192 192 192 32  |
-    dense banded softmax | naive         | float32  |            |                    | tile_rows=1
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
+    usual      | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | float32  |            |                    |
+    exact      | packed        | float32  |            |                    |
+    usual      | packed        | bfloat16 | bf16       |                    |
+    usual      | packed        | bfloat16 | bf16_short |                    | tile_rows=4 short_sequences=true
+    usual      | mullapudi2016 | float32  | t1024      | 2 1024 256 256 32  |
+    usual      | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    usual      | mullapudi2016 | float32  | t64        | 1   64  64  64 16  |
+    usual      | adams2019     | float32  | t1024      | 2 1024 256 256 32  |
+    usual      | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    usual      | adams2019     | float32  | t64        | 1   64  64  64 16  |
+    usual      | li2018        | float32  | t1024      | 2 1024 256 256 32  |
+    usual      | li2018        | float32  | t192       | 2  192 192 192 32  |
+    usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
 # For smaller extents (seq 64 on CPUs, batch 2 on GPUs), li2018 spreads sums over atomic additions, so that the bits
 # would differ from call to call.
 aft_kernel_rows(aft OPERATION forward DEVICE cuda ROWS [[
-#   algorithms           | schedule      | storage  | variant    | extents            | parameters
-    dense banded softmax | tiled         | float32  |            |                    |
-    exact                | tiled         | float32  |            |                    |
-    dense banded softmax | anderson2021  | float32  | t1024      | 16 1024 256 256 32 |
-    dense banded softmax | anderson2021  | float32  | t192       | 16  192 192 192 32 |
-    dense banded softmax | li2018        | float32  | t1024      | 16 1024 256 256 32 |
-    dense banded softmax | li2018        | float32  | t192       | 16  192 192 192 32 |
-    dense banded softmax | naive         | float32  |            |                    | tile_rows=1
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | tiled         | float32  |            |                    |
+    exact      | tiled         | float32  |            |                    |
+    usual      | anderson2021  | float32  | t1024      | 16 1024 256 256 32 |
+    usual      | anderson2021  | float32  | t192       | 16  192 192 192 32 |
+    usual      | li2018        | float32  | t1024      | 16 1024 256 256 32 |
+    usual      | li2018        | float32  | t192       | 16  192 192 192 32 |
+    usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
 # li2018 has one size, as nobody would run it on OpenCL but to compare.
 aft_kernel_rows(aft OPERATION forward DEVICE opencl ROWS [[
-#   algorithms           | schedule      | storage  | variant    | extents            | parameters
-    dense banded softmax | tiled         | float32  |            |                    |
-    exact                | tiled         | float32  |            |                    |
-    dense banded softmax | li2018        | float32  | t192       | 16  192 192 192 32 |
-    dense banded softmax | naive         | float32  |            |                    | tile_rows=1
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | tiled         | float32  |            |                    |
+    exact      | tiled         | float32  |            |                    |
+    usual      | li2018        | float32  | t192       | 16  192 192 192 32 |
+    usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
 aft_kernel_rows(aft OPERATION forward DEVICE vulkan ROWS [[
-#   algorithms           | schedule      | storage  | variant    | extents            | parameters
-    dense banded softmax | tiled         | float32  |            |                    |
-    exact                | tiled         | float32  |            |                    |
-    dense banded softmax | naive         | float32  |            |                    | tile_rows=1
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | tiled         | float32  |            |                    |
+    exact      | tiled         | float32  |            |                    |
+    usual      | naive         | float32  |            |                    | tile_rows=1
 ]])

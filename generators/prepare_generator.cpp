@@ -11,10 +11,10 @@ public:
         project_weight{"project_weight"};
 
     void configure() {
-        if (layer != LayerName::simple) {
+        if (layer_bias != PositionBias::none) {
             position_bias = add_input<Buffer<float, 2>>("position_bias");
         }
-        if (layer == LayerName::local) {
+        if (layer_bias == PositionBias::banded) {
             window = add_input<int32_t>("window");
         }
         for (const char *name : {"wq", "wk", "wv", "wo"}) {

@@ -21,7 +21,7 @@ endfunction()
 aft_begin_kernels(aft DEVICES cpu cuda SCHEDULES packed tiled exact TARGETS x86-64-linux-avx2 x86-64-linux-sse41)
 aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
     # A comment.
-    dense banded softmax | packed | float32  | short | seq=1:16     | tile_rows=4 depth=64
+    usual                | packed | float32  | short | seq=1:16     | tile_rows=4 depth=64
     exact                | packed | float32  |       |              |
     dense                | packed | bfloat16 | bf16  |              |
     dense                | li2018 | float32  |       | 1 64 64 64 2 |
@@ -41,10 +41,10 @@ function(expect_command id half expected)
     expect("the command of ${id}, ${half}," "${expected}" ${generator} ${params})
 endfunction()
 expect_command(aft_local_cpu_packed_short@avx2 forward
-               "aft_forward;layer=local;algorithm=banded;schedule=packed;device=cpu;tile_rows=4;depth=64")
-expect_command(aft_full_cpu_exact@sse41 prepare "aft_prepare;layer=full;algorithm=exact;schedule=packed;device=cpu")
+               "aft_forward;layer_bias=banded;algorithm=banded;schedule=packed;device=cpu;tile_rows=4;depth=64")
+expect_command(aft_full_cpu_exact@sse41 prepare "aft_prepare;layer_bias=dense;algorithm=exact;schedule=packed;device=cpu")
 expect_command(aft_full_cpu_packed_bf16@sse41 prepare
-               "aft_prepare;layer=full;algorithm=dense;schedule=packed;device=cpu;bfloat16=true")
+               "aft_prepare;layer_bias=dense;algorithm=dense;schedule=packed;device=cpu;bfloat16=true")
 
 # An autoscheduler gets its parameters, unless the row has some, and its kernels share what prepares them.
 aft_begin_kernels(mine DEVICES cpu SCHEDULES all TARGETS host)
@@ -54,10 +54,10 @@ foreach(params "" tile_rows=2)
 endforeach()
 set(estimates "estimated_batch=1;estimated_seq=2;estimated_hidden=3;estimated_projected=4;estimated_window=5")
 expect_command(mine_full_cpu_mullapudi2016 forward
-               "aft_forward;layer=full;algorithm=dense;schedule=naive;device=cpu;tile_rows=4;${estimates}")
+               "aft_forward;layer_bias=dense;algorithm=dense;schedule=naive;device=cpu;tile_rows=4;${estimates}")
 expect_command(mine_full_cpu_mullapudi2016_tile_rows=2 forward
-               "aft_forward;layer=full;algorithm=dense;schedule=naive;device=cpu;tile_rows=2;${estimates}")
-expect_command(mine_full_cpu_mullapudi2016 prepare "aft_prepare;layer=full;algorithm=dense;schedule=naive")
+               "aft_forward;layer_bias=dense;algorithm=dense;schedule=naive;device=cpu;tile_rows=2;${estimates}")
+expect_command(mine_full_cpu_mullapudi2016 prepare "aft_prepare;layer_bias=dense;algorithm=dense;schedule=naive")
 aft_library_names(forward prepare mine mine_full_cpu_mullapudi2016)
 expect("the libraries" "mine_full_cpu_mullapudi2016;mine_full_flat_prepare" ${forward} ${prepare})
 
@@ -94,7 +94,7 @@ expect_refusal("ALGORITHM is 'banded', must be dense or exact for layer full"
                LAYER full ALGORITHM banded SCHEDULE packed DEVICE cpu)
 expect_refusal("ALGORITHM is 'exact', must be softmax for layer simple"
                LAYER simple ALGORITHM exact SCHEDULE packed DEVICE cpu)
-expect_refusal("LAYER is 'ful', must be full, local or simple" LAYER ful ALGORITHM dense SCHEDULE packed DEVICE cpu)
+expect_refusal("LAYER is 'ful', must be one of full, local, simple" LAYER ful ALGORITHM dense SCHEDULE packed DEVICE cpu)
 expect_refusal("OPERATION is 'backward', must be forward"
                OPERATION backward LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu)
 expect_refusal("ESTIMATES are '1;2', must be batch, seq, hidden, projected and window of an autoscheduled kernel"

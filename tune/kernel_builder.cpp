@@ -27,9 +27,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// How a layer's mean is computed by fast kernels.
-const std::map<std::string, std::string> algorithms = {{"full", "dense"}, {"local", "banded"}, {"simple", "softmax"}};
-
 constexpr char forward_name[] = "aft_tuned", prepare_name[] = "aft_tuned_prepare";
 
 // FNV-1a. Names a file; std::hash may differ from one standard library to the next.
@@ -161,8 +158,8 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
                                             "-o",
                                             work.path.string(),
                                             "target=" + toolchain_.target,
-                                            "layer=" + layer,
-                                            "algorithm=" + algorithms.at(layer)};
+                                            "layer_bias=" + usual.bias,
+                                            "algorithm=" + usual.algorithm};
         if (half == "forward" && !candidate.autoscheduler.empty()) {
             command.insert(command.end(), {"-p", toolchain_.adams2019.string()});
         }

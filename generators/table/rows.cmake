@@ -2,8 +2,8 @@
 # kernel, with these columns:
 #
 #   OPERATION   forward (x -> y)
-#   LAYER       full, local or simple
-#   ALGORITHM   how the layer is evaluated: dense (full), banded (local), softmax (simple), exact (full and local)
+#   LAYER       a layer of algorithms.cmake
+#   ALGORITHM   one of its algorithms
 #   SCHEDULE    packed, tiled, naive, an autoscheduler, tuned, or the name of a program's own schedule
 #   BY          the schedule that makes the kernel, where SCHEDULE is only a name: a tuned kernel is made by packed or
 #               adams2019, and a program's own schedule is `own`
@@ -17,8 +17,8 @@
 #
 # A kernel's id is <table>_<layer>_<device>_<name>[_<variant>][@<isa>], and its name is `exact` for the algorithm exact,
 # the schedule for the others.
+include(${CMAKE_CURRENT_LIST_DIR}/../algorithms.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/schedules.cmake)
-include(${CMAKE_CURRENT_LIST_DIR}/text.cmake)
 
 # Begins an empty table.
 #   DEVICES, SCHEDULES   rows of other devices and other names are left out; SCHEDULES may be `all`
@@ -52,23 +52,6 @@ macro(aft_get_row id)
     get_property(ROW_columns GLOBAL PROPERTY AFT_KERNEL_${id})
     aft_parse_row(${ROW_columns})
 endmacro()
-
-# The algorithms of a layer, its usual one first; none for a layer that doesn't exist.
-function(aft_algorithms out layer)
-    set(algorithms_full dense exact)
-    set(algorithms_local banded exact)
-    set(algorithms_simple softmax)  # exact for every input, as there is no position bias
-    set(${out} "${algorithms_${layer}}" PARENT_SCOPE)
-endfunction()
-
-# Whether an algorithm is accurate for position biases of any range: true or false.
-function(aft_takes_any_bias out algorithm)
-    set(takes_any false)
-    if(algorithm MATCHES "^(exact|softmax)$")
-        set(takes_any true)
-    endif()
-    set(${out} ${takes_any} PARENT_SCOPE)
-endfunction()
 
 # The word in a kernel's id by which aft_begin_kernels() and aft_add_kernels() select it.
 function(aft_kernel_name out algorithm schedule)
@@ -109,7 +92,9 @@ function(aft_check_row kernel)
     endif()
     aft_algorithms(algorithms "${ROW_LAYER}")
     if(NOT algorithms)
-        message(FATAL_ERROR "${kernel}: LAYER is '${ROW_LAYER}', must be full, local or simple")
+        aft_algorithm_column(layers layer)
+        list(JOIN layers ", " layers)
+        message(FATAL_ERROR "${kernel}: LAYER is '${ROW_LAYER}', must be one of ${layers}")
     endif()
     if(NOT ROW_ALGORITHM IN_LIST algorithms)
         list(JOIN algorithms " or " algorithms)
@@ -132,7 +117,7 @@ window of an autoscheduled kernel, and none of one by hand")
         endif()
     endforeach()
     foreach(param ${ROW_PARAMS})
-        if(param MATCHES "^(layer|algorithm|schedule|device|bfloat16|estimated_[a-z]+)=")
+        if(param MATCHES "^(layer_bias|algorithm|schedule|device|bfloat16|estimated_[a-z]+)=")
             message(FATAL_ERROR "${kernel}: PARAMS has '${param}', which another column says")
         endif()
     endforeach()
@@ -187,15 +172,18 @@ function(aft_kernel table)
     endforeach()
 endfunction()
 
-# Adds rows that are written as text: of each layer, those with one of its algorithms. The extents of an autoscheduled
-# kernel are its ESTIMATES, those of one by hand PREFERRED.
+# Adds rows that are written as text: of each layer, those with one of its algorithms, or with its `usual` one. The
+# extents of an autoscheduled kernel are its ESTIMATES, those of one by hand PREFERRED.
 function(aft_kernel_rows table)
     cmake_parse_arguments(PARSE_ARGV 1 ARG "" "OPERATION;DEVICE;ROWS" "")
     aft_text_rows(rows "${ARG_ROWS}")
-    foreach(layer full local simple)
+    aft_algorithm_column(layers layer)
+    foreach(layer ${layers})
         aft_algorithms(algorithms_of_layer ${layer})
+        list(GET algorithms_of_layer 0 usual)
         foreach(row ${rows})
             aft_text_cells("${row}" algorithms schedule storage variant extents params)
+            list(TRANSFORM algorithms REPLACE "^usual$" ${usual})
             aft_autoscheduler(autoscheduler ${schedule})
             set(kind_of_extents PREFERRED)
             if(autoscheduler)

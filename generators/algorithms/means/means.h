@@ -19,6 +19,13 @@ namespace aft {
 
 enum class Algorithm { dense, banded, softmax, exact };
 
+inline std::map<std::string, Algorithm> algorithm_names() {
+    return {{"dense", Algorithm::dense},
+            {"banded", Algorithm::banded},
+            {"softmax", Algorithm::softmax},
+            {"exact", Algorithm::exact}};
+}
+
 /// The layers with their own algorithms.
 template<typename Form>
 using AftFull = Layer<Form, Dense>;
