@@ -9,7 +9,7 @@ BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
-        bench-baseline bench-scaling bench-peers gpu-bundle install docs configure setup format clean help
+        bench-baseline bench-scaling bench-peers gpu-bundle install docs configure setup format lint clean help
 
 bench: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli
@@ -80,6 +80,9 @@ install: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_package
 	$(CMAKE) --install build$(if $(filter release ci,$(PRESET)),,/$(PRESET)) --prefix "$(PREFIX)"
 
+lint: configure
+	scripts/lint build$(if $(filter release ci,$(PRESET)),,/$(PRESET))
+
 docs:
 	scripts/setup doxygen doxygen-awesome-css
 	scripts/docs
@@ -116,4 +119,5 @@ help:
 	@echo 'make docs            the documents and the reference of the headers as a site: build/docs/index.html'
 	@echo 'make setup           install what is missing: packages (as root or with sudo) and .venv; the others do it first'
 	@echo 'make format          format the sources'
+	@echo 'make lint            clang-tidy, and what the formatter can do nothing about'
 	@echo 'make clean           remove build/'
