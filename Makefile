@@ -8,11 +8,14 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
+.PHONY: all bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
         bench-baseline bench-scaling bench-peers gpu-bundle install docs configure setup format lint clean help
 
-bench: configure
-	$(CMAKE) --build --preset $(PRESET) --target aft_cli
+# All that is installed: the library and the tool.
+all: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_package
+
+bench: all
 	build/aft bench --report build/bench
 
 bench-peers: configure
@@ -76,8 +79,7 @@ gpu-bundle: setup
 # DESTDIR is CMake's: https://cmake.org/cmake/help/latest/envvar/DESTDIR.html
 PREFIX := /usr/local
 
-install: configure
-	$(CMAKE) --build --preset $(PRESET) --target aft_package
+install: all
 	$(CMAKE) --install build$(if $(filter release ci,$(PRESET)),,/$(PRESET)) --prefix "$(PREFIX)"
 
 lint: configure
@@ -100,6 +102,7 @@ clean:
 	rm -rf build
 
 help:
+	@echo 'make                 build the library and the tool: build/libaft.a, build/aft'
 	@echo 'make bench           generate the kernels for this machine and compare every schedule: build/bench/report.html'
 	@echo 'make test            build everything and run every test'
 	@echo 'make test-cpus       test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
