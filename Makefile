@@ -8,11 +8,15 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
-        bench-baseline bench-scaling bench-peers gpu-bundle install docs kernels-page configure setup format clean help
+.PHONY: all bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
+        bench-baseline bench-scaling bench-peers gpu-bundle install docs kernels-page configure setup format lint clean \
+        help
 
-bench: configure
-	$(CMAKE) --build --preset $(PRESET) --target aft_cli
+# All that is installed: the library and the tool.
+all: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_package
+
+bench: all
 	build/aft bench --report build/bench
 
 bench-peers: configure
@@ -76,9 +80,11 @@ gpu-bundle: setup
 # DESTDIR is CMake's: https://cmake.org/cmake/help/latest/envvar/DESTDIR.html
 PREFIX := /usr/local
 
-install: configure
-	$(CMAKE) --build --preset $(PRESET) --target aft_package
+install: all
 	$(CMAKE) --install build$(if $(filter release ci,$(PRESET)),,/$(PRESET)) --prefix "$(PREFIX)"
+
+lint: configure
+	scripts/lint build$(if $(filter release ci,$(PRESET)),,/$(PRESET))
 
 docs:
 	scripts/setup doxygen doxygen-awesome-css
@@ -101,6 +107,7 @@ clean:
 	rm -rf build
 
 help:
+	@echo 'make                 build the library and the tool: build/libaft.a, build/aft'
 	@echo 'make bench           generate the kernels for this machine and compare every schedule: build/bench/report.html'
 	@echo 'make test            build everything and run every test'
 	@echo 'make test-cpus       test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
@@ -121,4 +128,5 @@ help:
 	@echo 'make kernels-page    list the kernels of generators/kernels.cmake in docs/kernels.md'
 	@echo 'make setup           install missing packages (as root or with sudo) and .venv; the other targets do it first'
 	@echo 'make format          format the sources'
+	@echo 'make lint            clang-tidy, and what the formatter can do nothing about'
 	@echo 'make clean           remove build/'

@@ -18,26 +18,26 @@ constexpr int chains = 12;
 // Vector extensions instead of intrinsics: GCC and Clang contract `*` and `+` to the multiply-add of the target (see
 // CMakeLists.txt), and to two instructions where there is none. It is a macro as GCC splits vectors that a template's
 // own target doesn't have before it inlines them.
-#define AFT_FMA_LOOP(name, lanes, attribute)                                      \
-    attribute float name(std::int64_t steps) {                                    \
-        using Vector = float __attribute__((vector_size(lanes * sizeof(float)))); \
-        Vector chain[chains];                                                     \
-        for (int i = 0; i < chains; ++i) {                                        \
-            chain[i] = Vector{} + static_cast<float>(i);                          \
-        }                                                                         \
-        /* Read at run time, so that nothing is computed at compile time. */      \
-        const volatile float scale = 0.999f, shift = 1e-4f;                       \
-        const Vector a = Vector{} + scale, b = Vector{} + shift;                  \
-        for (std::int64_t step = 0; step < steps; ++step) {                       \
-            _Pragma("GCC unroll 12") for (int i = 0; i < chains; ++i) {           \
-                chain[i] = chain[i] * a + b;                                      \
-            }                                                                     \
-        }                                                                         \
-        Vector sum{};                                                             \
-        for (int i = 0; i < chains; ++i) {                                        \
-            sum += chain[i];                                                      \
-        }                                                                         \
-        return sum[0];                                                            \
+#define AFT_FMA_LOOP(name, lanes, attribute)                                        \
+    attribute float name(std::int64_t steps) {                                      \
+        using Vector = float __attribute__((vector_size((lanes) * sizeof(float)))); \
+        Vector chain[chains];                                                       \
+        for (int i = 0; i < chains; ++i) {                                          \
+            chain[i] = Vector{} + static_cast<float>(i);                            \
+        }                                                                           \
+        /* Read at run time, so that nothing is computed at compile time. */        \
+        const volatile float scale = 0.999f, shift = 1e-4f;                         \
+        const Vector a = Vector{} + scale, b = Vector{} + shift;                    \
+        for (std::int64_t step = 0; step < steps; ++step) {                         \
+            _Pragma("GCC unroll 12") for (int i = 0; i < chains; ++i) {             \
+                chain[i] = chain[i] * a + b;                                        \
+            }                                                                       \
+        }                                                                           \
+        Vector sum{};                                                               \
+        for (int i = 0; i < chains; ++i) {                                          \
+            sum += chain[i];                                                        \
+        }                                                                           \
+        return sum[0];                                                              \
     }
 
 AFT_FMA_LOOP(fma_loop_128, 4, )

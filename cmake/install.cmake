@@ -27,7 +27,7 @@ add_custom_command(
     VERBATIM)
 add_custom_target(aft_archive ALL DEPENDS ${folder}/${archive})
 
-# Builds all that is installed: after `make bench`, there is the tool alone.
+# Builds all that is installed: `make` and `make bench` do.
 add_custom_target(aft_package DEPENDS aft_archive)
 set(built ${folder}/${archive})
 if(AFT_BUILD_SHARED)

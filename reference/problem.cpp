@@ -14,10 +14,10 @@ constexpr float masked = -std::numeric_limits<float>::infinity();
 /// machines.
 class Random {
 public:
-    explicit Random(std::uint64_t seed) : state(seed) {}
+    explicit Random(std::uint64_t seed) : state_(seed) {}
 
     std::uint64_t bits() {
-        std::uint64_t z = state += 0x9e3779b97f4a7c15u;
+        std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
         z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
         return z ^ (z >> 31);
@@ -42,7 +42,7 @@ public:
     }
 
 private:
-    std::uint64_t state;
+    std::uint64_t state_;
 };
 
 const std::array<const char *, 13> data_names = {"normal",          "outliers",       "mismatched_maxima",

@@ -1,5 +1,5 @@
 #include "c_layer.h"
-#include "fake_cuda.h"
+#include "ptx/fake_cuda.h"
 
 #include <aft/aft_c.h>
 

@@ -1,4 +1,4 @@
-#include "fake_cuda.h"
+#include "ptx/fake_cuda.h"
 #include "reference/problem.h"
 #include "reference/reference.h"
 #include "run.h"

@@ -83,7 +83,7 @@ TEST_CASE("what a kernel's target asks of a device is checked", "[devices]") {
     cuda.version = 75;
     CHECK(objection(cuda, "x86-64-linux-cuda-cuda_capability_80") == "has compute capability 7.5, not 8.0");
     cuda.version = 120;
-    CHECK(objection(cuda, "x86-64-linux-cuda-cuda_capability_80") == "");
+    CHECK(objection(cuda, "x86-64-linux-cuda-cuda_capability_80").empty());
     CHECK(objection(cuda, "x86-64-linux-avx1024-cuda-cuda_capability_80") == "this CPU lacks avx1024");
     cuda.problem = "is broken";
     CHECK(objection(cuda, "x86-64-linux-cuda-cuda_capability_80") == "is broken");

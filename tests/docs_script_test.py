@@ -32,7 +32,7 @@ class Folder(unittest.TestCase):
 class Pages(Folder):
     def links(self, text):
         """What is wrong with the links of docs/one.md, and that page as Doxygen gets it."""
-        pages = {name: "# A page\n" for name in ("README.md", "docs/README.md", "CONTRIBUTING.md", "CHANGELOG.md")}
+        pages = {name: "# A page\n" for name in ("README.md", "docs/README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")}
         self.write({**pages, "docs/one.md": "# One\n\n## A `B`, c\n" + text, "two/code.h": "int a;\n"})
         _, problems = docs.write_pages()
         with open(os.path.join(docs.PAGES, "docs_one.md"), encoding="utf-8") as file:

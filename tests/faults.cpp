@@ -20,7 +20,7 @@ std::atomic<std::int64_t> all{0}, live{0}, until_failure{never};
 
 void *count_and_allocate(std::size_t bytes, std::size_t alignment) noexcept {
     all++;
-    if (until_failure != never && until_failure-- == 0) {
+    if (until_failure != never && until_failure.fetch_sub(1) == 0) {
         return nullptr;
     }
     void *memory = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <limits>
 #include <map>
+#include <utility>
 
 using namespace aft;
 
@@ -56,70 +57,83 @@ std::vector<float> rows_of(const std::vector<float> &y, const Problem &problem, 
     return some;
 }
 
-/// A problem and the kernels that are tested on it.
-struct Work {
-    Problem problem;
-    std::vector<KernelInfo> kernels;
+/// The right result of a problem, on some rows.
+struct Answer {
+    std::vector<std::int64_t> rows;
+    Reference reference;
+    double limit;  ///< twice the error of plain float32, or 1 where that is less
 };
 
-void add_kernels_that_admit(const Problem &problem, std::vector<Work> &work) {
-    work.push_back({problem, {}});
-    for (const KernelInfo &kernel : kernels())
-        if (is_tested(kernel) && admits(kernel, problem))
-            work.back().kernels.push_back(kernel);
-}
-
-/// Each kernel gives the reference's result: within the tolerance, or where plain float32 is worse than usual, within
-/// twice its error.
-void check(const Work &work) {
-    const Problem &problem = work.problem;
+/// Computed once per problem: Catch2 runs a test case again for each of its sections.
+const Answer &answer_to(const Problem &problem) {
+    static std::map<std::string, Answer> answers;
+    const std::string key = describe(problem);
+    if (const auto known = answers.find(key); known != answers.end()) {
+        return known->second;
+    }
     const Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);
-    const std::vector<std::int64_t> rows = checked_rows(problem.shape.seq);
-    const Reference reference = reference_forward(problem.config, weights, x, problem.shape, rows);
+    std::vector<std::int64_t> rows = checked_rows(problem.shape.seq);
+    Reference reference = reference_forward(problem.config, weights, x, problem.shape, rows);
     const std::vector<float> plain = plain_forward(problem.config, weights, x, problem.shape, rows);
     const double limit = std::max(1.0, 2 * error_in_tolerances(reference, plain));
-    for (const KernelInfo &kernel : work.kernels) {
-        INFO(kernel.id << " on " << describe(problem));
-        const double allowed = std::max(limit, allowed_tolerances(kernel));
-        const Layer layer(problem.config, weights, {kernel.id});
-        CHECK(layer.kernel_for(problem.shape).id == kernel.id);
-        for (const Padding &padding : {Padding{}, Padding{1, 3, 5}}) {
-            const std::vector<float> y = run(layer, x, problem.shape, padding);
-            CHECK(error_in_tolerances(reference, rows_of(y, problem, rows)) <= allowed);
+    return answers.emplace(key, Answer{std::move(rows), std::move(reference), limit}).first->second;
+}
+
+/// The kernel gives the reference's result: within the tolerance, or where plain float32 is worse than usual, within
+/// twice its error.
+void check(const KernelInfo &kernel, const Problem &problem) {
+    INFO(describe(problem));
+    const Answer &answer = answer_to(problem);
+    const std::vector<float> x = make_input(problem);
+    const double allowed = std::max(answer.limit, allowed_tolerances(kernel));
+    const Layer layer(problem.config, make_weights(problem), {kernel.id});
+    CHECK(layer.kernel_for(problem.shape).id == kernel.id);
+    for (const Padding &padding : {Padding{}, Padding{1, 3, 5}}) {
+        const std::vector<float> y = run(layer, x, problem.shape, padding);
+        CHECK(error_in_tolerances(answer.reference, rows_of(y, problem, answer.rows)) <= allowed);
+    }
+}
+
+/// One section per kernel, so that a failure names it and `aft_tests <test> -c <kernel>` runs it alone.
+template<typename ProblemsOf>
+void check_kernels(LayerKind kind, const ProblemsOf &problems_of) {
+    for (const KernelInfo &kernel : kernels()) {
+        if (!is_tested(kernel) || kernel.layer != kind) {
+            continue;
+        }
+        DYNAMIC_SECTION(kernel.id) {
+            for (const Problem &problem : problems_of(kernel)) {
+                check(kernel, problem);
+            }
         }
     }
 }
 
+std::vector<Problem> admitted(const KernelInfo &kernel, std::vector<Problem> problems) {
+    const auto refused = [&](const Problem &problem) { return !admits(kernel, problem); };
+    problems.erase(std::remove_if(problems.begin(), problems.end(), refused), problems.end());
+    return problems;
+}
+
 void check_layer(LayerKind kind) {
-    std::vector<Work> work;
-    for (const Problem &problem : test_problems())
-        if (problem.config.kind == kind)
-            add_kernels_that_admit(problem, work);
-
-    std::map<std::string, Work> at_minimum;  // by problem: schedules share their minima
-    for (const KernelInfo &kernel : kernels())
-        if (is_tested(kernel) && kernel.layer == kind)
-            for (const Problem &problem : problems_at_minimum(kernel)) {
-                Work &same = at_minimum[describe(problem)];
-                same.problem = problem;
-                same.kernels.push_back(kernel);
-            }
-    for (const auto &[description, minimal] : at_minimum)
-        work.push_back(minimal);
-
-    for (const Work &part : work)
-        check(part);
+    check_kernels(kind, [](const KernelInfo &kernel) {
+        std::vector<Problem> problems = admitted(kernel, test_problems());
+        const std::vector<Problem> at_minimum = problems_at_minimum(kernel);
+        problems.insert(problems.end(), at_minimum.begin(), at_minimum.end());
+        return problems;
+    });
 }
 
 void check_random(LayerKind kind) {
-    if (!std::getenv("AFT_LONG_TESTS"))
+    if (!std::getenv("AFT_LONG_TESTS")) {
         SKIP("a sweep of some minutes, run with AFT_LONG_TESTS=1");
-    std::vector<Work> work;
-    for (std::uint64_t seed = 1; seed <= 300; ++seed)
-        add_kernels_that_admit(random_problem(kind, seed), work);
-    for (const Work &part : work)
-        check(part);
+    }
+    std::vector<Problem> problems;
+    for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+        problems.push_back(random_problem(kind, seed));
+    }
+    check_kernels(kind, [&](const KernelInfo &kernel) { return admitted(kernel, problems); });
 }
 
 }  // namespace
@@ -128,22 +142,23 @@ TEST_CASE("kernels that keep bfloat16 are off by its roundings and no more", "[k
     for (const KernelInfo &kernel : kernels()) {
         if (!is_tested(kernel) || kernel.storage == "float32")
             continue;
-        INFO(kernel.id);
-        Problem problem = problem_for(kernel);
-        problem.config.hidden = problem.config.projected = 130;
-        const std::vector<float> x = make_input(problem);
-        const auto result = [&](const Weights &weights) {
-            return run(Layer(problem.config, weights, {kernel.id}), x, problem.shape);
-        };
-        // Independent roundings of many terms: far below the sum of their bounds.
-        const Weights weights = make_weights(problem), stored = as_stored(kernel, weights);
-        const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
-        CHECK(error_in_tolerances(reference, result(weights)) <= allowed_tolerances(kernel) / 16);
-        CHECK(error_in_tolerances(reference, result(weights)) > 2);
-        // AFTSimple keeps nothing but weights.
-        if (kernel.layer == LayerKind::simple)
-            CHECK(error_in_tolerances(reference_forward(problem.config, stored, x, problem.shape), result(stored)) <=
-                  1);
+        DYNAMIC_SECTION(kernel.id) {
+            Problem problem = problem_for(kernel);
+            problem.config.hidden = problem.config.projected = 130;
+            const std::vector<float> x = make_input(problem);
+            const auto result = [&](const Weights &weights) {
+                return run(Layer(problem.config, weights, {kernel.id}), x, problem.shape);
+            };
+            // Independent roundings of many terms: far below the sum of their bounds.
+            const Weights weights = make_weights(problem), stored = as_stored(kernel, weights);
+            const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
+            CHECK(error_in_tolerances(reference, result(weights)) <= allowed_tolerances(kernel) / 16);
+            CHECK(error_in_tolerances(reference, result(weights)) > 2);
+            // AFTSimple keeps nothing but weights.
+            if (kernel.layer == LayerKind::simple)
+                CHECK(error_in_tolerances(reference_forward(problem.config, stored, x, problem.shape),
+                                          result(stored)) <= 1);
+        }
     }
 }
 
@@ -152,16 +167,17 @@ TEST_CASE("kernels that keep bfloat16 keep what it would round to infinity finit
     for (const KernelInfo &kernel : kernels()) {
         if (!is_tested(kernel) || kernel.storage == "float32")
             continue;
-        INFO(kernel.id);
-        const LayerConfig config{kernel.layer, 1, 1, 1, 1};
-        Weights weights;
-        weights.query_weight = weights.key_weight = {0};
-        weights.value_weight = {largest};
-        weights.project_weight = {1};
-        if (kernel.layer != LayerKind::simple)
-            weights.position_bias = {0};
-        const std::vector<float> y = run(Layer(config, weights, {kernel.id}), {-1}, {1, 1});
-        CHECK(std::abs(y[0] / largest + 0.5f) <= 1.0f / 256);
+        DYNAMIC_SECTION(kernel.id) {
+            const LayerConfig config{kernel.layer, 1, 1, 1, 1};
+            Weights weights;
+            weights.query_weight = weights.key_weight = {0};
+            weights.value_weight = {largest};
+            weights.project_weight = {1};
+            if (kernel.layer != LayerKind::simple)
+                weights.position_bias = {0};
+            const std::vector<float> y = run(Layer(config, weights, {kernel.id}), {-1}, {1, 1});
+            CHECK(std::abs(y[0] / largest + 0.5f) <= 1.0f / 256);
+        }
     }
 }
 
@@ -171,18 +187,20 @@ TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[
     for (const KernelInfo &kernel : kernels()) {
         if (!is_tested(kernel) || kernel.layer == LayerKind::simple || !kernel.any_bias_range)
             continue;
-        INFO(kernel.id);
-        Problem problem{{kernel.layer, 6, 2, 6, kernel.layer == LayerKind::local ? 3 : 0}, {1, 6}, Data::huge_keys};
-        Weights weights = make_weights(problem);
-        std::vector<float> x = make_input(problem);
-        for (int s = 0; s < 6; s++) {
-            x[s * 6 + 2] = edges[s];  // the keys of both channels
-            x[s * 6 + 3] = edges[(2 * s + 1) % 6];
-            for (int t = 0; t < 6; t++)
-                weights.position_bias[t * 6 + s] = edges[(s * (t + 1) + t / 2) % 6];
+        DYNAMIC_SECTION(kernel.id) {
+            Problem problem{{kernel.layer, 6, 2, 6, kernel.layer == LayerKind::local ? 3 : 0}, {1, 6}, Data::huge_keys};
+            Weights weights = make_weights(problem);
+            std::vector<float> x = make_input(problem);
+            for (int s = 0; s < 6; s++) {
+                x[s * 6 + 2] = edges[s];  // the keys of both channels
+                x[s * 6 + 3] = edges[(2 * s + 1) % 6];
+                for (int t = 0; t < 6; t++)
+                    weights.position_bias[t * 6 + s] = edges[(s * (t + 1) + t / 2) % 6];
+            }
+            const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
+            CHECK(error_in_tolerances(reference, run(Layer(problem.config, weights, {kernel.id}), x, problem.shape)) <=
+                  1);
         }
-        const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
-        CHECK(error_in_tolerances(reference, run(Layer(problem.config, weights, {kernel.id}), x, problem.shape)) <= 1);
     }
 }
 

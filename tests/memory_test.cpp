@@ -24,14 +24,15 @@ class GuardedPages {
 public:
     explicit GuardedPages(std::int64_t floats) {
         const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-        bytes_ = (floats * sizeof(float) + page - 1) / page * page;
-        mapped_ = bytes_ + 2 * page;
+        const std::size_t bytes = (floats * sizeof(float) + page - 1) / page * page;
+        floats_ = bytes / sizeof(float);
+        mapped_ = bytes + 2 * page;
         memory_ = mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory_ == MAP_FAILED) {
             SKIP("no address space for " << floats << " floats");
         }
         begin_ = reinterpret_cast<float *>(static_cast<char *>(memory_) + page);
-        REQUIRE(mprotect(begin_, bytes_, PROT_READ | PROT_WRITE) == 0);
+        REQUIRE(mprotect(begin_, bytes, PROT_READ | PROT_WRITE) == 0);
     }
     ~GuardedPages() {
         munmap(memory_, mapped_);
@@ -43,11 +44,11 @@ public:
         return begin_;
     }
     float *end() const {
-        return begin_ + bytes_ / sizeof(float);
+        return begin_ + floats_;
     }
 
 private:
-    std::size_t bytes_, mapped_;
+    std::size_t floats_, mapped_;
     void *memory_;
     float *begin_;
 };
@@ -145,8 +146,10 @@ TEST_CASE("a call whose intermediate results are beyond 2^31 bytes fails with th
 
 TEST_CASE("a single sequence whose intermediate results are beyond 2^31 bytes fails with what helps", "[memory]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!kernel.usable || kernel.device != "cpu" || kernel.layer != LayerKind::simple || kernel.schedule != "naive")
+        if (!kernel.usable || kernel.device != "cpu" || kernel.layer != LayerKind::simple ||
+            kernel.schedule != "naive") {
             continue;
+        }
         INFO(kernel.id);
         const std::int64_t T = 9'000'000, P = 70;
         const Problem problem{{LayerKind::simple, 1, P, T, 0}, {1, 1}};

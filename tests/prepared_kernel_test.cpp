@@ -195,14 +195,14 @@ TEST_CASE("the words of a target are those of the CPU's features", "[kernel]") {
           "vector_bits_64");  // shorter than any that there are
     CHECK(missing_cpu_features("riscv-64-linux-vector_bits_65536") == "vector_bits_65536");
 #else
-    CHECK(missing_cpu_features("x86-64-linux-user_context-no_runtime-vector_bits_256") == "");
+    CHECK(missing_cpu_features("x86-64-linux-user_context-no_runtime-vector_bits_256").empty());
 #endif
 #ifdef __aarch64__
     CHECK(missing_cpu_features("x86-64-linux-sse41-avx2") == "sse41, avx2");
 #else
     CHECK(missing_cpu_features("arm-64-linux-arm_dot_prod-sve2") == "arm_dot_prod, sve2");
 #endif
-    CHECK(missing_cpu_features("x86-64-linux-cuda-cuda_capability_80-opencl-vulkan-vk_v13") == "");
+    CHECK(missing_cpu_features("x86-64-linux-cuda-cuda_capability_80-opencl-vulkan-vk_v13").empty());
     CHECK(missing_cpu_features("x86-64-linux-metal") == "metal");
 }
 

@@ -13,30 +13,30 @@ namespace {
 class Padded {
 public:
     Padded(const Shape &shape, std::int64_t hidden, const Padding &padding)
-        : extents{shape.batch, shape.seq, hidden}, row(hidden + padding.after_row),
-          sample(shape.seq * row + padding.after_sample), first(margin + padding.before),
-          buffer(first + shape.batch * sample + margin, std::numeric_limits<float>::quiet_NaN()) {}
+        : extents_{shape.batch, shape.seq, hidden}, row_(hidden + padding.after_row),
+          sample_(shape.seq * row_ + padding.after_sample), first_(margin + padding.before),
+          buffer_(first_ + shape.batch * sample_ + margin, std::numeric_limits<float>::quiet_NaN()) {}
 
     TensorView<float, 3> view() {
-        return {&buffer[first], extents, {sample, row, 1}};
+        return {&buffer_[first_], extents_, {sample_, row_, 1}};
     }
 
     void write(const std::vector<float> &dense) {
-        for_each_row([&](std::size_t i, float *at) { std::copy_n(&dense[i], extents[2], at); });
+        for_each_row([&](std::size_t i, float *at) { std::copy_n(&dense[i], extents_[2], at); });
     }
 
     /// The values, which become NaN in the buffer.
     std::vector<float> take() {
-        std::vector<float> dense(extents[0] * extents[1] * extents[2]);
+        std::vector<float> dense(extents_[0] * extents_[1] * extents_[2]);
         for_each_row([&](std::size_t i, float *at) {
-            std::copy_n(at, extents[2], &dense[i]);
-            std::fill_n(at, extents[2], std::numeric_limits<float>::quiet_NaN());
+            std::copy_n(at, extents_[2], &dense[i]);
+            std::fill_n(at, extents_[2], std::numeric_limits<float>::quiet_NaN());
         });
         return dense;
     }
 
     bool same_bits(const Padded &other) const {
-        return std::memcmp(buffer.data(), other.buffer.data(), buffer.size() * sizeof(float)) == 0;
+        return std::memcmp(buffer_.data(), other.buffer_.data(), buffer_.size() * sizeof(float)) == 0;
     }
 
 private:
@@ -44,14 +44,14 @@ private:
 
     template<typename Visit>
     void for_each_row(Visit visit) {
-        for (std::int64_t b = 0; b < extents[0]; ++b)
-            for (std::int64_t t = 0; t < extents[1]; ++t)
-                visit((b * extents[1] + t) * extents[2], &buffer[first + b * sample + t * row]);
+        for (std::int64_t b = 0; b < extents_[0]; ++b)
+            for (std::int64_t t = 0; t < extents_[1]; ++t)
+                visit((b * extents_[1] + t) * extents_[2], &buffer_[first_ + b * sample_ + t * row_]);
     }
 
-    TensorView<float, 3>::Extents extents;
-    std::int64_t row, sample, first;
-    std::vector<float> buffer;
+    TensorView<float, 3>::Extents extents_;
+    std::int64_t row_, sample_, first_;
+    std::vector<float> buffer_;
 };
 
 }  // namespace
@@ -86,12 +86,12 @@ bool runs_by_default(const KernelInfo &kernel) {
     return is_tested(kernel) && (kernel.minimum.seq <= 256 || std::getenv("AFT_LONG_TESTS"));
 }
 
-Environment::Environment(const char *name, const std::string &value) : name(name) {
+Environment::Environment(const char *name, const std::string &value) : name_(name) {
     setenv(name, value.c_str(), 1);
 }
 
 Environment::~Environment() {
-    unsetenv(name);
+    unsetenv(name_);
 }
 
 }  // namespace aft

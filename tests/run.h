@@ -30,17 +30,17 @@ bool runs_by_default(const KernelInfo &kernel);
 /// The process runs kernels on so many threads while this lives.
 class ThreadCount {
 public:
-    explicit ThreadCount(int threads) : before(thread_count()) {
+    explicit ThreadCount(int threads) : before_(thread_count()) {
         set_thread_count(threads);
     }
     ~ThreadCount() {
-        set_thread_count(before);
+        set_thread_count(before_);
     }
     ThreadCount(const ThreadCount &) = delete;
     ThreadCount &operator=(const ThreadCount &) = delete;
 
 private:
-    int before;
+    int before_;
 };
 
 /// Sets an environment variable while it lives.
@@ -52,7 +52,7 @@ public:
     Environment &operator=(const Environment &) = delete;
 
 private:
-    const char *name;
+    const char *name_;
 };
 
 }  // namespace aft

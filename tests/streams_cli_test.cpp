@@ -6,13 +6,17 @@
 #include <catch2/matchers/catch_matchers.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 using namespace aft;
 using Catch::Matchers::ContainsSubstring;
@@ -44,6 +48,26 @@ int status_without_reader(const std::string &arguments, const std::string &envir
     int status = 0;
     REQUIRE(waitpid(process, &status, 0) == process);
     return status;
+}
+
+/// All that a terminal shows of both streams, with '\n' at the end of lines.
+std::string on_a_terminal(const std::string &arguments) {
+    const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    REQUIRE((terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0));
+    const pid_t process = start_aft_cli(arguments + " >" + ptsname(terminal) + " 2>&1");
+    std::string shown;
+    // It is empty before the tool opens its side, and again when that is closed.
+    for (bool ended = false; !ended;) {
+        ended = waitpid(process, nullptr, WNOHANG) == process;
+        char part[4096];
+        for (ssize_t bytes; (bytes = read(terminal, part, sizeof part)) > 0;) {
+            shown.append(part, bytes);
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    close(terminal);
+    shown.erase(std::remove(shown.begin(), shown.end(), '\r'), shown.end());
+    return shown;
 }
 
 }  // namespace
@@ -108,15 +132,26 @@ TEST_CASE("a pipe that nobody reads ends the tool by SIGPIPE, or is an error whe
     }
 }
 
-TEST_CASE("messages stand before or after a table in one file, not within", "[cli][streams]") {
+TEST_CASE("messages stand before or after a table in one file, pipe or terminal, not within", "[cli][streams]") {
     const Folder folder;
-    const std::string report = folder / "r", log = folder / "log";
-    const Outcome outcome =
-        aft_cli("bench --layer simple --shape 1,8,8,8 --shape 2,9,8,8 --min-time 0.001 --device cpu "
-                "--report " +
-                report + " >" + log + " 2>&1");
-    CHECK(outcome.exit_code == 0);
-    CHECK_THAT(content(log), EndsWith("\nreport: " + report + "/report.html\n"));
+    const std::string report = folder / "r", log = folder / "log", last = "\nreport: " + report + "/report.html\n";
+    const std::string command = bench + " --shape 2,9,8,8 --report " + report;
+    const Outcome file = aft_cli(command + " >" + log + " 2>&1"), joined = aft_cli(command + " 2>&1");
+    CHECK(file.exit_code == 0);
+    CHECK_THAT(content(log), EndsWith(last));
+    CHECK(joined.exit_code == 0);
+    CHECK_THAT(joined.out, EndsWith(last));
+    CHECK_THAT(on_a_terminal(command), EndsWith(last));
+}
+
+TEST_CASE("the line about a report stands in the stream of the table, and not among csv or json", "[cli][streams]") {
+    const Folder folder;
+    const std::string command = bench + " --report " + folder / "r", line = "report: " + folder / "r/report.html\n";
+    const Outcome table = aft_cli(command), json = aft_cli(command + " --format json");
+    CHECK_THAT(table.out, EndsWith("\n" + line));
+    CHECK_THAT(table.err, !ContainsSubstring(line));
+    CHECK_THAT(json.out, !ContainsSubstring(line));
+    CHECK_THAT(json.err, EndsWith("\n" + line));
 }
 
 TEST_CASE("an output that is standard output has nothing but the file", "[cli][streams]") {

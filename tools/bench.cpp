@@ -106,7 +106,9 @@ void bench(const BenchOptions &options, const std::string &command) {
         bench::write_text(folder / "report.html", bench::to_html(comparison));
         bench::write_text(folder / "report.json", bench::to_json(comparison));
         bench::write_text(folder / "report.csv", bench::to_csv(comparison));
-        say(fmt::format("report: {}\n", (folder / "report.html").string()));
+        // After a table it goes the table's way: what joins two streams may put one of them into a row of the other.
+        const std::string message = fmt::format("report: {}\n", (folder / "report.html").string());
+        options.format == "table" ? print(message) : say(message);
     }
     for (const bench::Measurement &each : comparison.measurements) {
         if (!each.failure.empty()) {

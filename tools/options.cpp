@@ -16,9 +16,8 @@ namespace {
 template<typename Number>
 Number parsed(const std::string &what, std::string_view text, Number from, Number to) {
     Number value{};
-    const char *const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, value);
-    if (error != std::errc() || rest != end || !(value >= from && value <= to)) {  // NaN too
+    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || rest != text.data() + text.size() || !(value >= from && value <= to)) {  // NaN too
         throw UsageError(fmt::format("{} '{}' must be a {}number from {} to {}", what, text,
                                      std::is_integral_v<Number> ? "whole " : "", from, to));
     }

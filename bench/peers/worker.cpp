@@ -131,7 +131,7 @@ void work(int threads, const std::string &blas) {
         } catch (const std::exception &error) {
             result = {{"error", what_failed(error)}};
         }
-        std::cout << result.dump(-1, ' ', false, json::error_handler_t::replace) << std::endl;
+        std::cout << result.dump(-1, ' ', false, json::error_handler_t::replace) << '\n' << std::flush;
         if (!std::cout) {
             throw std::runtime_error("standard output can't be written");
         }

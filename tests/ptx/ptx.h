@@ -24,7 +24,7 @@ public:
     std::vector<std::string> names() const;
 
 private:
-    std::map<std::string, std::shared_ptr<const Kernel>> kernels;
+    std::map<std::string, std::shared_ptr<const Kernel>> kernels_;
 };
 
 struct Dim {

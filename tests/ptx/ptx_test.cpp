@@ -225,8 +225,9 @@ TEST_CASE("PTX knows threads and blocks in three dimensions", "[ptx]") {
     void *params[] = {&pointer, &first};
     const ptx::MemoryCheck check = [&](std::uint64_t at, std::size_t size) { return output.contains(at, size); };
     CHECK(ptx::launch(*module.find("k"), {1, 2, 1}, {3, 2, 2}, 0, params, check) == 13 * 24);
-    for (unsigned i = 0; i < 25; ++i)
+    for (unsigned i = 0; i < 25; ++i) {
         CHECK(output.words[i] == (i < 24 ? 100 + i : ~0u));
+    }
     CHECK_THROWS_MATCHES(ptx::launch(*module.find("k"), {1, 2, 1}, {12, 1, 1}, 0, params, check), std::runtime_error,
                          MessageMatches(ContainsSubstring(".reqntid")));
     CHECK(module.find("l") == nullptr);
@@ -254,16 +255,18 @@ TEST_CASE("PTX threads exchange values through shared memory", "[ptx]") {
             st.global.b32 [%rd2], %r4;
         $out:)",
         32, 128);
-    for (int i = 1; i < 31; ++i)
+    for (int i = 1; i < 31; ++i) {
         CHECK(run.output.words[i] == static_cast<std::uint32_t>(i < 16 ? 31 - i : 100 * (31 - i)));
+    }
     CHECK(run.output.words[0] == ~0u);
     CHECK(run.output.words[31] == ~0u);  // never written: shared memory starts like this
 }
 
 TEST_CASE("PTX loads and stores vectors and parts of words", "[ptx]") {
     Run run;
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 4; ++i) {
         run.input.words[i] = 0x80 + i;
+    }
     run("ld.global.nc.v4.b32 {%r2, %r3, %r4, %r5}, [%rd1];"
         "st.global.v4.b32 [%rd2], {%r5, %r4, %r3, 7};"
         "ld.global.v2.b64 {%rd4, %rd5}, [%rd1];"
@@ -273,8 +276,9 @@ TEST_CASE("PTX loads and stores vectors and parts of words", "[ptx]") {
         "ld.global.b32 %rd6, [%rd1+4];"
         "st.global.b64 [%rd2+40], %rd6;");
     const std::uint32_t expected[] = {0x83, 0x82, 0x81, 7, 0x82, 0x83, 0x80, 0x81, 0xffffff80, ~0u, 0x81, 0};
-    for (int i = 0; i < 12; ++i)
+    for (int i = 0; i < 12; ++i) {
         CHECK(run.output.words[i] == expected[i]);
+    }
 }
 
 TEST_CASE("PTX has local memory, also by generic address", "[ptx]") {
@@ -287,8 +291,9 @@ TEST_CASE("PTX has local memory, also by generic address", "[ptx]") {
             ld.b32 %r2, [%rd5+8];
             st.b32 [%rd2], %r2;)",
         8);
-    for (unsigned i = 0; i < 8; ++i)
+    for (unsigned i = 0; i < 8; ++i) {
         CHECK(run.output.words[i] == i);
+    }
     check_fails(".local .align 4 .b8 depot[16]; st.local.b32 [depot+16], %r1;", "out of bounds");
 }
 

@@ -69,16 +69,19 @@ struct Lanes {
 
     template<typename Function>
     void each(Function function) const {
-        if (list.empty())
+        if (list.empty()) {
             return;
+        }
         const int first = list.front(), last = list.back();
         if (last - first + 1 == static_cast<int>(list.size())) {
             INDEPENDENT
-            for (int lane = first; lane <= last; ++lane)
+            for (int lane = first; lane <= last; ++lane) {
                 function(lane);
+            }
         } else {
-            for (const int lane : list)
+            for (const int lane : list) {
                 function(lane);
+            }
         }
     }
 };
@@ -174,28 +177,30 @@ public:
     };
 
     void start_interval() {
-        ++interval;
+        ++interval_;
     }
     void start_block() {
-        block_start = ++interval;
+        block_start_ = ++interval_;
     }
     bool is_of_block(const Access &access) const {
-        return access.interval >= block_start;
+        return access.interval >= block_start_;
     }
     void clear() {
-        pages.clear();
-        cache = {};
+        pages_.clear();
+        cache_ = {};
     }
 
     /// The write that a read races with, or null.
     const Access *read(std::uint64_t address, std::uint32_t thread, bool read_only) {
         Word &word = at(address);
-        if (read_only ? word.write.interval != 0 : word.write.thread != several && races(word.write, thread))
+        if (read_only ? word.write.interval != 0 : word.write.thread != several && races(word.write, thread)) {
             return &word.write;
-        if (word.read.interval == interval)
+        }
+        if (word.read.interval == interval_) {
             word.read.thread = word.read.thread == thread ? thread : several;
-        else if (word.read.interval == 0 || is_of_block(word.read))
-            word.read = {interval, thread};  // and else, the read of another block stays: it orders with none of this
+        } else if (word.read.interval == 0 || is_of_block(word.read)) {
+            word.read = {interval_, thread};  // and else, the read of another block stays: it orders with none of this
+        }
         return nullptr;
     }
 
@@ -204,15 +209,18 @@ public:
     const Access *write(std::uint64_t address, std::uint32_t thread, bool changes) {
         Word &word = at(address);
         if (!changes) {
-            if (races(word.write, thread))
+            if (races(word.write, thread)) {
                 word.write.thread = several;  // any of which may read it
+            }
             return nullptr;
         }
-        if (races(word.write, thread))
+        if (races(word.write, thread)) {
             return &word.write;
-        if (races(word.read, thread))
+        }
+        if (races(word.read, thread)) {
             return &word.read;
-        word.write = {interval, thread};
+        }
+        word.write = {interval_, thread};
         return nullptr;
     }
 
@@ -223,21 +231,22 @@ private:
     static constexpr std::uint64_t page_words = 1024;
     using Page = std::array<Word, page_words>;
 
-    std::uint32_t interval = 0, block_start = 0;
-    std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages;
-    std::array<std::pair<std::uint64_t, Page *>, 256> cache{};
+    std::uint32_t interval_ = 0, block_start_ = 0;
+    std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages_;
+    std::array<std::pair<std::uint64_t, Page *>, 256> cache_{};
 
     bool races(const Access &access, std::uint32_t thread) const {
-        return access.interval == interval ? access.thread != thread : access.interval != 0 && !is_of_block(access);
+        return access.interval == interval_ ? access.thread != thread : access.interval != 0 && !is_of_block(access);
     }
 
     Word &at(std::uint64_t address) {
         const std::uint64_t number = address / 4 / page_words;
-        auto &[cached_number, page] = cache[number % cache.size()];
+        auto &[cached_number, page] = cache_[number % cache_.size()];
         if (!page || cached_number != number) {
-            std::unique_ptr<Page> &owner = pages[number];
-            if (!owner)
+            std::unique_ptr<Page> &owner = pages_[number];
+            if (!owner) {
                 owner = std::make_unique<Page>();
+            }
             cached_number = number;
             page = owner.get();
         }
@@ -253,39 +262,43 @@ class Grid {
 public:
     Grid(const Kernel &kernel, Dim grid, Dim block, std::size_t dynamic_shared_bytes, void **params,
          const MemoryCheck &check)
-        : kernel(kernel), extent(grid), block(block), check(check) {
+        : kernel_(kernel), extent_(grid), block_(block), check_(check) {
         const std::size_t shared_bytes = kernel.shared_bytes + dynamic_shared_bytes;
         check_limits(shared_bytes);
-        threads = block.x * block.y * block.z;
-        words.assign(std::size_t(kernel.word_rows) * threads, ~std::uint32_t(0));
-        wides.assign(std::size_t(kernel.wide_rows) * threads, ~std::uint64_t(0));
-        for (const auto &[value, row] : kernel.words)
-            std::fill_n(registers<std::uint32_t>(row), threads, value);
-        for (const auto &[value, row] : kernel.wides)
-            std::fill_n(registers<std::uint64_t>(row), threads, value);
-        parameters.resize(kernel.parameter_bytes);
-        for (std::size_t p = 0; p < kernel.parameters.size(); ++p)
-            std::memcpy(&parameters[kernel.parameters[p].offset], params[p], kernel.parameters[p].bytes);
-        shared.resize(shared_bytes);
-        local.resize(kernel.local_bytes * threads);
+        threads_ = block.x * block.y * block.z;
+        words_.assign(std::size_t(kernel.word_rows) * threads_, ~std::uint32_t(0));
+        wides_.assign(std::size_t(kernel.wide_rows) * threads_, ~std::uint64_t(0));
+        for (const auto &[value, row] : kernel.words) {
+            std::fill_n(registers<std::uint32_t>(row), threads_, value);
+        }
+        for (const auto &[value, row] : kernel.wides) {
+            std::fill_n(registers<std::uint64_t>(row), threads_, value);
+        }
+        parameters_.resize(kernel.parameter_bytes);
+        for (std::size_t p = 0; p < kernel.parameters.size(); ++p) {
+            std::memcpy(&parameters_[kernel.parameters[p].offset], params[p], kernel.parameters[p].bytes);
+        }
+        shared_.resize(shared_bytes);
+        local_.resize(kernel.local_bytes * threads_);
     }
 
     std::uint64_t run() {
-        const std::size_t blocks = std::size_t(extent.x) * extent.y * extent.z;
+        const std::size_t blocks = std::size_t(extent_.x) * extent_.y * extent_.z;
         for (std::size_t b = 0; b < blocks; ++b) {
-            current = position(b, extent);
+            current_ = position(b, extent_);
             run_block();
         }
-        return executed;
+        return executed_;
     }
 
     /// The registers of a row, by thread.
     template<typename T>
     Bits<T> *registers(std::uint32_t row) {
-        if constexpr (sizeof(T) == 8)
-            return &wides[std::size_t(row) * threads];
-        else
-            return &words[std::size_t(row) * threads];
+        if constexpr (sizeof(T) == 8) {
+            return &wides_[std::size_t(row) * threads_];
+        } else {
+            return &words_[std::size_t(row) * threads_];
+        }
     }
 
     /// Calls access(lane, memory) for every lane, once their addresses are known to be right.
@@ -305,112 +318,127 @@ public:
         });
         // Each on its own only where they aren't within one allocation
         if (all % instruction.bytes != 0 || highest - lowest > window_bytes ||
-            !is_inside(instruction.space, lowest, highest - lowest + instruction.bytes))
-            for (const int lane : lanes.list)
+            !is_inside(instruction.space, lowest, highest - lowest + instruction.bytes)) {
+            for (const int lane : lanes.list) {
                 check_address(instruction, lane, addresses[lane] + offset);
+            }
+        }
 
         const bool is_local = instruction.space == Space::local;
         const std::uintptr_t base = base_of(instruction.space) + offset;
-        for (const int lane : lanes.list)
-            access(lane, reinterpret_cast<char *>(base + addresses[lane] + (is_local ? lane * kernel.local_bytes : 0)));
+        for (const int lane : lanes.list) {
+            access(lane,
+                   reinterpret_cast<char *>(base + addresses[lane] + (is_local ? lane * kernel_.local_bytes : 0)));
+        }
     }
 
     void track_read(const Instruction &instruction, int lane, const char *memory) {
-        if (is_tracked(instruction))
+        if (is_tracked(instruction)) {
             for (unsigned i = 0; i < instruction.bytes; i += 4) {
                 const std::uint64_t address = address_of(instruction, memory + i);
-                if (auto *other = accesses(instruction).read(address, lane, instruction.read_only))
+                if (auto *other = accesses(instruction).read(address, lane, instruction.read_only)) {
                     fail_race(instruction, lane, address, *other, "reads");
+                }
             }
+        }
     }
 
     void track_write(const Instruction &instruction, int lane, const char *memory, const char *value) {
-        if (is_tracked(instruction))
+        if (is_tracked(instruction)) {
             for (unsigned i = 0; i < instruction.bytes; i += 4) {
                 const std::uint64_t address = address_of(instruction, memory + i);
                 const bool changes = std::memcmp(memory + i, value + i, 4) != 0;
-                if (auto *other = accesses(instruction).write(address, lane, changes))
+                if (auto *other = accesses(instruction).write(address, lane, changes)) {
                     fail_race(instruction, lane, address, *other, "changes");
+                }
             }
+        }
     }
 
 private:
-    const Kernel &kernel;
-    Dim extent, block, current;
-    const MemoryCheck &check;
-    std::uint32_t threads;
-    std::vector<std::uint32_t> words;
-    std::vector<std::uint64_t> wides;
-    std::vector<char> parameters, shared, local;
-    Accesses global_accesses, shared_accesses;
-    std::uint64_t executed = 0;
+    const Kernel &kernel_;
+    Dim extent_, block_, current_;
+    const MemoryCheck &check_;
+    std::uint32_t threads_;
+    std::vector<std::uint32_t> words_;
+    std::vector<std::uint64_t> wides_;
+    std::vector<char> parameters_, shared_, local_;
+    Accesses global_accesses_, shared_accesses_;
+    std::uint64_t executed_ = 0;
 
     void check_limits(std::size_t shared_bytes) const {
         const auto refuse = [&](const std::string &what) {
-            throw std::runtime_error("kernel " + kernel.name + ": " + what + " for a launch of blocks " +
-                                     to_string(extent) + " of threads " + to_string(block));
+            throw std::runtime_error("kernel " + kernel_.name + ": " + what + " for a launch of blocks " +
+                                     to_string(extent_) + " of threads " + to_string(block_));
         };
         const auto product = [](const Dim &dim) { return std::uint64_t(dim.x) * dim.y * dim.z; };
         const auto is_larger = [](const Dim &dim, const Dim &limit) {
             return dim.x > limit.x || dim.y > limit.y || dim.z > limit.z;
         };
-        if (product(extent) == 0 || is_larger(extent, {0x7fffffff, 65535, 65535}))
+        if (product(extent_) == 0 || is_larger(extent_, {0x7fffffff, 65535, 65535})) {
             refuse("too many blocks, or none,");
-        if (product(block) == 0 || product(block) > 1024 || is_larger(block, {1024, 1024, 64}))
+        }
+        if (product(block_) == 0 || product(block_) > 1024 || is_larger(block_, {1024, 1024, 64})) {
             refuse("too many threads, or none,");
-        if (shared_bytes > 48 * 1024)
+        }
+        if (shared_bytes > 48 * 1024) {
             refuse(std::to_string(shared_bytes) + " bytes of shared memory, above 48 KiB,");
-        if (kernel.required.x != 0 && (is_larger(block, kernel.required) || is_larger(kernel.required, block)))
-            refuse(".reqntid " + to_string(kernel.required));
-        if (kernel.maximum.x != 0 && product(block) > product(kernel.maximum))
-            refuse(".maxntid " + to_string(kernel.maximum));
+        }
+        if (kernel_.required.x != 0 && (is_larger(block_, kernel_.required) || is_larger(kernel_.required, block_))) {
+            refuse(".reqntid " + to_string(kernel_.required));
+        }
+        if (kernel_.maximum.x != 0 && product(block_) > product(kernel_.maximum)) {
+            refuse(".maxntid " + to_string(kernel_.maximum));
+        }
     }
 
     using Groups = std::map<int, Lanes>;  // by the index of the instruction that they are at
 
     static void add(Groups &groups, int at, Lanes &&lanes) {
-        if (lanes.list.empty())
+        if (lanes.list.empty()) {
             return;
+        }
         Lanes &there = groups[at];
-        if (there.list.empty())
+        if (there.list.empty()) {
             there = std::move(lanes);
-        else
+        } else {
             add_in_order(there, lanes);
+        }
     }
 
     void run_block() {
-        std::fill(shared.begin(), shared.end(), '\xff');
-        std::fill(local.begin(), local.end(), '\xff');
+        std::fill(shared_.begin(), shared_.end(), '\xff');
+        std::fill(local_.begin(), local_.end(), '\xff');
         set_special_registers();
-        global_accesses.start_block();
-        shared_accesses.clear();  // it's the block's own
-        shared_accesses.start_block();
+        global_accesses_.start_block();
+        shared_accesses_.clear();  // it's the block's own
+        shared_accesses_.start_block();
         Groups ready, waiting;
-        ready[0].list.resize(threads);
+        ready[0].list.resize(threads_);
         std::iota(ready[0].list.begin(), ready[0].list.end(), 0);
         while (!ready.empty()) {
             const auto first = ready.extract(ready.begin());
             run_lanes(first.key(), std::move(first.mapped()), ready, waiting);
             if (ready.empty()) {  // every thread that hasn't left is at the barrier
                 ready.swap(waiting);
-                global_accesses.start_interval();
-                shared_accesses.start_interval();
+                global_accesses_.start_interval();
+                shared_accesses_.start_interval();
             }
         }
     }
 
     /// Until they part, meet others or have to wait for them.
     void run_lanes(int at, Lanes lanes, Groups &ready, Groups &waiting) {
-        const int next_group = ready.empty() ? static_cast<int>(kernel.code.size()) : ready.begin()->first;
+        const int next_group = ready.empty() ? static_cast<int>(kernel_.code.size()) : ready.begin()->first;
         for (; at < next_group; ++at) {
-            const Instruction &instruction = kernel.code[at];
+            const Instruction &instruction = kernel_.code[at];
             if (instruction.guard < 0 && instruction.flow == Flow::next) {
                 instruction.handler(*this, instruction, lanes);
-                executed += lanes.list.size();
+                executed_ += lanes.list.size();
                 continue;
             }
             Lanes others = take_unguarded(instruction, lanes);
-            executed += lanes.list.size();
+            executed_ += lanes.list.size();
             if (lanes.list.empty()) {
                 lanes = std::move(others);
             } else if (instruction.flow == Flow::next) {
@@ -419,9 +447,10 @@ private:
             } else if (instruction.flow == Flow::branch && others.list.empty()) {
                 at = instruction.target - 1;
             } else {
-                if (instruction.flow != Flow::exit)
+                if (instruction.flow != Flow::exit) {
                     add(instruction.flow == Flow::branch ? ready : waiting,
                         instruction.flow == Flow::branch ? instruction.target : at + 1, std::move(lanes));
+                }
                 add(ready, at + 1, std::move(others));
                 return;
             }
@@ -437,14 +466,15 @@ private:
     /// Leaves the lanes whose guard lets them run the instruction, and returns the others.
     Lanes take_unguarded(const Instruction &instruction, Lanes &lanes) {
         Lanes others;
-        if (instruction.guard < 0)
+        if (instruction.guard < 0) {
             return others;
+        }
         const std::uint32_t *guard = registers<bool>(instruction.guard), value = instruction.guard_value;
         std::size_t running = 0;
         lanes.each([&](int lane) { running += guard[lane] == value; });
-        if (running == 0)
+        if (running == 0) {
             lanes.list.swap(others.list);
-        else if (running < lanes.list.size()) {
+        } else if (running < lanes.list.size()) {
             const auto middle = std::stable_partition(lanes.list.begin(), lanes.list.end(),
                                                       [&](int lane) { return guard[lane] == value; });
             others.list.assign(middle, lanes.list.end());
@@ -454,10 +484,10 @@ private:
     }
 
     void set_special_registers() {
-        for (const Special &special : kernel.specials) {
+        for (const Special &special : kernel_.specials) {
             std::uint32_t *row = registers<std::uint32_t>(special.row);
-            for (std::uint32_t lane = 0; lane < threads; ++lane) {
-                Dim values[] = {position(lane, block), current, block, extent};
+            for (std::uint32_t lane = 0; lane < threads_; ++lane) {
+                Dim values[] = {position(lane, block_), current_, block_, extent_};
                 row[lane] = axis_of(values[special.what], special.axis);
             }
         }
@@ -468,9 +498,9 @@ private:
             return reinterpret_cast<std::uintptr_t>(bytes.data());
         };
         switch (space) {
-            case Space::shared: return number(shared);
-            case Space::local: return number(local);
-            case Space::param: return number(parameters);
+            case Space::shared: return number(shared_);
+            case Space::local: return number(local_);
+            case Space::param: return number(parameters_);
             default: return 0;
         }
     }
@@ -478,19 +508,21 @@ private:
     bool is_inside(Space space, std::uint64_t address, std::uint64_t bytes) const {
         const auto fits = [&](std::size_t size) { return address <= size && bytes <= size - address; };
         switch (space) {
-            case Space::shared: return fits(shared.size());
-            case Space::local: return fits(kernel.local_bytes);
-            case Space::param: return fits(parameters.size());
-            default: return check(address, bytes);
+            case Space::shared: return fits(shared_.size());
+            case Space::local: return fits(kernel_.local_bytes);
+            case Space::param: return fits(parameters_.size());
+            default: return check_(address, bytes);
         }
     }
 
     void check_address(const Instruction &instruction, int lane, std::uint64_t address) const {
         const std::string access = std::to_string(instruction.bytes) + " bytes at " + hexadecimal(address);
-        if (!is_inside(instruction.space, address, instruction.bytes))
+        if (!is_inside(instruction.space, address, instruction.bytes)) {
             fail(instruction, lane, "accesses " + access + ", which are out of bounds");
-        if (address % instruction.bytes != 0)
+        }
+        if (address % instruction.bytes != 0) {
             fail(instruction, lane, "accesses " + access + ", which are misaligned");
+        }
     }
 
     /// A generic address tells by itself which space it is of.
@@ -500,11 +532,13 @@ private:
             const std::uint64_t address = registers<std::uint64_t>(instruction.operands[0])[lane] + offset;
             instruction.space = Space::global;
             instruction.offset = offset;
-            for (const auto &[space, window] : {std::pair(Space::shared, shared_window), {Space::local, local_window}})
+            for (const auto &[space, window] :
+                 {std::pair(Space::shared, shared_window), {Space::local, local_window}}) {
                 if (address - window < window_bytes) {
                     instruction.space = space;
                     instruction.offset = offset - window;
                 }
+            }
             instruction.handler(*this, instruction, Lanes{{lane}});
         }
     }
@@ -515,7 +549,7 @@ private:
     }
 
     Accesses &accesses(const Instruction &instruction) {
-        return instruction.space == Space::shared ? shared_accesses : global_accesses;
+        return instruction.space == Space::shared ? shared_accesses_ : global_accesses_;
     }
 
     std::uint64_t address_of(const Instruction &instruction, const char *memory) {
@@ -523,15 +557,15 @@ private:
     }
 
     [[noreturn]] void fail(const Instruction &instruction, int lane, const std::string &what) const {
-        throw std::runtime_error("kernel " + kernel.name + ", line " + std::to_string(instruction.line) + " \"" +
-                                 (*kernel.lines)[instruction.line - 1] + "\": thread " +
-                                 to_string(position(lane, block)) + " of block " + to_string(current) + " " + what);
+        throw std::runtime_error("kernel " + kernel_.name + ", line " + std::to_string(instruction.line) + " \"" +
+                                 (*kernel_.lines)[instruction.line - 1] + "\": thread " +
+                                 to_string(position(lane, block_)) + " of block " + to_string(current_) + " " + what);
     }
 
     [[noreturn]] void fail_race(const Instruction &instruction, int lane, std::uint64_t address,
                                 const Accesses::Access &other, const std::string &what) {
         const std::string by =
-            other.thread == Accesses::several ? "others" : "thread " + to_string(position(other.thread, block));
+            other.thread == Accesses::several ? "others" : "thread " + to_string(position(other.thread, block_));
         fail(instruction, lane,
              what + " the word at " + hexadecimal(address) + ", a race with " + by +
                  (accesses(instruction).is_of_block(other) ? "" : " of another block"));
@@ -549,26 +583,29 @@ constexpr unsigned width = 8 * sizeof(T);
 /// Integers wrap around. The detour through 64 bits keeps short ones from being promoted to int.
 template<typename T>
 T add(T a, T b) {
-    if constexpr (std::is_integral_v<T>)
+    if constexpr (std::is_integral_v<T>) {
         return static_cast<T>(std::uint64_t(a) + std::uint64_t(b));
-    else
+    } else {
         return a + b;
+    }
 }
 
 template<typename T>
 T subtract(T a, T b) {
-    if constexpr (std::is_integral_v<T>)
+    if constexpr (std::is_integral_v<T>) {
         return static_cast<T>(std::uint64_t(a) - std::uint64_t(b));
-    else
+    } else {
         return a - b;
+    }
 }
 
 template<typename T>
 T multiply(T a, T b) {
-    if constexpr (std::is_integral_v<T>)
+    if constexpr (std::is_integral_v<T>) {
         return static_cast<T>(std::uint64_t(a) * std::uint64_t(b));
-    else
+    } else {
         return a * b;
+    }
 }
 
 template<typename T>
@@ -595,10 +632,12 @@ T multiply_high(T a, T b) {
 template<typename T>
 T divide(T a, T b) {
     if constexpr (std::is_integral_v<T>) {
-        if (b == 0)
+        if (b == 0) {
             return static_cast<T>(-1);
-        if (std::is_signed_v<T> && b == static_cast<T>(-1))
+        }
+        if (std::is_signed_v<T> && b == static_cast<T>(-1)) {
             return subtract<T>(0, a);
+        }
     }
     return a / b;
 }
@@ -610,28 +649,32 @@ T remainder(T a, T b) {
 
 template<typename T>
 T negative(T a) {
-    if constexpr (std::is_integral_v<T>)
+    if constexpr (std::is_integral_v<T>) {
         return subtract<T>(0, a);
-    else
+    } else {
         return -a;
+    }
 }
 
 template<typename T>
 T absolute(T a) {
-    if constexpr (std::is_integral_v<T>)
+    if constexpr (std::is_integral_v<T>) {
         return a < 0 ? negative(a) : a;
-    else
+    } else {
         return std::fabs(a);
+    }
 }
 
 /// Of a number and a NaN, the number; and -0 is less than 0.
 template<typename T>
 T minimum(T a, T b) {
     if constexpr (std::is_floating_point_v<T>) {
-        if (std::isnan(a) || std::isnan(b))
+        if (std::isnan(a) || std::isnan(b)) {
             return std::isnan(a) ? b : a;
-        if (a == b)
+        }
+        if (a == b) {
             return std::signbit(a) ? a : b;
+        }
     }
     return b < a ? b : a;
 }
@@ -639,10 +682,12 @@ T minimum(T a, T b) {
 template<typename T>
 T maximum(T a, T b) {
     if constexpr (std::is_floating_point_v<T>) {
-        if (std::isnan(a) || std::isnan(b))
+        if (std::isnan(a) || std::isnan(b)) {
             return std::isnan(a) ? b : a;
-        if (a == b)
+        }
+        if (a == b) {
             return std::signbit(a) ? b : a;
+        }
     }
     return a < b ? b : a;
 }
@@ -688,10 +733,11 @@ T exclusive(T a, T b) {
 
 template<typename T>
 T complement(T a) {
-    if constexpr (std::is_same_v<T, bool>)
+    if constexpr (std::is_same_v<T, bool>) {
         return !a;
-    else
+    } else {
         return ~a;
+    }
 }
 
 template<typename T>
@@ -702,8 +748,9 @@ T shift_left(T a, std::uint32_t by) {
 /// Signed integers are filled with their sign.
 template<typename T>
 T shift_right(T a, std::uint32_t by) {
-    if (by < width<T>)
+    if (by < width<T>) {
         return static_cast<T>(a >> by);
+    }
     return a < 0 ? static_cast<T>(-1) : 0;
 }
 
@@ -819,8 +866,9 @@ float round_flushed(float a) {
 template<typename To, typename From, From (*round)(From)>
 To to_integer(From a) {
     using Limits = std::numeric_limits<To>;
-    if (std::isnan(a))
+    if (std::isnan(a)) {
         return sizeof(From) == 8 || sizeof(To) == 8 ? static_cast<To>(std::uint64_t(1) << (width<To> - 1)) : 0;
+    }
     a = round(a);
     // The largest integer may be rounded up to one that doesn't fit.
     return a <= static_cast<From>(Limits::min())   ? Limits::min()
@@ -882,18 +930,21 @@ __attribute__((target("avx2,fma"))) void fma_with_avx2(Grid &grid, const Instruc
     const int first = lanes.list.front(), last = lanes.list.back();
     if (last - first + 1 == static_cast<int>(lanes.list.size())) {
         INDEPENDENT
-        for (int lane = first; lane <= last; ++lane)
+        for (int lane = first; lane <= last; ++lane) {
             fma_lane(lane);
+        }
     } else {
-        for (const int lane : lanes.list)
+        for (const int lane : lanes.list) {
             fma_lane(lane);
+        }
     }
 }
 
 Operation fma_float() {
     Operation operation = elementwise<fused_multiply_add<float>>();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         operation.handler = fma_with_avx2;
+    }
     return operation;
 }
 #else
@@ -905,8 +956,9 @@ Operation fma_float() {
 template<typename Stored, typename Register>
 void load(Grid &grid, const Instruction &instruction, const Lanes &lanes) {
     std::array<Bits<Register> *, 4> results{};
-    for (unsigned i = 0; i < instruction.count; ++i)
+    for (unsigned i = 0; i < instruction.count; ++i) {
         results[i] = grid.registers<Register>(instruction.operands[i + 1]);
+    }
     grid.each_address(instruction, lanes, [&](int lane, const char *memory) {
         grid.track_read(instruction, lane, memory);
         for (unsigned i = 0; i < instruction.count; ++i) {
@@ -920,12 +972,14 @@ void load(Grid &grid, const Instruction &instruction, const Lanes &lanes) {
 template<typename Stored, typename Register>
 void store(Grid &grid, const Instruction &instruction, const Lanes &lanes) {
     std::array<const Bits<Register> *, 4> sources{};
-    for (unsigned i = 0; i < instruction.count; ++i)
+    for (unsigned i = 0; i < instruction.count; ++i) {
         sources[i] = grid.registers<Register>(instruction.operands[i + 1]);
+    }
     grid.each_address(instruction, lanes, [&](int lane, char *memory) {
         std::array<Stored, 4> values{};
-        for (unsigned i = 0; i < instruction.count; ++i)
+        for (unsigned i = 0; i < instruction.count; ++i) {
             values[i] = static_cast<Stored>(sources[i][lane]);
+        }
         grid.track_write(instruction, lane, memory, reinterpret_cast<const char *>(values.data()));
         std::memcpy(memory, values.data(), instruction.bytes);
     });
@@ -990,8 +1044,9 @@ const std::string type_name = (std::is_floating_point_v<T> ? "f"
 /// By any of the types of its size, for what doesn't depend on the sign.
 template<auto function, typename T>
 void add_for_bits(Operations &operations, const std::string &name) {
-    for (const char *type : {".b", ".u", ".s"})
+    for (const char *type : {".b", ".u", ".s"}) {
         operations[name + type + std::to_string(width<T>)] = elementwise<function>();
+    }
 }
 
 template<typename T>
@@ -1188,8 +1243,9 @@ struct ElementType {
 bool parse_type(const std::string &text, ElementType &type) {
     static const std::map<std::string, unsigned> sizes{{"8", 1}, {"16", 2}, {"32", 4}, {"64", 8}};
     const auto size = text.empty() ? sizes.end() : sizes.find(text.substr(1));
-    if (size == sizes.end() || std::string("busf").find(text[0]) == std::string::npos)
+    if (size == sizes.end() || std::string("busf").find(text[0]) == std::string::npos) {
         return false;
+    }
     type = {size->second, text[0] == 's'};
     return true;
 }
@@ -1219,15 +1275,16 @@ public:
     explicit Parser(const std::string &text) {
         std::vector<std::string> trimmed;
         std::istringstream stream(text);
-        for (std::string line; std::getline(stream, line);)
+        for (std::string line; std::getline(stream, line);) {
             trimmed.push_back(line.erase(0, line.find_first_not_of(" \t")));
-        lines = std::make_shared<const std::vector<std::string>>(std::move(trimmed));
+        }
+        lines_ = std::make_shared<const std::vector<std::string>>(std::move(trimmed));
         tokenize(text);
     }
 
     std::map<std::string, std::shared_ptr<const Kernel>> parse() {
         std::map<std::string, std::shared_ptr<const Kernel>> kernels;
-        while (at < tokens.size()) {
+        while (at_ < tokens_.size()) {
             const std::string word = next();
             if (word == ".version" || word == ".target" || word == ".address_size" || word == ".file") {
                 skip_line();
@@ -1235,7 +1292,7 @@ public:
                 const std::shared_ptr<const Kernel> parsed = parse_kernel();
                 kernels[parsed->name] = parsed;
             } else if (word == ".shared") {
-                parse_variable(Space::shared, module_symbols, module_shared_bytes);
+                parse_variable(Space::shared, module_symbols_, module_shared_bytes_);
             } else if (word != ".visible" && word != ".extern" && word != ".weak") {
                 fail("isn't supported");
             }
@@ -1250,23 +1307,23 @@ private:
     };
     using Symbols = std::map<std::string, std::uint64_t>;
 
-    std::shared_ptr<const std::vector<std::string>> lines;
-    std::vector<Token> tokens;
-    std::size_t at = 0;
-    Symbols module_symbols;
-    std::size_t module_shared_bytes = 0;
+    std::shared_ptr<const std::vector<std::string>> lines_;
+    std::vector<Token> tokens_;
+    std::size_t at_ = 0;
+    Symbols module_symbols_;
+    std::size_t module_shared_bytes_ = 0;
 
     // Of the kernel that is being parsed
-    Kernel kernel;
-    std::unordered_map<std::string, Register> registers;
-    Symbols symbols;
-    std::map<std::string, int> labels;
-    std::vector<std::pair<std::size_t, std::size_t>> jumps;  // the instruction, and the token of its label
+    Kernel kernel_;
+    std::unordered_map<std::string, Register> registers_;
+    Symbols symbols_;
+    std::map<std::string, int> labels_;
+    std::vector<std::pair<std::size_t, std::size_t>> jumps_;  // the instruction, and the token of its label
 
     /// About the line of the last token that was taken.
     [[noreturn]] void fail(const std::string &what) const {
-        const int line = tokens.empty() ? 1 : tokens[at == 0 ? 0 : at - 1].line;
-        throw std::runtime_error("PTX, line " + std::to_string(line) + " \"" + (*lines)[line - 1] + "\": " + what);
+        const int line = tokens_.empty() ? 1 : tokens_[at_ == 0 ? 0 : at_ - 1].line;
+        throw std::runtime_error("PTX, line " + std::to_string(line) + " \"" + (*lines_)[line - 1] + "\": " + what);
     }
 
     void tokenize(const std::string &text) {
@@ -1285,42 +1342,47 @@ private:
                 i = std::min(text.find('\n', i), text.size());
             } else if (text[i] == '"') {
                 i = std::min(text.find('"', i + 1), text.size() - 1) + 1;
-                tokens.push_back({text.substr(start, i - start), line});
+                tokens_.push_back({text.substr(start, i - start), line});
             } else {
                 ++i;
-                if (is_of_word(text[start]) || text[start] == '-')
-                    while (i < text.size() && (is_of_word(text[i]) || text.compare(i, 2, "::") == 0))
+                if (is_of_word(text[start]) || text[start] == '-') {
+                    while (i < text.size() && (is_of_word(text[i]) || text.compare(i, 2, "::") == 0)) {
                         i += text[i] == ':' ? 2 : 1;
-                tokens.push_back({text.substr(start, i - start), line});
+                    }
+                }
+                tokens_.push_back({text.substr(start, i - start), line});
             }
         }
     }
 
     const std::string &next() {
-        if (at == tokens.size())
+        if (at_ == tokens_.size()) {
             fail("ends too early");
-        return tokens[at++].text;
+        }
+        return tokens_[at_++].text;
     }
 
     bool peek(const std::string &text, std::size_t ahead = 0) const {
-        return at + ahead < tokens.size() && tokens[at + ahead].text == text;
+        return at_ + ahead < tokens_.size() && tokens_[at_ + ahead].text == text;
     }
 
     bool accept(const std::string &text) {
         const bool is_next = peek(text);
-        at += is_next;
+        at_ += is_next;
         return is_next;
     }
 
     void expect(const std::string &text) {
-        if (next() != text)
-            fail("expected '" + text + "', not '" + tokens[at - 1].text + "'");
+        if (next() != text) {
+            fail("expected '" + text + "', not '" + tokens_[at_ - 1].text + "'");
+        }
     }
 
     void skip_line() {
-        const int line = tokens[at - 1].line;
-        while (at < tokens.size() && tokens[at].line == line)
-            ++at;
+        const int line = tokens_[at_ - 1].line;
+        while (at_ < tokens_.size() && tokens_[at_].line == line) {
+            ++at_;
+        }
     }
 
     /// An integer, or a float as 0f and its bits.
@@ -1336,51 +1398,55 @@ private:
             fail("'" + text + "' is unknown");
         }
         const std::size_t rest = text.size() - used - (is_float ? 2 : 0);
-        if (rest != 0 && !(rest == 1 && text.back() == 'U'))
+        if (rest != 0 && !(rest == 1 && text.back() == 'U')) {
             fail("'" + text + "' is unknown");
+        }
         return value;
     }
 
     std::shared_ptr<const Kernel> parse_kernel() {
-        kernel = {};
-        registers.clear();
-        symbols = module_symbols;
-        labels.clear();
-        jumps.clear();
-        kernel.name = next();
-        kernel.lines = lines;
-        kernel.shared_bytes = module_shared_bytes;
-        if (accept("(") && !accept(")"))
+        kernel_ = {};
+        registers_.clear();
+        symbols_ = module_symbols_;
+        labels_.clear();
+        jumps_.clear();
+        kernel_.name = next();
+        kernel_.lines = lines_;
+        kernel_.shared_bytes = module_shared_bytes_;
+        if (accept("(") && !accept(")")) {
             do {
                 expect(".param");
-                const std::size_t end = parse_variable(Space::param, symbols, kernel.parameter_bytes);
-                kernel.parameters.push_back({end, kernel.parameter_bytes - end});
+                const std::size_t end = parse_variable(Space::param, symbols_, kernel_.parameter_bytes);
+                kernel_.parameters.push_back({end, kernel_.parameter_bytes - end});
             } while (!accept(")") && (expect(","), true));
-        while (!accept("{"))
-            parse_kernel_directive();
-        while (!accept("}"))
-            parse_statement();
-        kernel.code.emplace_back().flow = Flow::exit;
-        for (const auto &[instruction, label] : jumps) {
-            const auto target = labels.find(tokens[label].text);
-            if (target == labels.end()) {
-                at = label + 1;
-                fail("'" + tokens[label].text + "' is no label");
-            }
-            kernel.code[instruction].target = target->second;
         }
-        return std::make_shared<const Kernel>(std::move(kernel));
+        while (!accept("{")) {
+            parse_kernel_directive();
+        }
+        while (!accept("}")) {
+            parse_statement();
+        }
+        kernel_.code.emplace_back().flow = Flow::exit;
+        for (const auto &[instruction, label] : jumps_) {
+            const auto target = labels_.find(tokens_[label].text);
+            if (target == labels_.end()) {
+                at_ = label + 1;
+                fail("'" + tokens_[label].text + "' is no label");
+            }
+            kernel_.code[instruction].target = target->second;
+        }
+        return std::make_shared<const Kernel>(std::move(kernel_));
     }
 
     void parse_kernel_directive() {
         const std::string directive = next();
         if (directive == ".reqntid" || directive == ".maxntid") {
-            Dim &dim = directive == ".reqntid" ? kernel.required : kernel.maximum;
+            Dim &dim = directive == ".reqntid" ? kernel_.required : kernel_.maximum;
             dim = {1, 1, 1};
             int axis = 0;
-            do
+            do {
                 axis_of(dim, axis++) = number(next());
-            while (axis < 3 && accept(","));
+            } while (axis < 3 && accept(","));
         } else if (directive == ".minnctapersm" || directive == ".maxnreg") {
             next();
         } else {
@@ -1393,16 +1459,20 @@ private:
         std::size_t alignment = 1;
         ElementType type{0, false};
         std::string word = next();
-        for (; word[0] == '.'; word = next())
+        for (; word[0] == '.'; word = next()) {
             if (word == ".ptr") {  // what it points to is aligned like this, not the pointer
-                while (peek(".global") || peek(".shared"))
+                while (peek(".global") || peek(".shared")) {
                     next();
-                if (accept(".align"))
+                }
+                if (accept(".align")) {
                     next();
-            } else if (word == ".align")
+                }
+            } else if (word == ".align") {
                 alignment = number(next());
-            else if (!parse_type(word.substr(1), type))
+            } else if (!parse_type(word.substr(1), type)) {
                 fail("'" + word + "' isn't supported");
+            }
+        }
         std::size_t bytes = type.bytes;
         if (accept("[")) {
             const bool is_dynamic = peek("]");  // as much as the launch gives
@@ -1414,21 +1484,22 @@ private:
         const std::size_t start = (end + alignment - 1) / alignment * alignment;
         end = start + bytes;
         in[word] = start;
-        if (space != Space::param)
+        if (space != Space::param) {
             expect(";");
+        }
         return start;
     }
 
     void parse_statement() {
         const std::string word = next();
         if (accept(":")) {
-            labels[word] = static_cast<int>(kernel.code.size());
+            labels_[word] = static_cast<int>(kernel_.code.size());
         } else if (word == ".reg") {
             parse_registers();
         } else if (word == ".shared") {
-            parse_variable(Space::shared, symbols, kernel.shared_bytes);
+            parse_variable(Space::shared, symbols_, kernel_.shared_bytes);
         } else if (word == ".local") {
-            parse_variable(Space::local, symbols, kernel.local_bytes);
+            parse_variable(Space::local, symbols_, kernel_.local_bytes);
         } else if (word == ".loc") {
             skip_line();
         } else if (word == ".pragma") {
@@ -1443,35 +1514,37 @@ private:
     void parse_registers() {
         const std::string type = next();
         ElementType element{4, false};
-        if (type != ".pred" && !parse_type(type.substr(1), element))
+        if (type != ".pred" && !parse_type(type.substr(1), element)) {
             fail("'" + type + "' isn't supported");
+        }
         const Kind kind = type == ".pred" ? Kind::predicate : element.bytes == 8 ? Kind::wide : Kind::word;
         do {
             const std::string name = next();
             if (accept("<")) {
                 const std::uint64_t count = number(next());
                 expect(">");
-                for (std::uint64_t i = 0; i < count; ++i)
-                    registers[name + std::to_string(i)] = {kind, new_row(kind)};
+                for (std::uint64_t i = 0; i < count; ++i) {
+                    registers_[name + std::to_string(i)] = {kind, new_row(kind)};
+                }
             } else {
-                registers[name] = {kind, new_row(kind)};
+                registers_[name] = {kind, new_row(kind)};
             }
         } while (accept(","));
         expect(";");
     }
 
     std::uint32_t new_row(Kind kind) {
-        return kind == Kind::wide ? kernel.wide_rows++ : kernel.word_rows++;
+        return kind == Kind::wide ? kernel_.wide_rows++ : kernel_.word_rows++;
     }
 
     std::uint32_t constant(Kind kind, std::uint64_t value) {
         if (kind == Kind::wide) {
-            const auto [row, is_new] = kernel.wides.try_emplace(value, kernel.wide_rows);
-            kernel.wide_rows += is_new;
+            const auto [row, is_new] = kernel_.wides.try_emplace(value, kernel_.wide_rows);
+            kernel_.wide_rows += is_new;
             return row->second;
         }
-        const auto [row, is_new] = kernel.words.try_emplace(static_cast<std::uint32_t>(value), kernel.word_rows);
-        kernel.word_rows += is_new;
+        const auto [row, is_new] = kernel_.words.try_emplace(static_cast<std::uint32_t>(value), kernel_.word_rows);
+        kernel_.word_rows += is_new;
         return row->second;
     }
 
@@ -1482,45 +1555,52 @@ private:
                                                                           {"%ntid", Special::ntid},
                                                                           {"%nctaid", Special::nctaid}};
         const auto what = names.find(name.substr(0, name.find('.')));
-        if (what == names.end() || name.size() != what->first.size() + 2 || name.back() < 'x' || name.back() > 'z')
+        if (what == names.end() || name.size() != what->first.size() + 2 || name.back() < 'x' || name.back() > 'z') {
             fail("'" + name + "' is unknown");
-        const auto [found, is_new] = registers.try_emplace(name, Register{Kind::word, kernel.word_rows});
-        if (is_new)
-            kernel.specials.push_back({what->second, name.back() - 'x', new_row(Kind::word)});
+        }
+        const auto [found, is_new] = registers_.try_emplace(name, Register{Kind::word, kernel_.word_rows});
+        if (is_new) {
+            kernel_.specials.push_back({what->second, name.back() - 'x', new_row(Kind::word)});
+        }
         return found->second.row;
     }
 
     bool is_wide(const std::string &operand) const {
-        const auto found = registers.find(operand);
-        return found != registers.end() && found->second.kind == Kind::wide;
+        const auto found = registers_.find(operand);
+        return found != registers_.end() && found->second.kind == Kind::wide;
     }
 
     /// A register, special register, number or variable.
     std::uint32_t operand(Kind kind) {
         const std::string name = next();
-        if (const auto found = registers.find(name); found != registers.end()) {
-            if (found->second.kind != kind)
+        if (const auto found = registers_.find(name); found != registers_.end()) {
+            if (found->second.kind != kind) {
                 fail("'" + name + "' is of another size than the instruction");
+            }
             return found->second.row;
         }
-        if (name[0] == '%' && kind == Kind::word)
+        if (name[0] == '%' && kind == Kind::word) {
             return special(name);
-        if (const auto found = symbols.find(name); found != symbols.end() && kind == Kind::wide)
+        }
+        if (const auto found = symbols_.find(name); found != symbols_.end() && kind == Kind::wide) {
             return constant(kind, found->second);
-        if (name[0] == '%')
+        }
+        if (name[0] == '%') {
             fail("'" + name + "' is unknown");
+        }
         return kind == Kind::predicate ? constant(Kind::word, number(name) != 0) : constant(kind, number(name));
     }
 
     std::uint32_t destination(Kind kind) {
-        if (!registers.count(tokens[at].text))
-            fail("'" + tokens[at].text + "' is no register");
+        if (!registers_.count(tokens_[at_].text)) {
+            fail("'" + tokens_[at_].text + "' is no register");
+        }
         return operand(kind);
     }
 
     void parse_instruction(std::string opcode) {
         Instruction instruction;
-        instruction.line = tokens[at - 1].line;
+        instruction.line = tokens_[at_ - 1].line;
         if (opcode == "@") {
             instruction.guard_value = !accept("!");
             instruction.guard = static_cast<int>(operand(Kind::predicate));
@@ -1530,7 +1610,7 @@ private:
         const std::string stem = opcode.substr(0, opcode.find('.'));
         if (opcode == "bra" || opcode == "bra.uni") {
             instruction.flow = Flow::branch;
-            jumps.emplace_back(kernel.code.size(), at);
+            jumps_.emplace_back(kernel_.code.size(), at_);
             next();
         } else if (opcode == "ret" || opcode == "exit") {
             instruction.flow = Flow::exit;
@@ -1549,14 +1629,15 @@ private:
             fail("instruction '" + opcode + "' isn't supported");
         }
         expect(";");
-        kernel.code.push_back(instruction);
+        kernel_.code.push_back(instruction);
     }
 
     void parse_operands(Instruction &instruction, const Operation &operation) {
         instruction.handler = operation.handler;
         for (std::size_t i = 0; i < operation.kinds.size(); ++i) {
-            if (i > 0)
+            if (i > 0) {
                 expect(",");
+            }
             accept("{");
             instruction.operands[i] = i == 0 ? destination(operation.kinds[i]) : operand(operation.kinds[i]);
             accept("}");
@@ -1575,7 +1656,7 @@ private:
         low.operands[1] = instruction.operands[1] = operand(Kind::wide);
         low.handler = Elementwise<low_half>::run;
         instruction.handler = Elementwise<high_half>::run;
-        kernel.code.push_back(low);
+        kernel_.code.push_back(low);
     }
 
     /// ld, st, atom and red
@@ -1590,27 +1671,29 @@ private:
         std::string atomic_operation;
         std::istringstream parts(opcode.substr(stem.size() + 1));
         for (std::string part; std::getline(parts, part, '.');) {
-            if (const auto space = spaces.find(part); space != spaces.end())
+            if (const auto space = spaces.find(part); space != spaces.end()) {
                 instruction.space = space->second;
-            else if (part == "nc")
+            } else if (part == "nc") {
                 instruction.read_only = true;
-            else if (part == "relaxed" || part == "acquire" || part == "release" || part == "acq_rel" ||
-                     part == "volatile")
+            } else if (part == "relaxed" || part == "acquire" || part == "release" || part == "acq_rel" ||
+                       part == "volatile") {
                 instruction.ordered = true;
-            else if (part == "v2" || part == "v4")
+            } else if (part == "v2" || part == "v4") {
                 instruction.count = part[1] - '0';
-            else if (part == "weak" || part == "sys" || part == "gpu" || part == "cta" || part == "ca" ||
-                     part == "cg" || part == "cs" || part == "cv" || part == "wb" || part == "wt")
+            } else if (part == "weak" || part == "sys" || part == "gpu" || part == "cta" || part == "ca" ||
+                       part == "cg" || part == "cs" || part == "cv" || part == "wb" || part == "wt") {
                 continue;
-            else if (!parse_type(part, type)) {
-                if (!is_atomic || !atomic_operation.empty())
+            } else if (!parse_type(part, type)) {
+                if (!is_atomic || !atomic_operation.empty()) {
                     fail("instruction '" + opcode + "' isn't supported");
+                }
                 atomic_operation = part;
             }
         }
         instruction.bytes = type.bytes * instruction.count;
-        if (type.bytes == 0 || instruction.bytes > 16)
+        if (type.bytes == 0 || instruction.bytes > 16) {
             fail("instruction '" + opcode + "' isn't supported");
+        }
 
         if (is_atomic) {
             parse_atomic(instruction, stem, opcode, atomic_operation + opcode.substr(opcode.rfind('.')));
@@ -1630,15 +1713,17 @@ private:
     /// A register, or as many as the vector has. Returns whether they are of 64 bits, whatever is loaded into them.
     bool parse_elements(Instruction &instruction, const ElementType &type, bool is_load) {
         const bool in_braces = accept("{");
-        const bool wide = type.bytes == 8 || is_wide(tokens[at].text);
+        const bool wide = type.bytes == 8 || is_wide(tokens_[at_].text);
         const Kind kind = wide ? Kind::wide : Kind::word;
         for (unsigned i = 0; i < instruction.count; ++i) {
-            if (i > 0)
+            if (i > 0) {
                 expect(",");
+            }
             instruction.operands[i + 1] = is_load ? destination(kind) : operand(kind);
         }
-        if (in_braces)
+        if (in_braces) {
             expect("}");
+        }
         return wide;
     }
 
@@ -1646,8 +1731,9 @@ private:
     void parse_address(Instruction &instruction) {
         expect("[");
         instruction.operands[0] = operand(Kind::wide);
-        if (accept("+"))
+        if (accept("+")) {
             instruction.offset = number(next());
+        }
         expect("]");
     }
 
@@ -1655,8 +1741,9 @@ private:
                       const std::string &name) {
         static const Operations atomics = make_atomics();
         const auto operation = atomics.find(name);
-        if (operation == atomics.end())
+        if (operation == atomics.end()) {
             fail("instruction '" + opcode + "' isn't supported");
+        }
         const std::vector<Kind> &kinds = operation->second.kinds;
         instruction.handler = operation->second.handler;
         instruction.ordered = true;
@@ -1676,17 +1763,18 @@ private:
 
 }  // namespace
 
-Module::Module(const std::string &text) : kernels(Parser(text).parse()) {}
+Module::Module(const std::string &text) : kernels_(Parser(text).parse()) {}
 
 const Kernel *Module::find(const std::string &name) const {
-    const auto kernel = kernels.find(name);
-    return kernel == kernels.end() ? nullptr : kernel->second.get();
+    const auto kernel = kernels_.find(name);
+    return kernel == kernels_.end() ? nullptr : kernel->second.get();
 }
 
 std::vector<std::string> Module::names() const {
     std::vector<std::string> names;
-    for (const auto &[name, kernel] : kernels)
+    for (const auto &[name, kernel] : kernels_) {
         names.push_back(name);
+    }
     return names;
 }
 

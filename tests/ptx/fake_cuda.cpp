@@ -53,7 +53,7 @@ void *allocate(int device, std::size_t bytes) {
     std::memset(block, 0xff, bytes);  // NaN
     const std::lock_guard lock(mutex);
     memory[reinterpret_cast<Pointer>(block)] = {bytes, device};
-    fake_cuda().live++;
+    ++fake_cuda().live;
     return block;
 }
 
@@ -151,19 +151,19 @@ Result cuDevicePrimaryCtxRetain(void **context, int device) {
     if (fake_cuda().retain_result != success) {
         return fake_cuda().retain_result;
     }
-    fake_cuda().retained++;
+    ++fake_cuda().retained;
     *context = contexts + device;
     return success;
 }
 Result cuDevicePrimaryCtxRelease(int) {
-    fake_cuda().retained--;
+    --fake_cuda().retained;
     return success;
 }
 Result cuDevicePrimaryCtxRelease_v2(int device) {
     return cuDevicePrimaryCtxRelease(device);
 }
 Result cuCtxCreate_v2(void **context, unsigned, int device) {
-    fake_cuda().private_contexts++;
+    ++fake_cuda().private_contexts;
     *context = contexts + device;
     return success;
 }
@@ -219,8 +219,8 @@ Result cuModuleLoadDataEx(void **module, const void *image, unsigned count, int 
         std::fprintf(stderr, "fake CUDA: %s\n", error.what());
         return invalid_ptx;
     }
-    fake_cuda().modules++;
-    for (unsigned i = 0; i < count; i++) {
+    ++fake_cuda().modules;
+    for (unsigned i = 0; i < count; ++i) {
         if (options[i] == 0) {
             fake_cuda().max_registers = static_cast<int>(reinterpret_cast<std::intptr_t>(values[i]));
         }
@@ -232,7 +232,7 @@ Result cuModuleLoadData(void **module, const void *image) {
 }
 Result cuModuleUnload(void *module) {
     delete static_cast<aft::ptx::Module *>(module);
-    fake_cuda().modules--;
+    --fake_cuda().modules;
     return success;
 }
 Result cuModuleGetFunction(const aft::ptx::Kernel **function, const aft::ptx::Module *module, const char *name) {
@@ -246,7 +246,7 @@ Result cuMemAlloc_v2(Pointer *address, std::size_t bytes) {
     if (fake_cuda().allocations_left-- <= 0) {
         return out_of_memory;
     }
-    fake_cuda().allocations++;
+    ++fake_cuda().allocations;
     *address = reinterpret_cast<Pointer>(allocate(device_of(current.back()), bytes));
     return success;
 }
@@ -255,11 +255,11 @@ Result cuMemFree_v2(Pointer address) {
     return has_context() ? success : invalid_context;
 }
 Result cuMemcpyHtoD_v2(Pointer to, const void *from, std::size_t bytes) {
-    fake_cuda().copies_in++;
+    ++fake_cuda().copies_in;
     return copy(reinterpret_cast<void *>(to), from, bytes, reinterpret_cast<void *>(to));
 }
 Result cuMemcpyDtoH_v2(void *to, Pointer from, std::size_t bytes) {
-    fake_cuda().copies_out++;
+    ++fake_cuda().copies_out;
     return copy(to, reinterpret_cast<const void *>(from), bytes, reinterpret_cast<const void *>(from));
 }
 Result cuMemcpyHtoDAsync_v2(Pointer to, const void *from, std::size_t bytes, void *) {
@@ -295,7 +295,7 @@ Result cuLaunchKernel(const aft::ptx::Kernel *kernel, unsigned grid_x, unsigned 
         return invalid_context;
     }
     const int device = device_of(current.back());
-    fake_cuda().launches++;
+    ++fake_cuda().launches;
     fake_cuda().stream = stream;
     fake_cuda().device = device;
     if (fake_cuda().launch_result != success) {
