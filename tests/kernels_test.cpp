@@ -65,7 +65,7 @@ struct Work {
 void add_kernels_that_admit(const Problem &problem, std::vector<Work> &work) {
     work.push_back({problem, {}});
     for (const KernelInfo &kernel : kernels())
-        if (is_tested(kernel) && admits(kernel, problem))
+        if (is_tested(kernel) && can_run(kernel, problem))
             work.back().kernels.push_back(kernel);
 }
 

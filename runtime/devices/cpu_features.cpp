@@ -1,16 +1,7 @@
-#include "kernels/registry.h"
-
-#include "devices/devices.h"
-#include "halide/halide.h"
-
-#include <aft/kernels.h>
+#include "devices/cpu_features.h"
 
 #include <algorithm>
 #include <array>
-#include <map>
-#include <mutex>
-#include <string_view>
-#include <utility>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -20,9 +11,6 @@
 
 namespace aft {
 namespace {
-
-// Set before main(), by the tables that a program brings along.
-KernelTable *added_kernels = nullptr;
 
 struct CpuFeature {
     std::string word;  // in a Halide target
@@ -150,55 +138,6 @@ bool is_neutral(std::string_view word) {
                        [&](std::string_view prefix) { return word.substr(0, prefix.size()) == prefix; });
 }
 
-const halide_filter_argument_t *argument(const halide_filter_metadata_t &function, std::string_view name) {
-    const auto *end = function.arguments + function.num_arguments;
-    const auto *found = std::find_if(function.arguments, end, [&](const auto &a) { return a.name == name; });
-    return found == end ? nullptr : found;
-}
-
-/// The estimated extent of a dimension of a buffer, 1 when there is none.
-std::int64_t estimate(const halide_filter_metadata_t &function, std::string_view buffer, int dimension) {
-    const halide_filter_argument_t *found = argument(function, buffer);
-    if (!found || !found->buffer_estimates || !found->buffer_estimates[2 * dimension + 1]) {
-        return 1;
-    }
-    return *found->buffer_estimates[2 * dimension + 1];
-}
-
-/// Autoscheduled code holds from the sizes on that it was scheduled for; hand schedules have no estimates.
-MinimumExtents minimum_extents(const halide_filter_metadata_t &forward) {
-    MinimumExtents minimum;
-    minimum.hidden = std::max(estimate(forward, "x", 0), estimate(forward, "y", 0));
-    minimum.seq = std::max(estimate(forward, "x", 1), estimate(forward, "y", 1));
-    minimum.batch = std::max(estimate(forward, "x", 2), estimate(forward, "y", 2));
-    minimum.projected = estimate(forward, "bq", 0);
-    const halide_filter_argument_t *window = argument(forward, "window");
-    if (window && window->scalar_estimate) {
-        minimum.window = window->scalar_estimate->u.i32;
-    }
-    return minimum;
-}
-
-/// Why no device of this machine can run a kernel; empty when one can.
-std::string reason(const std::string &api, const std::string &target) {
-    std::string first;
-    for (const DriverDevice &device : devices_of(api)) {
-        const std::string why_not = objection(device, target);
-        if (why_not.empty()) {
-            return "";
-        }
-        const bool of_device = !device.info.name.empty() && api != "cpu";
-        first = first.empty() ? (of_device ? device.info.id + " " : "") + why_not : first;
-    }
-    return first.empty() ? "this build has no kernels for " + api : first;
-}
-
-/// In what a kernel keeps its weights.
-std::string storage(const halide_filter_metadata_t &forward) {
-    const halide_filter_argument_t *weight = argument(forward, "wq");
-    return weight && weight->type.bits == 16 ? "bfloat16" : "float32";
-}
-
 }  // namespace
 
 std::vector<std::string_view> words_of(std::string_view target) {
@@ -221,76 +160,6 @@ std::string missing_cpu_features(const std::string &target) {
         }
     }
     return missing;
-}
-
-bool is_autoscheduled(const KernelInfo &kernel) {
-    const MinimumExtents &minimum = kernel.minimum;
-    return std::max({minimum.batch, minimum.seq, minimum.hidden, minimum.projected}) > 1;
-}
-
-KernelInfo kernel_info(const KernelRow &row) {
-    const halide_filter_metadata_t &forward = *row.forward_metadata();
-    const std::string why_not = reason(row.device, forward.target);
-    return {row.id,
-            row.layer,
-            row.device,
-            row.schedule,
-            forward.target,
-            storage(forward),
-            row.any_bias_range,
-            minimum_extents(forward),
-            row.preferred,
-            why_not.empty(),
-            why_not};
-}
-
-bool add_kernels(KernelTable &table) {
-    KernelTable **end = &added_kernels;
-    while (*end) {
-        end = &(*end)->next;
-    }
-    *end = &table;
-    return true;
-}
-
-const std::vector<KernelRow> &kernel_rows() {
-    static const std::vector<KernelRow> all = [] {
-        std::vector<KernelRow> result;
-        for (const KernelTable *table = added_kernels; table; table = table->next) {
-            result.insert(result.end(), table->rows, table->rows + table->count);
-        }
-        result.insert(result.end(), own_kernels.rows, own_kernels.rows + own_kernels.count);
-        return result;
-    }();
-    return all;
-}
-
-const std::vector<Kernel> &kernels_of(const std::string &api) {
-    static std::mutex mutex;
-    static std::map<std::string, std::vector<Kernel>> all;
-    const std::lock_guard lock(mutex);
-    auto found = all.find(api);
-    if (found == all.end()) {
-        std::vector<Kernel> kernels;
-        for (const KernelRow &row : kernel_rows()) {
-            if (row.device == api) {
-                kernels.push_back({row, kernel_info(row)});
-            }
-        }
-        found = all.emplace(api, std::move(kernels)).first;
-    }
-    return found->second;
-}
-
-const std::vector<KernelInfo> &kernels() {
-    static const std::vector<KernelInfo> all = [] {
-        std::vector<KernelInfo> result;
-        for (const KernelRow &row : kernel_rows()) {
-            result.push_back(kernel_info(row));
-        }
-        return result;
-    }();
-    return all;
 }
 
 }  // namespace aft
