@@ -1,5 +1,6 @@
 #include "command_line.h"
 #include "golden.h"
+#include "kernels/selector.h"
 #include "reference/problem.h"
 #include "run.h"
 
@@ -7,6 +8,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -190,6 +192,36 @@ TEST_CASE("aft kernels lists every kernel", "[cli]") {
             INFO(kernel.id);
             CHECK(outcome.out.find(kernel.id) != std::string::npos);
         }
+    }
+}
+
+TEST_CASE("aft kernels has the selector's reason for each kernel that a layer doesn't choose", "[cli]") {
+    const std::string table = aft_cli("kernels").out, json = aft_cli("kernels --format json").out;
+    for (const KernelInfo &kernel : kernels()) {
+        INFO(kernel.id);
+        const std::size_t at = table.find("\n" + kernel.id + " ") + 1;
+        const std::string line = table.substr(at, table.find('\n', at) - at);
+        const Judgement judgement = judge(kernel);
+        CHECK(line.find(judgement.fit == Fit::automatic ? "  yes"
+                        : judgement.fit == Fit::by_id   ? "  only with --kernel: " + judgement.reason
+                                                        : "  no: " + judgement.reason) != std::string::npos);
+        CHECK(json.find("\"algorithm\": \"" + kernel.algorithm + "\"") != std::string::npos);
+    }
+}
+
+TEST_CASE("aft bench tells kernels of the exact algorithm from others of their schedule", "[cli]") {
+    for (const std::string schedule : {"packed", "exact"}) {
+        const Outcome outcome = aft_cli("bench --layer full --shape 1,4,4,4 --min-time 0.001 --device cpu --format csv "
+                                        "--schedule " +
+                                        schedule);
+        if (std::none_of(kernels().begin(), kernels().end(),
+                         [&](const KernelInfo &kernel) { return kernel.api == "cpu" && label(kernel) == schedule; }))
+            continue;  // left out by AFT_SCHEDULES
+        INFO(outcome.err);
+        CHECK(outcome.exit_code == 0);
+        CHECK((outcome.out.find("aft_full_cpu_exact") != std::string::npos) == (schedule == "exact"));
+        CHECK((outcome.out.find(",exact,packed,") != std::string::npos) == (schedule == "exact"));
+        CHECK((outcome.out.find(",dense,packed,") != std::string::npos) == (schedule == "packed"));
     }
 }
 

@@ -15,13 +15,18 @@
 
 namespace aft {
 
-/// What a kernel does for a layer.
+/// An operation of a layer that kernels compute.
 enum class Operation {
     forward,  ///< y = layer(x)
 };
 
 /// "forward".
-AFT_API std::string_view name(Operation operation);
+constexpr std::string_view name(Operation operation) {
+    switch (operation) {
+        case Operation::forward: return "forward";
+    }
+    return "";
+}
 
 /// The smallest extents that a kernel takes.
 struct MinimumExtents {

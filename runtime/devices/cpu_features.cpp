@@ -20,7 +20,8 @@ struct CpuFeature {
 #if defined(__x86_64__) || defined(__i386__)
 #define AFT_CPU_HAS(feature) (__builtin_cpu_supports(feature) != 0)
 
-/// A bit of what the CPUID instruction leaves in EAX, EBX, ECX or EDX. For what not every compiler's builtin knows.
+/// A bit that the CPUID instruction sets in EAX, EBX, ECX or EDX. For features that some compilers' builtins don't
+/// know.
 bool cpuid_has(unsigned leaf, unsigned subleaf, int which, int bit) {
     std::array<unsigned, 4> r{};
     return __get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]) != 0 && (r[which] >> bit & 1) != 0;
@@ -33,9 +34,9 @@ bool saves_tiles() {
     return (low >> 17 & 3) == 3;
 }
 
-/// Halide's words for x86 features, and what it takes each for (its src/CodeGen_X86.cpp): the first CPU that had it,
-/// with the general instructions of that CPU that LLVM uses unasked. The words of later CPUs imply those of earlier
-/// ones, as in Halide.
+/// Halide's words for x86 features. Halide takes a word for the first CPU that had the feature (src/CodeGen_X86.cpp),
+/// and LLVM then uses the other instructions of that CPU too. The words of later CPUs imply those of earlier ones, as
+/// in Halide.
 std::vector<CpuFeature> cpu_features() {
     enum { eax, ebx, ecx, edx };
     const bool f16c = cpuid_has(1, 0, ecx, 29), movbe = cpuid_has(1, 0, ecx, 22);
@@ -71,7 +72,7 @@ std::vector<CpuFeature> cpu_features() {
 }
 #undef AFT_CPU_HAS
 #elif defined(__aarch64__) && defined(__linux__)
-/// Halide's words for what the first ARMv8 CPUs lack. All have NEON.
+/// Halide's words for features that the first ARMv8 CPUs lack. All have NEON.
 std::vector<CpuFeature> cpu_features() {
     const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
     return {
@@ -81,7 +82,7 @@ std::vector<CpuFeature> cpu_features() {
     };
 }
 #elif defined(__riscv) && defined(__linux__)
-/// Vectors, and their length: Halide's code is for one, and neither for shorter registers nor for longer ones.
+/// Vectors and their length. Halide's code works for one length only.
 std::vector<CpuFeature> cpu_features() {
     const bool rvv = (getauxval(AT_HWCAP) >> ('V' - 'A') & 1) != 0;
     std::vector<CpuFeature> features = {{"rvv", rvv}};
@@ -98,7 +99,7 @@ std::vector<CpuFeature> cpu_features() {
 }
 #endif
 
-/// Words of a target that ask nothing of the CPU.
+/// Words of a target that need no feature of the CPU.
 bool is_neutral(std::string_view word) {
     static constexpr std::array<std::string_view, 28> words = {"x86",
                                                                "arm",

@@ -15,8 +15,8 @@ struct GeneratedFunction {
     const halide_filter_metadata_t *(*metadata)();
 };
 
-/// A row of a table of kernels, as the build writes it: what the kernel does, what it needs, and its two functions. The
-/// library binds their arguments by name, never by position:
+/// A row of a table of kernels, as the build writes it. It has the operation of the kernel, its requirements and its
+/// two functions. The library binds their arguments by name, never by position:
 ///     prepare: query_weight, key_weight, value_weight (H, P), project_weight (P, H), position_bias (source, target),
 ///              window  ->  the kernel's own prepared buffers
 ///     call:    the operation's operands, the prepared buffers, bq, bv (P), bo (H), window, max_seq_len
@@ -52,7 +52,7 @@ extern const KernelTable own_kernels;
 /// added after the first call of kernel_rows() is ignored.
 bool add_kernels(KernelTable &table);
 
-/// Every row: those of added tables, then the library's own.
+/// The rows of all tables: first the added ones, then the library's own.
 const std::vector<KernelRow> &kernel_rows();
 
 }  // namespace aft

@@ -61,13 +61,6 @@ std::string label_of(const std::string &algorithm, const std::string &schedule) 
 
 }  // namespace
 
-std::string_view name(Operation operation) {
-    switch (operation) {
-        case Operation::forward: return "forward";
-    }
-    return "";
-}
-
 std::string label(const KernelRow &row) {
     return label_of(row.algorithm, row.schedule);
 }
