@@ -85,19 +85,19 @@ struct Wish {
     }
 };
 
-const Kernel &kernel_named(const Wish &wish, LayerKind layer) {
+const Kernel &kernel_named(const Wish &wish, const Demand &demand) {
     std::string ids;
     for (const KernelRow &row : kernel_rows()) {
         if (row.id == wish.name) {
             const std::vector<Kernel> &kernels = kernels_of(row.api);
             return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &k) { return &k.row == &row; });
         }
-        if (row.layer == layer) {
+        if (row.operation == demand.operation && row.layer == demand.config.kind) {
             ids += (ids.empty() ? "" : ", ") + std::string(row.id);
         }
     }
-    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " + std::string(name(layer)) +
-                      " has " + ids);
+    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " +
+                      std::string(name(demand.config.kind)) + " has " + ids);
 }
 
 /// "; aft_full_cpu_exact takes any" when the bias is beyond the range of the fast kernels and another one takes it.
@@ -118,7 +118,7 @@ Range every_length(const KernelInfo &kernel, const LayerConfig &config) {
 }
 
 Selection with_kernel(const Wish &wish, const DriverDevice *device, const Demand &demand) {
-    const Kernel &kernel = kernel_named(wish, demand.config.kind);
+    const Kernel &kernel = kernel_named(wish, demand);
     const KernelInfo &info = kernel.info;
     const std::string who = "kernel " + wish.name + wish.origin;
     if (const Judgement judgement = judge(info, demand); judgement.fit == Fit::none) {

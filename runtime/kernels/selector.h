@@ -48,7 +48,8 @@ struct PassedOver {
     std::string reason;
 };
 
-/// Every kernel of a demand's operation and layer on one device, in order of preference.
+/// Every kernel of a demand's operation and layer on one device, in order of preference. A kernel that is asked for by
+/// its id is the only one.
 struct Selection {
     const DriverDevice *device = nullptr;
     std::vector<Candidate> candidates;  // the last one runs for every sequence that the others leave
