@@ -77,7 +77,8 @@ private:
     float *allocate() {
         void *memory = ScratchPool::allocate(&scratch_, elements() * sizeof(float));
         if (!memory) {
-            throw DeviceError(call_.device->device.id + ": no memory on the host for a copy of " + operand_.name);
+            throw DeviceError(call_.device->device.id + ": no memory on the host for a copy of " +
+                              std::string(operand_.name));
         }
         return static_cast<float *>(memory);
     }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 
 namespace aft {
@@ -17,14 +18,14 @@ struct Operand {
     using Extents = std::array<std::int64_t, max_rank>;
 
     template<typename T, std::size_t Rank>
-    Operand(const char *argument, const TensorView<T, Rank> &tensor)
+    Operand(std::string_view argument, const TensorView<T, Rank> &tensor)
         : name(argument), data(const_cast<float *>(tensor.data)), is_output(!std::is_const_v<T>), rank(Rank) {
         static_assert(std::is_same_v<std::remove_const_t<T>, float> && 0 < Rank && Rank <= max_rank);
         std::copy(tensor.extents.begin(), tensor.extents.end(), extents.begin());
         std::copy(tensor.strides.begin(), tensor.strides.end(), strides.begin());
     }
 
-    const char *name;
+    std::string_view name;
     float *data;
     bool is_output;
     std::size_t rank;

@@ -218,7 +218,7 @@ void PreparedKernel::run(std::initializer_list<Operand> operands, HalideCall &ca
         const auto place =
             std::find_if(places.begin(), places.end(), [&](const auto &each) { return each.operand == operand.name; });
         if (place == places.end() || arguments[place->argument]) {
-            throw KernelError(std::string(row_.id) + ": operand '" + operand.name +
+            throw KernelError(std::string(row_.id) + ": operand '" + std::string(operand.name) +
                               (place == places.end() ? "' doesn't exist" : "' is given twice"));
         }
         arguments[place->argument] = buffer_of(number++, operand);
