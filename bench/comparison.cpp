@@ -5,7 +5,7 @@
 #include "probes.h"
 #include "rounds.h"
 
-#include "runtime/kernels/registry.h"
+#include "runtime/kernels/selector.h"
 
 #include <aft/layer.h>
 
@@ -49,9 +49,9 @@ std::vector<KernelInfo> wanted_kernels(const Problem &problem, const ComparisonO
     for (const Kernel &kernel : kernels_of(site.result.device.api)) {
         const KernelInfo &info = kernel.info;
         const bool is_wanted = info.layer == problem.config.kind &&
-                               (info.schedule != "tuned" || is_preferred(info, problem)) &&
+                               (info.schedule != "tuned" || judge(info, problem).fit == Fit::automatic) &&
                                (options.schedules.empty() ||
-                                std::count(options.schedules.begin(), options.schedules.end(), info.schedule) != 0);
+                                std::count(options.schedules.begin(), options.schedules.end(), label(info)) != 0);
         if (is_wanted) {
             wanted.push_back(info);
         }
@@ -129,13 +129,13 @@ double work(const Problem &problem) {
 }
 
 std::string schedule_name(const KernelInfo &kernel) {
-    return kernel.id.substr(kernel.id.find(kernel.schedule));
+    return kernel.id.substr(kernel.id.find(label(kernel)));
 }
 
 std::string entry_name(const KernelInfo &kernel) {
     const bool takes_any_shape = kernel.minimum.batch == 1 && kernel.minimum.seq == 1 && kernel.minimum.hidden == 1;
     const std::string isa = kernel.id.substr(std::min(kernel.id.find('@'), kernel.id.size()));
-    return takes_any_shape && kernel.schedule != "tuned" ? schedule_name(kernel) : kernel.schedule + isa;
+    return takes_any_shape && kernel.schedule != "tuned" ? schedule_name(kernel) : label(kernel) + isa;
 }
 
 std::string shape_name(const Problem &problem) {

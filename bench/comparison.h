@@ -22,7 +22,7 @@ struct DeviceProblems {
 
 struct ComparisonOptions {
     std::vector<DeviceProblems> devices;
-    std::vector<std::string> schedules;  ///< empty: all
+    std::vector<std::string> schedules;  ///< or `exact`, for kernels of that algorithm; empty: all
     double min_seconds = 1;              ///< of measuring, per kernel and problem
     bool blas = false;                   ///< on the CPU, its matrix libraries too; cuBLAS takes part anyhow
 
@@ -85,7 +85,8 @@ Comparison compare(const ComparisonOptions &options);
 /// Floating-point operations that the layer can't do without: multiply-adds of projections and core counted as 2.
 double work(const Problem &problem);
 
-/// The schedule, with the variant and the instruction set where the id has them: "packed", "mullapudi2016_t1024@avx2".
+/// The schedule, or `exact` for kernels of that algorithm, with the variant and the instruction set where the id has
+/// them: "packed", "mullapudi2016_t1024@avx2".
 std::string schedule_name(const KernelInfo &kernel);
 
 /// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own, for

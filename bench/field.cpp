@@ -113,7 +113,7 @@ void Field::enter(const Products &products) {
     KernelInfo info{};
     info.id = info.schedule = products.name;
     info.layer = problem_.config.kind;
-    info.device = site_.result.device.api;
+    info.api = site_.result.device.api;
     info.target = products.library;
     info.usable = true;
     Measurement measurement{info, problem_, site_.result.device.id, products.flops, true};

@@ -2,7 +2,7 @@
 
 #include "ceilings.h"
 
-#include "runtime/kernels/registry.h"
+#include "runtime/kernels/kernels.h"
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>

@@ -1,5 +1,7 @@
 #include "report.h"
 
+#include "runtime/kernels/selector.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -51,11 +53,12 @@ Json json_of(const Problem &problem) {
 Json json_of(const Measurement &each) {
     return {{"kernel", each.kernel.id},
             {"layer", name(each.kernel.layer)},
-            {"device", each.kernel.device},
+            {"device", each.kernel.api},
             {"device_id", each.device},
+            {"algorithm", each.kernel.algorithm},
             {"schedule", each.kernel.schedule},
             {"entry", entry_name(each.kernel)},
-            {"preferred", is_preferred(each.kernel, each.problem)},
+            {"preferred", judge(each.kernel, each.problem).fit == Fit::automatic},
             {"target", each.kernel.target},
             {"shape", json_of(each.problem)},
             {"median_ms", json_number(each.median_ms)},
@@ -185,7 +188,7 @@ std::string to_table(const Comparison &comparison) {
     for (const Measurement &each : comparison.measurements) {
         if (!before || before->device != each.device || !same_problem(before->problem, each.problem)) {
             text += fmt::format("\nAFT {}, {}{}\n", name(each.problem.config.kind), shape_name(each.problem),
-                                each.kernel.device == "cpu" ? "" : ", " + each.device);
+                                each.kernel.api == "cpu" ? "" : ", " + each.device);
             text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms",
                                 "best ms", "GFLOP/s", "% peak", "best %", "% BLAS", "x naive", "max error");
         }
@@ -207,15 +210,16 @@ std::string to_table(const Comparison &comparison) {
 }
 
 std::string to_csv(const Comparison &comparison) {
-    std::string text = "kernel,device,layer,schedule,batch,seq,hidden,projected,window,median_ms,best_ms,gflops,"
-                       "percent_of_peak,best_percent_of_peak,speedup_over_naive,speedup_over_cublas,percent_of_blas,"
-                       "deviation_percent,max_error,rounds,failure\n";
+    std::string text =
+        "kernel,device,layer,algorithm,schedule,batch,seq,hidden,projected,window,median_ms,best_ms,gflops,"
+        "percent_of_peak,best_percent_of_peak,speedup_over_naive,speedup_over_cublas,percent_of_blas,"
+        "deviation_percent,max_error,rounds,failure\n";
     for (const Measurement &each : comparison.measurements) {
         const LayerConfig &config = each.problem.config;
         text +=
-            fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id, each.device,
-                        name(config.kind), each.kernel.schedule, each.problem.shape.batch, each.problem.shape.seq,
-                        config.hidden, config.projected,
+            fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id,
+                        each.device, name(config.kind), each.kernel.algorithm, each.kernel.schedule,
+                        each.problem.shape.batch, each.problem.shape.seq, config.hidden, config.projected,
                         config.kind == LayerKind::local ? std::to_string(config.window) : "",
                         csv_number(each.median_ms), csv_number(each.best_ms), csv_number(each.gflops),
                         csv_number(each.percent_of_peak), csv_number(each.best_percent_of_peak),

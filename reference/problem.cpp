@@ -1,5 +1,7 @@
 #include "problem.h"
 
+#include "kernels/selector.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -209,7 +211,8 @@ std::vector<float> make_input(const Problem &problem) {
 
 namespace {
 
-bool needs_any_bias_range(const Problem &problem) {
+/// Whether a row of the position bias is beyond max_bias_range.
+bool has_wide_bias(const Problem &problem) {
     switch (problem.data) {
         case Data::unbounded_bias:
         case Data::unbounded_offsets: return problem.config.kind != LayerKind::simple;
@@ -220,24 +223,9 @@ bool needs_any_bias_range(const Problem &problem) {
 
 }  // namespace
 
-bool admits(const KernelInfo &kernel, const Problem &problem) {
-    const LayerConfig &c = problem.config;
-    return kernel.layer == c.kind && problem.shape.batch >= kernel.minimum.batch &&
-           problem.shape.seq >= kernel.minimum.seq && c.hidden >= kernel.minimum.hidden &&
-           c.projected >= kernel.minimum.projected &&
-           (c.kind != LayerKind::local || c.window >= kernel.minimum.window) &&
-           (kernel.any_bias_range || !needs_any_bias_range(problem));
-}
-
-bool is_preferred(const KernelInfo &kernel, const Problem &problem) {
-    const PreferredExtents &preferred = kernel.preferred;
-    const auto contains = [](const PreferredExtents::Range &range, std::int64_t value) {
-        return range.from <= value && value <= range.to;
-    };
-    const LayerConfig &config = problem.config;
-    return kernel.storage == "float32" && contains(preferred.seq, problem.shape.seq) &&
-           contains(preferred.hidden, config.hidden) && contains(preferred.projected, config.projected) &&
-           (config.kind != LayerKind::local || contains(preferred.window, config.window));
+Judgement judge(const KernelInfo &kernel, const Problem &problem) {
+    const BiasRange bias{has_wide_bias(problem) ? std::numeric_limits<float>::infinity() : 0.0f, 0};
+    return judge(kernel, {kernel.operation, problem.config, bias}, problem.shape);
 }
 
 std::vector<Problem> test_problems() {
@@ -338,9 +326,9 @@ std::vector<Problem> gpu_benchmark_problems() {
 std::vector<Problem> quick_benchmark_problems(const std::string &api) {
     std::vector<Problem> problems = for_each_layer({{2, 197, 192, 32}, {1, 64, 64, 32}});
     for (const KernelInfo &kernel : kernels()) {
-        const auto admitted = [&kernel](const Problem &problem) { return admits(kernel, problem); };
+        const auto is_taken = [&](const Problem &problem) { return judge(kernel, problem).fit != Fit::none; };
         const MinimumExtents &m = kernel.minimum;
-        if (kernel.usable && kernel.device == api && std::none_of(problems.begin(), problems.end(), admitted))
+        if (kernel.usable && kernel.api == api && std::none_of(problems.begin(), problems.end(), is_taken))
             problems.push_back({{kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}});
     }
     return problems;

@@ -10,6 +10,8 @@
 
 namespace aft {
 
+struct Judgement;
+
 /// What is in the input and the weights. All but `normal` and `outliers` have hidden = 3 projected, an input of
 /// [query | key | value] and weights that select these, so that every key and value is known exactly.
 enum class Data {
@@ -44,11 +46,8 @@ Weights make_weights(const Problem &problem);
 /// [batch, seq, hidden]
 std::vector<float> make_input(const Problem &problem);
 
-/// Whether the kernel is of the problem's layer, and takes its extents and its position bias.
-bool admits(const KernelInfo &kernel, const Problem &problem);
-
-/// Whether the problem has the extents that the kernel is for, so that it may run unasked.
-bool is_preferred(const KernelInfo &kernel, const Problem &problem);
+/// Whether the kernel runs the problem here, by the library's own selector (runtime/kernels/selector.h).
+Judgement judge(const KernelInfo &kernel, const Problem &problem);
 
 /// Correctness: sizes around register tiles and vectors, primes, 1, sequences shorter than max_seq_len, windows from
 /// none to far beyond the sequence, every kind of data.
@@ -57,7 +56,7 @@ std::vector<Problem> test_problems();
 /// Sizes up to about 600, small ones more often, normal data or outliers.
 Problem random_problem(LayerKind layer, std::uint64_t seed);
 
-/// The smallest of its kind that the kernel admits and that fills a few of its tiles: 3 samples, uneven extents.
+/// The smallest of its kind that the kernel takes and that fills a few of its tiles: 3 samples, uneven extents.
 Problem problem_for(const KernelInfo &kernel);
 
 /// Speed: the shapes of the paper's models, for each layer.
@@ -66,7 +65,7 @@ std::vector<Problem> benchmark_problems();
 /// The same for GPUs: fewer of them, the largest in a batch that fills a device.
 std::vector<Problem> gpu_benchmark_problems();
 
-/// Small ones that together admit every kernel of the build for an API (the `device` of its kernels).
+/// Small ones. Each kernel of the build for an API takes one of them at least.
 std::vector<Problem> quick_benchmark_problems(const std::string &api);
 
 }  // namespace aft

@@ -68,8 +68,10 @@ TEST_CASE("the kernels in C are those in C++", "[c]") {
         CHECK(kernel->layer == static_cast<aft_layer_kind>(expected.layer));
         CHECK(kernel->usable == (expected.usable ? 1 : 0));
         CHECK(kernel->reason == expected.reason);
-        CHECK(kernel->device == expected.device);
+        CHECK(kernel->device == expected.api);
         CHECK(kernel->schedule == expected.schedule);
+        CHECK(kernel->operation == name(expected.operation));
+        CHECK(kernel->algorithm == expected.algorithm);
         CHECK(kernel->target == expected.target);
         CHECK(kernel->storage == expected.storage);
         CHECK((kernel->max_bias_range > max_bias_range) == expected.any_bias_range);
@@ -212,7 +214,7 @@ TEST_CASE("the names of a layer's tensors may be given in C as well", "[c]") {
 TEST_CASE("a layer in C runs on the kernel and the device that it is asked for", "[c]") {
     const std::vector<float> x = make_input(small);
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.device != "cpu" || !admits(kernel, small)) {
+        if (!is_tested(kernel) || kernel.api != "cpu" || !can_run(kernel, small)) {
             continue;
         }
         INFO(kernel.id);

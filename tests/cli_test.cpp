@@ -1,11 +1,14 @@
 #include "command_line.h"
 #include "golden.h"
+#include "kernels/selector.h"
 #include "reference/problem.h"
+#include "run.h"
 
 #include <aft/aft.h>
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -192,6 +195,36 @@ TEST_CASE("aft kernels lists every kernel", "[cli]") {
     }
 }
 
+TEST_CASE("aft kernels has the selector's reason for each kernel that a layer doesn't choose", "[cli]") {
+    const std::string table = aft_cli("kernels").out, json = aft_cli("kernels --format json").out;
+    for (const KernelInfo &kernel : kernels()) {
+        INFO(kernel.id);
+        const std::size_t at = table.find("\n" + kernel.id + " ") + 1;
+        const std::string line = table.substr(at, table.find('\n', at) - at);
+        const Judgement judgement = judge(kernel);
+        CHECK(line.find(judgement.fit == Fit::automatic ? "  yes"
+                        : judgement.fit == Fit::by_id   ? "  only with --kernel: " + judgement.reason
+                                                        : "  no: " + judgement.reason) != std::string::npos);
+        CHECK(json.find("\"algorithm\": \"" + kernel.algorithm + "\"") != std::string::npos);
+    }
+}
+
+TEST_CASE("aft bench tells kernels of the exact algorithm from others of their schedule", "[cli]") {
+    for (const std::string schedule : {"packed", "exact"}) {
+        const Outcome outcome = aft_cli("bench --layer full --shape 1,4,4,4 --min-time 0.001 --device cpu --format csv "
+                                        "--schedule " +
+                                        schedule);
+        if (std::none_of(kernels().begin(), kernels().end(),
+                         [&](const KernelInfo &kernel) { return kernel.api == "cpu" && label(kernel) == schedule; }))
+            continue;  // left out by AFT_SCHEDULES
+        INFO(outcome.err);
+        CHECK(outcome.exit_code == 0);
+        CHECK((outcome.out.find("aft_full_cpu_exact") != std::string::npos) == (schedule == "exact"));
+        CHECK((outcome.out.find(",exact,packed,") != std::string::npos) == (schedule == "exact"));
+        CHECK((outcome.out.find(",dense,packed,") != std::string::npos) == (schedule == "packed"));
+    }
+}
+
 TEST_CASE("the list of kernels in JSON says what made them", "[cli]") {
     const Outcome outcome = aft_cli("kernels --format json");
     for (const char *member : {"\"aft\": \"" AFT_VERSION "\"", "\"halide\": \"21."}) {
@@ -213,7 +246,7 @@ TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
         CHECK(outcome.exit_code == 0);
         for (const KernelInfo &kernel : kernels()) {
             const Problem problem{{LayerKind::simple, 24, 24, 65, 0}, {2, 65}};
-            if (kernel.device == device.api && admits(kernel, problem)) {
+            if (kernel.api == device.api && can_run(kernel, problem)) {
                 INFO(kernel.id);
                 CHECK(outcome.out.find(kernel.id + "," + device.id) != std::string::npos);
             }

@@ -23,7 +23,7 @@ std::string run_on(const std::string &device, const std::string &output) {
 }
 
 bool has_kernels_for(const std::string &api) {
-    return std::any_of(kernels().begin(), kernels().end(), [&](const auto &kernel) { return kernel.device == api; });
+    return std::any_of(kernels().begin(), kernels().end(), [&](const auto &kernel) { return kernel.api == api; });
 }
 
 std::string line_with(const std::string &text, const std::string &word) {
@@ -208,7 +208,7 @@ TEST_CASE("a CUDA device is listed with its memory and chosen unasked", "[cli][d
 }
 
 TEST_CASE("aft bench times CUDA kernels on tensors of the device, beside its ceilings", "[cli][devices]") {
-    if (std::none_of(kernels().begin(), kernels().end(), [](const KernelInfo &k) { return k.device == "cuda"; }))
+    if (std::none_of(kernels().begin(), kernels().end(), [](const KernelInfo &k) { return k.api == "cuda"; }))
         SKIP("this build has no CUDA kernels");
     const Outcome outcome =
         aft_cli("bench --layer simple --shape 2,65,24,24 --min-time 0.001 --format json --device cuda:1", fake_cuda);

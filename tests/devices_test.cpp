@@ -1,5 +1,5 @@
-#include "devices/devices.h"
 #include "halide/halide.h"
+#include "kernels/device.h"
 #include "reference/problem.h"
 #include "reference/reference.h"
 #include "run.h"
@@ -35,7 +35,7 @@ std::vector<KernelInfo> device_kernels() {
     std::vector<KernelInfo> found;
     std::set<std::string> apis = {"cpu"};
     for (const KernelInfo &kernel : kernels())
-        if (kernel.usable && admits(kernel, small) && apis.insert(kernel.device).second)
+        if (can_run(kernel, small) && apis.insert(kernel.api).second)
             found.push_back(kernel);
     return found;
 }
@@ -59,7 +59,7 @@ TEST_CASE("every device has an id of its own and says why it can't be used", "[d
 TEST_CASE("the devices are those of the APIs that the build has kernels for", "[devices]") {
     std::set<std::string> of_kernels, of_devices;
     for (const KernelInfo &kernel : kernels())
-        of_kernels.insert(kernel.device);
+        of_kernels.insert(kernel.api);
     for (const Device &device : devices())
         of_devices.insert(device.api);
     CHECK(of_devices == of_kernels);
@@ -69,8 +69,7 @@ TEST_CASE("a kernel is usable when a device of its API is", "[devices]") {
     for (const KernelInfo &kernel : kernels()) {
         INFO(kernel.id);
         const bool usable = std::any_of(driver_devices().begin(), driver_devices().end(), [&](const auto *device) {
-            return device->info.api == kernel.device && device->info.usable &&
-                   objection(*device, kernel.target).empty();
+            return device->info.api == kernel.api && device->info.usable && obstacle(*device, kernel.target).empty();
         });
         CHECK(kernel.usable == usable);
         CHECK(kernel.usable == kernel.reason.empty());
@@ -81,16 +80,16 @@ TEST_CASE("what a kernel's target asks of a device is checked", "[devices]") {
     DriverDevice cuda;
     cuda.info.api = "cuda";
     cuda.version = 75;
-    CHECK(objection(cuda, "x86-64-linux-cuda-cuda_capability_80") == "has compute capability 7.5, not 8.0");
+    CHECK(obstacle(cuda, "x86-64-linux-cuda-cuda_capability_80") == "has compute capability 7.5, not 8.0");
     cuda.version = 120;
-    CHECK(objection(cuda, "x86-64-linux-cuda-cuda_capability_80").empty());
-    CHECK(objection(cuda, "x86-64-linux-avx1024-cuda-cuda_capability_80") == "this CPU lacks avx1024");
+    CHECK(obstacle(cuda, "x86-64-linux-cuda-cuda_capability_80") == "");
+    CHECK(obstacle(cuda, "x86-64-linux-avx1024-cuda-cuda_capability_80") == "this CPU lacks avx1024");
     cuda.problem = "is broken";
-    CHECK(objection(cuda, "x86-64-linux-cuda-cuda_capability_80") == "is broken");
+    CHECK(obstacle(cuda, "x86-64-linux-cuda-cuda_capability_80") == "is broken");
     DriverDevice vulkan;
     vulkan.info.api = "vulkan";
     vulkan.version = 12;
-    CHECK(objection(vulkan, "x86-64-linux-vulkan-vk_v13") == "has Vulkan 1.2, not 1.3");
+    CHECK(obstacle(vulkan, "x86-64-linux-vulkan-vk_v13") == "has Vulkan 1.2, not 1.3");
 }
 
 TEST_CASE("a device that is unknown is refused with those that are known", "[devices]") {
@@ -119,8 +118,8 @@ TEST_CASE("a layer lives on the device that is forced, or on the forced kernel's
             CHECK(make_layer("cpu").device().id == "cpu");
         }
     for (const KernelInfo &kernel : device_kernels()) {
-        CHECK(make_layer("", kernel.id).device().api == kernel.device);
-        CHECK(make_layer(kernel.device, kernel.id).kernel_for(small.shape).id == kernel.id);
+        CHECK(make_layer("", kernel.id).device().api == kernel.api);
+        CHECK(make_layer(kernel.api, kernel.id).kernel_for(small.shape).id == kernel.id);
     }
 }
 
@@ -128,7 +127,7 @@ TEST_CASE("a kernel and a device that don't fit each other are refused", "[devic
     for (const KernelInfo &kernel : device_kernels()) {
         CHECK_THROWS_AS(make_layer("cpu", kernel.id), ConfigError);
         CHECK_THROWS_WITH(make_layer("cpu", kernel.id),
-                          "kernel " + kernel.id + " is for " + kernel.device + ", not for device cpu");
+                          "kernel " + kernel.id + " is for " + kernel.api + ", not for device cpu");
         const Environment device("AFT_DEVICE", "cpu"), forced("AFT_KERNEL", kernel.id);
         CHECK_THROWS_AS(make_layer(""), ConfigError);
     }

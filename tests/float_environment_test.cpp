@@ -125,7 +125,7 @@ TEST_CASE("results have the same bits in every floating-point environment, which
 
 TEST_CASE("weights are prepared with the same bits in every floating-point environment", "[environment]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!runs_by_default(kernel) || kernel.device != "cpu" || kernel.minimum.seq > 1)
+        if (!runs_by_default(kernel) || kernel.api != "cpu" || kernel.minimum.seq > 1)
             continue;
         INFO(kernel.id);
         Case of(kernel.layer);

@@ -1,8 +1,9 @@
-#include "devices/devices.h"
+#include "devices/cpu_features.h"
 #include "halide/halide.h"
 #include "halide/halide_runtime.h"
+#include "kernels/device.h"
 #include "kernels/kernel_table.h"
-#include "kernels/registry.h"
+#include "kernels/kernels.h"
 #include "run.h"
 
 #include <aft/error.h>
@@ -22,10 +23,10 @@ namespace {
 /// The arguments of one generated function, called as the runtime calls it, but with extents of the test's choice.
 class Arguments {
 public:
-    Arguments(const char *id, KernelFunction function, const halide_filter_metadata_t &metadata, const char *device)
-        : id_(id), function_(function), metadata_(metadata), device_(open(device_named(device))) {
-        for (int i = 0; i < metadata.num_arguments; i++) {
-            const halide_filter_argument_t &argument = metadata.arguments[i];
+    Arguments(const char *id, const GeneratedFunction &function, const char *device)
+        : id_(id), function_(function.call), metadata_(*function.metadata()), device_(open(device_named(device))) {
+        for (int i = 0; i < metadata_.num_arguments; i++) {
+            const halide_filter_argument_t &argument = metadata_.arguments[i];
             Buffer &buffer = buffers_[argument.name];
             buffer.dimensions.resize(argument.dimensions);
             buffer.header.dimensions = argument.dimensions;
@@ -160,7 +161,7 @@ TEST_CASE("every kernel requires extents that fit, and writes nothing otherwise"
                                                                                {"bo", {e.hidden + 1}}};
         for (const auto &[name, extents] : misfits) {
             INFO(row.id << " with another " << name);
-            Arguments forward(row.id, row.forward, *row.forward_metadata(), row.device);
+            Arguments forward(row.id, row.call, row.api);
             shape_forward(forward, e);
             forward.query();
             forward.shape(name, extents);
@@ -173,7 +174,7 @@ TEST_CASE("every kernel requires extents that fit, and writes nothing otherwise"
 TEST_CASE("no kernel prepares matrices that don't fit each other", "[kernels]") {
     for (std::size_t i = 0; i < kernels().size(); i++) {
         const KernelRow &row = kernel_rows()[i];
-        if (!missing_cpu_features(row.prepare_metadata()->target).empty()) {
+        if (!missing_cpu_features(row.prepare.metadata()->target).empty()) {
             continue;
         }
         const Extents e = extents_of(kernels()[i]);
@@ -185,12 +186,12 @@ TEST_CASE("no kernel prepares matrices that don't fit each other", "[kernels]") 
         }
         for (const auto &[name, extents] : misfits) {
             INFO(row.id << " with another " << name);
-            Arguments prepare(row.id, row.prepare, *row.prepare_metadata(), "cpu");
+            Arguments prepare(row.id, row.prepare, "cpu");
             shape_prepare(prepare, e);
             prepare.shape(name, extents);
             // Whatever the layout, a buffer of some extents: the check comes first.
-            for (int a = 0; a < row.prepare_metadata()->num_arguments; a++) {
-                const halide_filter_argument_t &argument = row.prepare_metadata()->arguments[a];
+            for (int a = 0; a < row.prepare.metadata()->num_arguments; a++) {
+                const halide_filter_argument_t &argument = row.prepare.metadata()->arguments[a];
                 if (argument.kind == halide_argument_kind_output_buffer) {
                     prepare.shape(argument.name, std::vector<int>(argument.dimensions, 1));
                 }

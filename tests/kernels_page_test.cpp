@@ -67,7 +67,7 @@ TEST_CASE("docs/kernels.md says of each kernel what the build says", "[registry]
         CHECK(cells[layer] == name(kernel.layer));
         CHECK((cells[algorithm] == "exact" ? "exact" : cells[schedule]) == kernel.schedule);
         CHECK(cells[storage] == kernel.storage);
-        CHECK(cells[device] == kernel.device);
+        CHECK(cells[device] == kernel.api);
         CHECK(cells[extents] == extents_of(kernel));
         CHECK(cells[any_bias] == (kernel.any_bias_range ? "yes" : "no"));
     }

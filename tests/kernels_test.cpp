@@ -111,7 +111,7 @@ void check_kernels(LayerKind kind, const ProblemsOf &problems_of) {
 }
 
 std::vector<Problem> admitted(const KernelInfo &kernel, std::vector<Problem> problems) {
-    const auto refused = [&](const Problem &problem) { return !admits(kernel, problem); };
+    const auto refused = [&](const Problem &problem) { return !can_run(kernel, problem); };
     problems.erase(std::remove_if(problems.begin(), problems.end(), refused), problems.end());
     return problems;
 }

@@ -127,7 +127,7 @@ TEST_CASE("a call with nothing in it succeeds and writes nothing", "[layer]") {
             layer.forward(TensorView<const float, 3>(nullptr, extents), {nullptr, extents});
             layer.forward(TensorView<const float, 3>(nullptr, extents, {0, -7, 2}), {nullptr, extents, {1, 0, 0}});
             layer.forward(TensorView<const float, 3>(memory.y.data(), extents), {memory.y.data(), extents});
-            CHECK(layer.kernel_for({extents[0], extents[1]}).device == device.api);
+            CHECK(layer.kernel_for({extents[0], extents[1]}).api == device.api);
         }
         CHECK(memory.untouched());
         CHECK(layer.scratch_bytes() == 0);

@@ -91,7 +91,7 @@ std::vector<float> run_guarded(const Layer &layer, const std::vector<float> &x,
 
 void for_each_kernel(void (*check)(const KernelInfo &kernel, const Problem &problem)) {
     for (const KernelInfo &kernel : kernels()) {
-        if (runs_by_default(kernel) && kernel.device == "cpu") {
+        if (runs_by_default(kernel) && kernel.api == "cpu") {
             INFO(kernel.id);
             check(kernel, problem_for(kernel));
         }
@@ -146,8 +146,7 @@ TEST_CASE("a call whose intermediate results are beyond 2^31 bytes fails with th
 
 TEST_CASE("a single sequence whose intermediate results are beyond 2^31 bytes fails with what helps", "[memory]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!kernel.usable || kernel.device != "cpu" || kernel.layer != LayerKind::simple ||
-            kernel.schedule != "naive") {
+        if (!kernel.usable || kernel.api != "cpu" || kernel.layer != LayerKind::simple || kernel.schedule != "naive") {
             continue;
         }
         INFO(kernel.id);

@@ -1,7 +1,9 @@
+#include "devices/cpu_features.h"
+#include "faults.h"
 #include "halide/buffer.h"
 #include "halide/halide.h"
+#include "kernels/kernels.h"
 #include "kernels/prepared_kernel.h"
-#include "kernels/registry.h"
 
 #include <aft/error.h>
 
@@ -10,6 +12,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <initializer_list>
 #include <vector>
 
 using namespace aft;
@@ -84,26 +87,79 @@ int prepare(void **arguments) {
 }
 
 KernelRow row() {
-    return {"fake",  LayerKind::simple,
-            "cpu",   "fake",
-            true,    {},
-            prepare, [] { return metadata(prepare_arguments, "fake_prepare"); },
-            forward, [] { return metadata(forward_arguments, "fake_forward"); }};
+    return {"fake",
+            Operation::forward,
+            LayerKind::simple,
+            "softmax",
+            "fake",
+            "float32",
+            "cpu",
+            true,
+            {},
+            {prepare, [] { return metadata(prepare_arguments, "fake_prepare"); }},
+            {forward, [] { return metadata(forward_arguments, "fake_forward"); }}};
 }
+
+// An operation that the library doesn't have: state += the second query weight times dy, and norm, of one element,
+// the sum of the new state.
+std::vector<halide_filter_argument_t> step_arguments = {
+    argument("dy", halide_argument_kind_input_buffer, 2, float32),
+    argument("prepared", halide_argument_kind_input_buffer, 2, float32),
+    argument("__user_context", halide_argument_kind_input_scalar, 0, pointer),
+    argument("state", halide_argument_kind_output_buffer, 2, float32),
+    argument("norm", halide_argument_kind_output_buffer, 1, float32)};
+
+int step(void **arguments) {
+    const halide_buffer_t &dy = buffer(arguments[0]), &state = buffer(arguments[3]), &norm = buffer(arguments[4]);
+    halide_buffer_t &prepared = buffer(arguments[1]);
+    if (!prepared.host) {
+        prepared.dim[0] = {0, state.dim[0].extent, 1};
+        prepared.dim[1] = {0, 1, prepared.dim[0].extent};
+        return 0;
+    }
+    float sum = 0;
+    for (int row = 0; row < state.dim[1].extent; row++) {
+        for (int channel = 0; channel < state.dim[0].extent; channel++) {
+            float &value = reinterpret_cast<float *>(state.host)[row * state.dim[1].stride + channel];
+            value += reinterpret_cast<const float *>(prepared.host)[channel] *
+                     reinterpret_cast<const float *>(dy.host)[row * dy.dim[1].stride + channel];
+            sum += value;
+        }
+    }
+    *reinterpret_cast<float *>(norm.host) = sum;
+    return 0;
+}
+
+KernelRow step_row() {
+    static halide_filter_metadata_t described;
+    described = {1, static_cast<std::int32_t>(step_arguments.size()), step_arguments.data(), target.c_str(),
+                 "fake_step"};
+    KernelRow result = row();
+    result.operation = static_cast<Operation>(99);
+    result.call = {step, [] { return const_cast<const halide_filter_metadata_t *>(&described); }};
+    return result;
+}
+
+Weights fake_weights() {
+    Weights weights;
+    weights.query_weight = {1, 7};
+    weights.key_weight = weights.value_weight = weights.project_weight = {0, 0};
+    return weights;
+}
+
+const LayerConfig fake_config{LayerKind::simple, 2, 1, 8, 0};
 
 /// Makes the kernel and returns y of one element.
 float run_fake() {
     const KernelRow fake = row();
     const KernelInfo info = kernel_info(fake);
-    const LayerConfig config{LayerKind::simple, 2, 1, 8, 0};
-    Weights weights;
-    weights.query_weight = {1, 7};
-    weights.key_weight = weights.value_weight = weights.project_weight = {0, 0};
-    const PreparedKernel kernel(fake, info, config, config.max_seq_len, weights, nullptr);
     const float x[2] = {};
     float y[2] = {};
+    const TensorView<const float, 3> x_view(x, {1, 1, 2});
+    const TensorView<float, 3> y_view(y, {1, 1, 2});
+    const PreparedKernel kernel(fake, info, fake_config, {{"x", x_view}, {"y", y_view}}, fake_weights(), nullptr);
     ScratchPool scratch;
-    kernel.forward({x, {1, 1, 2}}, {y, {1, 1, 2}}, scratch);
+    kernel.call({{"x", x_view}, {"y", y_view}}, scratch);
     return y[0];
 }
 
@@ -156,6 +212,54 @@ TEST_CASE("a kernel with arguments that the runtime doesn't know is refused by t
     changed[0].name = "other_context";
     const With other(prepare_arguments, changed);
     CHECK_THROWS_AS(run_fake(), KernelError);
+}
+
+TEST_CASE("an operation with operands of its own needs no change in what prepares and calls kernels", "[kernel]") {
+    const KernelRow fake = step_row();
+    const KernelInfo info = kernel_info(fake);
+    std::vector<float> dy = {1, 2, 0, 3, 4, 0}, state = {10, 20, 30, 40}, norm = {0};
+    const TensorView<const float, 2> dy_view(dy.data(), {2, 2}, {3, 1});
+    const TensorView<float, 2> state_view(state.data(), {2, 2});
+    const TensorView<float, 1> norm_view(norm.data(), {1});
+    const PreparedKernel kernel(fake, info, fake_config, {{"state", state_view}, {"norm", norm_view}, {"dy", dy_view}},
+                                fake_weights(), nullptr);
+    ScratchPool scratch;
+    const auto call = [&](std::initializer_list<Operand> operands) { kernel.call(operands, scratch); };
+    const std::int64_t before = allocations();
+    call({{"dy", dy_view}, {"norm", norm_view}, {"state", state_view}});  // in any order
+    CHECK(allocations() == before);
+    CHECK(state == std::vector<float>{17, 34, 51, 68});
+    CHECK(norm[0] == 170);
+
+    CHECK_THROWS_WITH(call({{"dy", dy_view}, {"norm", norm_view}}), "fake: 2 operands, must be 3");
+    CHECK_THROWS_WITH(call({{"dy", dy_view}, {"norm", norm_view}, {"x", dy_view}}), "fake: operand 'x' doesn't exist");
+    CHECK_THROWS_WITH(call({{"dy", dy_view}, {"norm", norm_view}, {"dy", dy_view}}),
+                      "fake: operand 'dy' is given twice");
+    CHECK(norm[0] == 170);
+}
+
+TEST_CASE("a kernel with more arguments or operands than a call holds is refused when it is made", "[kernel]") {
+    const TensorView<float, 2> view(nullptr, {2, 2});
+    const auto make = [&](const KernelRow &fake, std::initializer_list<Operand> operands) {
+        const PreparedKernel kernel(fake, kernel_info(fake), fake_config, operands, fake_weights(), nullptr);
+    };
+    CHECK_THROWS_WITH(make(step_row(), {{"dy", view}, {"state", view}}), "fake: unknown argument 'norm' of fake_step");
+    CHECK_THROWS_WITH(make(step_row(), {{"dy", view}, {"dx", view}}), "fake: no argument 'dx' of fake_step");
+    CHECK_THROWS_WITH(make(step_row(), {{"dy", view},
+                                        {"dy", view},
+                                        {"dy", view},
+                                        {"dy", view},
+                                        {"dy", view},
+                                        {"dy", view},
+                                        {"dy", view},
+                                        {"dy", view},
+                                        {"dy", view}}),
+                      "fake: 9 operands, must be at most 8");
+    std::vector<halide_filter_argument_t> changed = step_arguments;
+    changed.resize(33, step_arguments[0]);
+    const With many(step_arguments, changed);
+    CHECK_THROWS_WITH(make(step_row(), {{"dy", view}, {"state", view}, {"norm", view}}),
+                      "fake: fake_step has 33 arguments, must be at most 32");
 }
 
 TEST_CASE("estimates in the metadata are the smallest extents of a kernel", "[kernel]") {

@@ -52,7 +52,7 @@ private:
 std::vector<KernelInfo> tested_kernels() {
     std::vector<KernelInfo> result;
     for (const KernelInfo &kernel : kernels()) {
-        if (runs_by_default(kernel) && kernel.device == "cpu") {
+        if (runs_by_default(kernel) && kernel.api == "cpu") {
             result.push_back(kernel);
         }
     }

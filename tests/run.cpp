@@ -1,5 +1,7 @@
 #include "run.h"
 
+#include "kernels/selector.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -73,13 +75,17 @@ std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Sh
 bool is_tested(const KernelInfo &kernel) {
 #ifdef AFT_TEST_API
     const std::int64_t longest_quick = 1;
-    if (kernel.device != AFT_TEST_API)
+    if (kernel.api != AFT_TEST_API)
         return false;
 #else
     const std::int64_t longest_quick = 256;
 #endif
-    const bool is_quick = kernel.device == "cpu" || kernel.minimum.seq <= longest_quick;
+    const bool is_quick = kernel.api == "cpu" || kernel.minimum.seq <= longest_quick;
     return kernel.usable && (is_quick || std::getenv("AFT_LONG_TESTS"));
+}
+
+bool can_run(const KernelInfo &kernel, const Problem &problem) {
+    return judge(kernel, problem).fit != Fit::none;
 }
 
 bool runs_by_default(const KernelInfo &kernel) {

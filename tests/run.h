@@ -1,5 +1,7 @@
 #pragma once
 
+#include "reference/problem.h"
+
 #include <aft/layer.h>
 
 #include <cstdint>
@@ -22,6 +24,9 @@ std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Sh
 /// defines AFT_TEST_API). Autoscheduled GPU kernels take minutes where an interpreter or a CPU stands for the GPU: with
 /// AFT_LONG_TESTS=1 only, but for what a CPU does in seconds.
 bool is_tested(const KernelInfo &kernel);
+
+/// Whether the kernel can run the problem here, be it only when it is asked for by its id.
+bool can_run(const KernelInfo &kernel, const Problem &problem);
 
 /// Whether tests that run a kernel many times take it: its smallest problem is quick. Autoscheduled kernels for long
 /// sequences take up to a second a run; AFT_LONG_TESTS=1 has them in.

@@ -156,7 +156,7 @@ TEST_CASE("as many calls at a time as there were before find their blocks", "[sc
 
 TEST_CASE("the second call of a kernel at a shape allocates nothing", "[scratch]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!runs_by_default(kernel) || kernel.device != "cpu") {  // what drivers allocate on the host is theirs
+        if (!runs_by_default(kernel) || kernel.api != "cpu") {  // what drivers allocate on the host is theirs
             continue;
         }
         for (const int threads : {1, 2, 4}) {
@@ -180,7 +180,7 @@ TEST_CASE("the second call of a kernel at a shape allocates nothing", "[scratch]
 
 TEST_CASE("whichever allocation fails, nothing leaks and the next call works", "[scratch]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!runs_by_default(kernel) || kernel.device != "cpu") {  // drivers may end the process
+        if (!runs_by_default(kernel) || kernel.api != "cpu") {  // drivers may end the process
             continue;
         }
         INFO(kernel.id);

@@ -6,8 +6,8 @@
 #include "bench/comparison.h"
 #include "bench/report.h"
 #include "bench/text_file.h"
-#include "runtime/devices/devices.h"
-#include "runtime/kernels/registry.h"
+#include "runtime/kernels/kernels.h"
+#include "runtime/kernels/selector.h"
 
 #include <aft/aft.h>
 
@@ -33,11 +33,11 @@ struct BenchOptions {
     bool quick = false, blas = false;
 };
 
-// The devices of the options; without any, the CPU and the first GPU of each API, but not the CPU behind another API.
+// The named devices; by default the CPU and the first GPU of each API. The CPU behind another API is no default.
 std::vector<Device> chosen_devices(const BenchOptions &options) {
     std::vector<Device> chosen;
     for (const std::string &id : options.devices) {
-        chosen.push_back(device_named(id).info);  // loads no other API's driver
+        chosen.push_back(device_named(id).info);  // loads no driver of another API
     }
     const auto add = [&](bool gpus) {
         for (const Device &each : devices()) {
@@ -121,7 +121,7 @@ void bench(const BenchOptions &options, const std::string &command) {
 std::set<std::string> schedule_names() {
     std::set<std::string> names;
     for (const KernelRow &row : kernel_rows()) {  // kernels() would load drivers
-        names.insert(row.schedule);
+        names.insert(label(row));
     }
     return names;
 }

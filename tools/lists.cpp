@@ -1,6 +1,8 @@
 #include "commands.h"
 #include "streams.h"
 
+#include "runtime/kernels/selector.h"
+
 #include <aft/aft.h>
 
 #include <fmt/format.h>
@@ -15,7 +17,7 @@ namespace aft::cli {
 
 namespace {
 
-// The extents that a kernel is bound to or for; "any" when it takes all.
+// The extents that a kernel takes or is made for; "any" when it takes all.
 std::string shapes(const KernelInfo &kernel) {
     const MinimumExtents &minimum = kernel.minimum;
     const PreferredExtents &preferred = kernel.preferred;
@@ -42,6 +44,16 @@ std::string shapes(const KernelInfo &kernel) {
     return text.empty() ? "any" : text;
 }
 
+std::string usable_here(const KernelInfo &kernel) {
+    const Judgement judgement = judge(kernel);
+    switch (judgement.fit) {
+        case Fit::automatic: return "yes";
+        case Fit::by_id: return "only with --kernel: " + judgement.reason;
+        case Fit::none: return "no: " + judgement.reason;
+    }
+    return "";
+}
+
 std::string kernels_as_table() {
     std::size_t width = 0;
     for (const KernelInfo &kernel : kernels()) {
@@ -50,9 +62,9 @@ std::string kernels_as_table() {
     std::string text =
         fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", "kernel", width, "device", "biases", "shapes", "usable here");
     for (const KernelInfo &kernel : kernels()) {
-        text += fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", kernel.id, width, kernel.device,
+        text += fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", kernel.id, width, kernel.api,
                             kernel.any_bias_range ? "any" : fmt::format("<= {:g}", max_bias_range), shapes(kernel),
-                            kernel.usable ? "yes" : "no: " + kernel.reason);
+                            usable_here(kernel));
     }
     return text;
 }
@@ -77,7 +89,9 @@ std::string kernels_as_json() {
         };
         rows.push_back({{"kernel", kernel.id},
                         {"layer", name(kernel.layer)},
-                        {"device", kernel.device},
+                        {"device", kernel.api},
+                        {"operation", name(kernel.operation)},
+                        {"algorithm", kernel.algorithm},
                         {"schedule", kernel.schedule},
                         {"target", kernel.target},
                         {"storage", kernel.storage},
@@ -109,9 +123,9 @@ std::string devices_as_table() {
         const std::string memory =
             device.memory > 0 ? fmt::format("{:.1f} GiB", static_cast<double>(device.memory) / (1 << 30)) : "";
         text += fmt::format("{:<8}  {:<{}}  {:>10}  {}\n", device.id, device.name, width, memory,
-                            !device.usable                         ? "no: " + device.reason
-                            : device.is_gpu || device.api == "cpu" ? "yes"
-                                                                   : "only if chosen: runs on the CPU");
+                            !device.usable         ? "no: " + device.reason
+                            : is_automatic(device) ? "yes"
+                                                   : "only if chosen: runs on the CPU");
     }
     return text;
 }

@@ -1,7 +1,8 @@
 #include "kernel_builder.h"
 
-#include "kernels/registry.h"
+#include "kernels/kernels.h"
 #include "program.h"
+#include "tune.h"
 
 #include "bench/shared_library.h"
 
@@ -128,15 +129,16 @@ std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, co
     const bench::SharedLibrary loaded({fs::absolute(library).string()});
     auto kernel = std::make_unique<BuiltKernel>();
     kernel->id = describe(candidate);
+    kernel->row = packed_row(problem);
     kernel->row.id = kernel->id.c_str();
-    kernel->row.layer = problem.config.kind;
-    kernel->row.device = "cpu";
     kernel->row.schedule = "tuned";
-    kernel->row.any_bias_range = problem.config.kind == LayerKind::simple;
-    loaded.find(kernel->row.prepare, fmt::format("{}_argv", prepare_name).c_str());
-    loaded.find(kernel->row.prepare_metadata, fmt::format("{}_metadata", prepare_name).c_str());
-    loaded.find(kernel->row.forward, fmt::format("{}_argv", forward_name).c_str());
-    loaded.find(kernel->row.forward_metadata, fmt::format("{}_metadata", forward_name).c_str());
+    kernel->row.preferred = {};
+    const auto find = [&](const char *name, GeneratedFunction &function) {
+        loaded.find(function.call, fmt::format("{}_argv", name).c_str());
+        loaded.find(function.metadata, fmt::format("{}_metadata", name).c_str());
+    };
+    find(prepare_name, kernel->row.prepare);
+    find(forward_name, kernel->row.call);
     kernel->info = kernel_info(kernel->row);
     return kernel;
 }

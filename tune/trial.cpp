@@ -1,7 +1,7 @@
 #include "trial.h"
 
+#include "kernels/kernels.h"
 #include "kernels/prepared_kernel.h"
-#include "kernels/registry.h"
 
 #include "bench/failure.h"
 #include "bench/rounds.h"
@@ -29,12 +29,13 @@ class MeasuredKernel {
 public:
     MeasuredKernel(const KernelRow &row, const Problem &problem, bench::Arena &arena)
         : info_(kernel_info(row)),
-          kernel_(row, info_, problem.config, problem.config.max_seq_len, arena.weights(), nullptr), arena_(arena) {}
+          kernel_(row, info_, problem.config, {{"x", arena.input()}, {"y", arena.output()}}, arena.weights(), nullptr),
+          arena_(arena) {}
     MeasuredKernel(const MeasuredKernel &) = delete;
     MeasuredKernel &operator=(const MeasuredKernel &) = delete;
 
     void call() {
-        kernel_.forward(arena_.input(), arena_.output(), scratch_);
+        kernel_.call({{"x", arena_.input()}, {"y", arena_.output()}}, scratch_);
     }
     /// Why it is wrong or fails; empty when it is right.
     std::string failure() {

@@ -1,7 +1,7 @@
 #include "tune.h"
 
 #include "journal.h"
-#include "kernels/registry.h"
+#include "kernels/selector.h"
 #include "search.h"
 #include "trial.h"
 
@@ -214,7 +214,7 @@ ProfileEntry tune(const TuneOptions &options, const KernelBuilder &builder) {
 
 const KernelRow &packed_row(const Problem &problem) {
     for (const auto &[row, kernel] : kernels_of("cpu")) {
-        if (kernel.schedule == "packed" && kernel.usable && admits(kernel, problem) && is_preferred(kernel, problem)) {
+        if (label(kernel) == "packed" && judge(kernel, problem).fit == Fit::automatic) {
             return row;
         }
     }

@@ -5,7 +5,6 @@ include(${CMAKE_CURRENT_LIST_DIR}/libraries.cmake)
 function(aft_registry_row out table id)
     aft_get_row(${id})
     aft_library_names(forward prepare ${table} ${id})
-    aft_kernel_name(name ${ROW_ALGORITHM} ${ROW_SCHEDULE})
     aft_takes_any_bias(any_bias_range ${ROW_ALGORITHM})
     set(preferred)
     foreach(extent seq hidden projected window)
@@ -16,8 +15,9 @@ function(aft_registry_row out table id)
         list(APPEND preferred "{${range}}")
     endforeach()
     list(JOIN preferred ", " preferred)
-    string(JOIN ", " row "\"${id}\"" LayerKind::${ROW_LAYER} "\"${ROW_DEVICE}\"" "\"${name}\"" ${any_bias_range}
-           "{${preferred}}" ${prepare}_argv ${prepare}_metadata ${forward}_argv ${forward}_metadata)
+    string(JOIN ", " row "\"${id}\"" Operation::${ROW_OPERATION} LayerKind::${ROW_LAYER} "\"${ROW_ALGORITHM}\""
+           "\"${ROW_SCHEDULE}\"" "\"${ROW_STORAGE}\"" "\"${ROW_DEVICE}\"" ${any_bias_range} "{${preferred}}"
+           "{${prepare}_argv, ${prepare}_metadata}" "{${forward}_argv, ${forward}_metadata}")
     set(${out} "    {${row}},\n" PARENT_SCOPE)
 endfunction()
 

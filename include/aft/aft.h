@@ -10,6 +10,7 @@
 #include <aft/layer.h>
 #include <aft/safetensors.h>
 #include <aft/tensor_view.h>
+#include <aft/threads.h>
 #include <aft/version.h>
 #include <aft/weights.h>
 

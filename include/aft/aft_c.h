@@ -83,33 +83,35 @@ typedef struct aft_range {
     int64_t to;    ///< the most
 } aft_range;
 
-/// One kernel of this build: one layer, scheduled one way for one target.
+/// One kernel of this build: an operation of one layer, by one algorithm, scheduled one way for one target.
 typedef struct aft_kernel_info {
     const char *id;        ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
-    aft_layer_kind layer;  ///< which layer
+    aft_layer_kind layer;  ///< the layer that it computes
     int32_t usable;        ///< 1: this machine has a device that can run it
     const char *reason;    ///< why not; "" when it is usable
-    const char *device;    ///< cpu, cuda, opencl or vulkan: the api of its devices
-    const char *schedule;  ///< packed, naive, exact, adams2019, ...
+    const char *device;    ///< the API of its devices: cpu, cuda, opencl or vulkan
+    const char *schedule;  ///< packed, naive, tiled, adams2019, ...
     const char *target;    ///< the Halide target that it was compiled for
-    const char *storage;   ///< float32 or bfloat16; those that keep bfloat16 run only when asked for by name
+    const char *storage;   ///< float32 or bfloat16; a kernel that stores bfloat16 runs only when asked for by its id
     double max_bias_range;   ///< the largest maximum - minimum of a row of position bias that it takes; may be INFINITY
     int64_t minimum_batch;   ///< the smallest B that it takes
     int64_t minimum_seq;     ///< T
     int64_t minimum_hidden;  ///< H
     int64_t minimum_projected;      ///< P
     int64_t minimum_window;         ///< s
-    aft_range preferred_seq;        ///< the T that it is for; beyond, it runs only when it is asked for by name
+    aft_range preferred_seq;        ///< the T that it is made for; beyond, it runs only when asked for by its id
     aft_range preferred_hidden;     ///< H
     aft_range preferred_projected;  ///< P
     aft_range preferred_window;     ///< s
+    const char *operation;          ///< the operation that it computes: forward
+    const char *algorithm;          ///< dense, banded, softmax or exact: how it computes the mean of the values
 } aft_kernel_info;
 
-/// A device that kernels of this build were made for, or the reason why there is none.
+/// A device of this machine that this build has kernels for, or the reason why there is none.
 typedef struct aft_device_info {
     const char *id;      ///< cpu, or `<api>:<number>`: cuda:0, opencl:1
-    const char *api;     ///< cpu, cuda, opencl or vulkan: the `device` of its kernels
-    const char *name;    ///< as its driver calls it; "" when no device was found
+    const char *api;     ///< cpu, cuda, opencl or vulkan
+    const char *name;    ///< the driver's name for it; "" when no device was found
     uint64_t memory;     ///< bytes; 0 when unknown
     int32_t is_gpu;      ///< 0: the CPU, also behind a driver that runs OpenCL or Vulkan on it
     int32_t usable;      ///< 1: some kernel of this build can run on it

@@ -10,9 +10,23 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace aft {
+
+/// An operation of a layer that kernels compute.
+enum class Operation {
+    forward,  ///< y = layer(x)
+};
+
+/// "forward".
+constexpr std::string_view name(Operation operation) {
+    switch (operation) {
+        case Operation::forward: return "forward";
+    }
+    return "";
+}
 
 /// The smallest extents that a kernel takes.
 struct MinimumExtents {
@@ -23,7 +37,7 @@ struct MinimumExtents {
     std::int64_t window = 0;     ///< s, of AFTLocal
 };
 
-/// The extents that a kernel is for. Not the batch: a sample has the same bits alone and in a batch.
+/// The extents that a kernel is made for. The batch isn't among them: a sample has the same bits alone and in a batch.
 struct PreferredExtents {
     /// Both ends included.
     struct Range {
@@ -36,26 +50,31 @@ struct PreferredExtents {
     Range window;     ///< s, of AFTLocal
 };
 
-/// One kernel of this build: one layer, scheduled one way for one target.
+/// One kernel of this build: an operation of one layer, by one algorithm, scheduled one way for one target.
 struct KernelInfo {
-    std::string id;        ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
-    LayerKind layer;       ///< what it computes
-    std::string device;    ///< cpu, cuda, opencl or vulkan: the api of its devices
-    std::string schedule;  ///< packed, naive, exact, adams2019, ...
-    std::string target;    ///< the Halide target it was compiled for
-    /// float32, or bfloat16: what weights, exponentials of the bias and sources are kept in. Sums are in float32.
-    /// Kernels that keep bfloat16 run only when they are asked for by name.
+    std::string id;  ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
+    Operation operation = Operation::forward;  ///< the operation that it computes
+    LayerKind layer = LayerKind::full;         ///< the layer that it computes it for
+    /// How it computes the mean of the values. `dense` (AFTFull) sums over all sources, `banded` (AFTLocal) over the
+    /// window and adds sums of whole blocks, `softmax` (AFTSimple) takes one mean for all targets, and `exact` (AFTFull
+    /// and AFTLocal) sums relative to the largest exponent of each target and channel.
+    std::string algorithm;
+    std::string schedule;  ///< packed, naive, tiled, adams2019, ...
+    /// float32 or bfloat16: the type in which weights, exponentials of the bias and sources are stored. Sums are in
+    /// float32. A kernel that stores bfloat16 runs only when it is asked for by its id.
     std::string storage;
-    bool any_bias_range;         ///< takes every position bias; the others need rows whose range is <= max_bias_range
-    MinimumExtents minimum;      ///< above 1 for autoscheduled kernels: the estimates they were scheduled for
-    PreferredExtents preferred;  ///< beyond them, only a kernel that is asked for by name runs
-    bool usable;                 ///< this machine has a device that can run it
-    std::string reason;          ///< why not, when it isn't usable
+    std::string api;              ///< the API of its devices: cpu, cuda, opencl or vulkan
+    std::string target;           ///< the Halide target that it was compiled for
+    bool any_bias_range = false;  ///< takes every position bias; other kernels need rows of range <= max_bias_range
+    MinimumExtents minimum;       ///< above 1 for autoscheduled kernels: the estimates that they were scheduled for
+    PreferredExtents preferred;   ///< beyond them, it runs only when it is asked for by its id
+    bool usable = false;          ///< this machine has a device that can run it
+    std::string reason;           ///< why not; empty when it is usable
 };
 
-/// Largest range (maximum - minimum over a row, 0 included for AFTLocal) of a row of position bias that the fast
-/// kernels take: with 60 ln 2 the denominator of every mean stays at or above 2^-60, so that no term that matters is
-/// flushed to zero. Layers beyond it run on a kernel with any_bias_range.
+/// The largest range of a row of position bias that the fast kernels take: maximum - minimum over the row, with 0
+/// included for AFTLocal. With 60 ln 2, the denominator of every mean stays at or above 2^-60, so that no term that
+/// matters is flushed to zero. Layers with a larger range use a kernel with any_bias_range.
 inline constexpr float max_bias_range = 41.0f;
 
 /// Every kernel of this build, in order of preference within a layer and a device. Looks for devices, as devices()

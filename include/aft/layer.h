@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// A layer, and the threads that all layers run on.
+/// A layer.
 
 #include <aft/config.h>
 #include <aft/device.h>
@@ -9,6 +9,7 @@
 #include <aft/kernels.h>
 #include <aft/standard_library.h>
 #include <aft/tensor_view.h>
+#include <aft/threads.h>
 #include <aft/weights.h>
 
 #include <cstddef>
@@ -87,13 +88,5 @@ private:
     struct Implementation;
     std::unique_ptr<Implementation> implementation_;
 };
-
-/// Threads that kernels run on, in this process, the caller's included. Default: the processors that the process may
-/// run on, or fewer where its control groups have a quota of CPU time (versions 1 and 2; rounded up). Throws
-/// ConfigError below 1 or above 256. Not while a forward() runs.
-AFT_API void set_thread_count(int threads);
-
-/// How many there are. Not while set_thread_count() runs.
-AFT_API int thread_count();
 
 }  // namespace aft

@@ -102,7 +102,7 @@ aft_kernel_info c_info(const KernelInfo &kernel) {
             static_cast<aft_layer_kind>(kernel.layer),
             kernel.usable,
             kernel.reason.c_str(),
-            kernel.device.c_str(),
+            kernel.api.c_str(),
             kernel.schedule.c_str(),
             kernel.target.c_str(),
             kernel.storage.c_str(),
@@ -115,7 +115,9 @@ aft_kernel_info c_info(const KernelInfo &kernel) {
             range(preferred.seq),
             range(preferred.hidden),
             range(preferred.projected),
-            range(preferred.window)};
+            range(preferred.window),
+            name(kernel.operation).data(),
+            kernel.algorithm.c_str()};
 }
 
 aft_device_info c_info(const Device &device) {

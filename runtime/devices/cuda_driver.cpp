@@ -18,10 +18,10 @@ enum DeviceAttribute { capability_major = 75, capability_minor = 76 };
 enum PointerAttribute { memory_type = 2, device_ordinal = 9 };
 constexpr unsigned memory_of_device = 2;
 
-/// What is called here of the driver; Halide's runtime calls the rest.
+/// The driver's functions that are called here. Halide's runtime calls the others.
 struct Cuda {
-    // Halide's runtime looks for "libcuda.so", which comes with the toolkit, unless it finds the functions in the
-    // process already. A driver alone has the .so.1 only.
+    // Halide's runtime looks for "libcuda.so", which comes with the toolkit, unless the process has the functions
+    // already. A driver without the toolkit has the .so.1 only.
     DriverLibrary library{"libcuda.so.1", RTLD_NOW | RTLD_GLOBAL};
     Result (*init)(unsigned);
     Result (*error_name)(Result, const char **);
@@ -65,7 +65,7 @@ Cuda &cuda() {
     return driver;
 }
 
-/// Makes a context the current one of this thread while it lives.
+/// While it lives, a context is the current one of this thread.
 class Current {
 public:
     explicit Current(void *context) : code(cuda().push_context(context)) {}
@@ -85,7 +85,8 @@ const HalideCall *call_of(void *user_context) {
     return static_cast<const HalideCall *>(user_context);
 }
 
-/// Halide's own context would be a private one. At the end of the process it asks for it once more, without a call.
+/// Gives Halide the context of the call's device: its own would be a private one. At the end of the process, it asks
+/// once more, without a call.
 int on_acquire_context(void *user_context, void **context, bool create) {
     const HalideCall *call = call_of(user_context);
     *context = call && call->device ? call->device->context : nullptr;
@@ -156,8 +157,8 @@ DriverDevices find_cuda_devices() {
 
 std::shared_ptr<CudaContext> CudaContext::open(const DriverDevice &device) {
     static std::mutex mutex;
-    // Kept to the end of the process, and past that of static objects: the kernels that the driver has assembled stay
-    // loaded, and Halide 21 can't forget those of a context twice (it unloads what it has unloaded before).
+    // Contexts live to the very end of the process, longer than static objects. The kernels that the driver has
+    // assembled stay loaded. Halide 21 can't forget the kernels of a context twice: it unloads them again.
     static auto &contexts = *new std::map<int, std::shared_ptr<CudaContext>>;
     const std::lock_guard lock(mutex);
     std::shared_ptr<CudaContext> &context = contexts[device.number];
@@ -195,10 +196,10 @@ void CudaContext::synchronize() const {
     }
 }
 
-/// Halide's runtime caps the registers of a thread at 64 unless this variable says otherwise, which it reads for every
-/// kernel that it loads. The tiles of the hand schedules would spill: with 168, none does, and three of their blocks of
-/// 128 threads share the 65536 registers of a multiprocessor. Autoscheduled kernels count on the cap, as they have
-/// blocks of up to 1024 threads.
+/// Halide's runtime reads this variable for every kernel that it loads, and without it caps the registers of a thread
+/// at
+/// 64. The tiles of the hand schedules would spill. With 168, none does, and three of their blocks of 128 threads share
+/// the 65536 registers of a multiprocessor. Autoscheduled kernels need the cap: they have blocks of up to 1024 threads.
 std::unique_lock<std::mutex> CudaContext::loading(bool autoscheduled) const {
     static std::mutex mutex;
     static const char *const variable = "HL_CUDA_JIT_MAX_REGISTERS";
@@ -210,7 +211,7 @@ std::unique_lock<std::mutex> CudaContext::loading(bool autoscheduled) const {
     return lock;
 }
 
-/// That of other devices too: Halide has one list for all. They allocate again.
+/// Frees the unused memory of the other devices too, since Halide has one list for all. They allocate again.
 void CudaContext::release_unused() const {
     const Current current(context);
     if (current.code == 0) {

@@ -4,10 +4,10 @@
 
 namespace aft {
 
-/// A CUDA device in use: its primary context, which the CUDA runtime and PyTorch use too.
+/// A CUDA device in use. It has the primary context, as the CUDA runtime and PyTorch do.
 class CudaContext : public DeviceContext {
 public:
-    /// The context of a device, one for all of its layers. Throws DeviceError.
+    /// The context of a device, which all of its layers share. Throws DeviceError.
     static std::shared_ptr<CudaContext> open(const DriverDevice &device);
 
     const halide_device_interface_t *interface() const override;
@@ -16,7 +16,7 @@ public:
     std::unique_lock<std::mutex> turn() const override {
         return {};
     }
-    /// Sets how many registers the kernel's threads may have.
+    /// Sets the number of registers that a thread of the kernel may have.
     std::unique_lock<std::mutex> loading(bool autoscheduled) const override;
     void release_unused() const override;
 

@@ -1,18 +1,14 @@
 #include "devices/devices.h"
 
+#include "devices/cpu_features.h"
 #include "devices/cuda_driver.h"
-#include "halide/halide.h"
-#include "kernels/kernel_table.h"
-#include "kernels/registry.h"
 #include "threads/float_environment.h"
 
-#include <aft/error.h>
-
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <mutex>
 #include <string_view>
 #include <unistd.h>
 
@@ -21,7 +17,7 @@ namespace {
 
 std::string cpu_name() {
     std::ifstream file("/proc/cpuinfo");
-    file.exceptions(std::ios::badbit);  // or a lack of memory would look like the end of the file
+    file.exceptions(std::ios::badbit);  // otherwise a lack of memory looks like the end of the file
     for (std::string line; std::getline(file, line);) {
         const std::size_t colon = line.find(": ");
         if (line.rfind("model name", 0) == 0 && colon != std::string::npos) {
@@ -39,22 +35,11 @@ DriverDevices find_cpu() {
     return {{cpu}, ""};
 }
 
-/// The targets that this build has kernels of the API for.
-std::vector<std::string> targets_of(const std::string &api) {
-    std::vector<std::string> targets;
-    for (const KernelRow &row : kernel_rows()) {
-        if (api == row.device) {
-            targets.emplace_back(row.forward_metadata()->target);
-        }
-    }
-    return targets;
-}
-
-/// Fills in whether some kernel of the build can run on the device.
+/// Fills in whether the device can run code for one of the targets.
 void judge(DriverDevice &device, const std::vector<std::string> &targets) {
-    const auto fits = [&](const std::string &target) { return objection(device, target).empty(); };
+    const auto fits = [&](const std::string &target) { return obstacle(device, target).empty(); };
     device.info.usable = std::any_of(targets.begin(), targets.end(), fits);
-    device.info.reason = device.info.usable ? "" : objection(device, targets.front());
+    device.info.reason = device.info.usable ? "" : obstacle(device, targets.front());
 }
 
 struct Api {
@@ -66,32 +51,8 @@ constexpr Api apis[] = {{"cuda", find_cuda_devices},
                         {"vulkan", find_vulkan_devices},
                         {"cpu", find_cpu}};
 
-/// The order of devices().
 int rank(const Device &device) {
     return device.name.empty() ? 3 : device.is_gpu ? 0 : device.api == "cpu" ? 1 : 2;
-}
-
-/// None for an API that the build has no kernels for.
-std::vector<DriverDevice> find_devices(const Api &api) {
-    const std::vector<std::string> targets = targets_of(api.name);
-    if (targets.empty()) {
-        return {};
-    }
-    const FloatEnvironment during;  // threads that a driver starts keep it
-    DriverDevices found = api.find();
-    if (found.devices.empty()) {
-        found.devices.emplace_back();
-        found.devices[0].info.api = api.name;
-        found.devices[0].problem = found.reason;
-    }
-    int number = 0;
-    for (DriverDevice &device : found.devices) {
-        device.info.id = device.info.api == "cpu" ? "cpu" : device.info.api + ":" + std::to_string(number++);
-        judge(device, targets);
-    }
-    std::stable_sort(found.devices.begin(), found.devices.end(),
-                     [](const DriverDevice &a, const DriverDevice &b) { return rank(a.info) < rank(b.info); });
-    return found.devices;
 }
 
 /// 80 in cuda_capability_80, 13 in vk_v13; 0 where the target has no such word.
@@ -110,7 +71,7 @@ std::string version(int number) {
 
 }  // namespace
 
-std::string objection(const DriverDevice &device, const std::string &target) {
+std::string obstacle(const DriverDevice &device, const std::string &target) {
     if (!device.problem.empty()) {
         return device.problem;
     }
@@ -126,66 +87,41 @@ std::string objection(const DriverDevice &device, const std::string &target) {
     return (cuda ? "has compute capability " : "has Vulkan ") + version(device.version) + ", not " + version(needed);
 }
 
-const std::vector<DriverDevice> &devices_of(const std::string &api) {
-    static std::mutex mutex;
-    static std::map<std::string, std::vector<DriverDevice>> all;
-    static const std::vector<DriverDevice> none;
+bool is_preferred(const Device &a, const Device &b) {
+    return rank(a) < rank(b);
+}
+
+bool is_automatic(const Device &device) {
+    return device.usable && (device.is_gpu || device.api == "cpu");
+}
+
+std::vector<std::string> device_apis() {
+    std::vector<std::string> names;
+    std::transform(std::begin(apis), std::end(apis), std::back_inserter(names),
+                   [](const Api &api) { return api.name; });
+    return names;
+}
+
+std::vector<DriverDevice> find_devices(const std::string &api, const std::vector<std::string> &targets) {
     const auto *known = std::find_if(std::begin(apis), std::end(apis), [&](const Api &a) { return a.name == api; });
-    if (known == std::end(apis)) {
-        return none;
+    if (known == std::end(apis) || targets.empty()) {
+        return {};
     }
-    const std::lock_guard lock(mutex);
-    auto found = all.find(api);
-    if (found == all.end()) {
-        found = all.emplace(api, find_devices(*known)).first;
+    const FloatEnvironment during;  // threads that a driver starts keep it
+    DriverDevices found = known->find();
+    if (found.devices.empty()) {
+        found.devices.emplace_back();
+        found.devices[0].info.api = api;
+        found.devices[0].problem = found.reason;
     }
-    return found->second;
-}
-
-const std::vector<const DriverDevice *> &driver_devices() {
-    static const std::vector<const DriverDevice *> all = [] {
-        std::vector<const DriverDevice *> result;
-        for (const Api &api : apis) {
-            for (const DriverDevice &device : devices_of(api.name)) {
-                result.push_back(&device);
-            }
-        }
-        std::stable_sort(result.begin(), result.end(),
-                         [](const DriverDevice *a, const DriverDevice *b) { return rank(a->info) < rank(b->info); });
-        return result;
-    }();
-    return all;
-}
-
-const std::vector<Device> &devices() {
-    static const std::vector<Device> all = [] {
-        std::vector<Device> result;
-        for (const DriverDevice *device : driver_devices()) {
-            result.push_back(device->info);
-        }
-        return result;
-    }();
-    return all;
-}
-
-const DriverDevice &device_named(const std::string &id_or_api, const std::string &origin) {
-    const DriverDevice *unusable = nullptr;
-    for (const DriverDevice &device : devices_of(id_or_api.substr(0, id_or_api.find(':')))) {
-        if (device.info.id == id_or_api || device.info.api == id_or_api) {
-            if (device.info.usable) {
-                return device;
-            }
-            unusable = unusable ? unusable : &device;
-        }
+    int number = 0;
+    for (DriverDevice &device : found.devices) {
+        device.info.id = api == "cpu" ? "cpu" : api + ":" + std::to_string(number++);
+        judge(device, targets);
     }
-    if (unusable) {
-        throw DeviceError("device " + unusable->info.id + origin + " can't be used: " + unusable->info.reason);
-    }
-    std::string ids;
-    for (const Device &device : devices()) {
-        ids += (ids.empty() ? "" : ", ") + device.id;
-    }
-    throw ConfigError("device '" + id_or_api + "'" + origin + " doesn't exist: must be " + ids);
+    std::stable_sort(found.devices.begin(), found.devices.end(),
+                     [](const DriverDevice &a, const DriverDevice &b) { return is_preferred(a.info, b.info); });
+    return found.devices;
 }
 
 std::shared_ptr<DeviceContext> open(const DriverDevice &device) {

@@ -2,24 +2,29 @@
 
 #include "devices/driver.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace aft {
 
-/// Those of one API, in the same order; none when the build has no kernels for it. Its first call looks for them, which
-/// loads the drivers of this API and no other.
-const std::vector<DriverDevice> &devices_of(const std::string &api);
+/// The APIs that kernels may be made for, in the order in which layers choose among GPUs.
+std::vector<std::string> device_apis();
 
-/// devices(), as their drivers have them.
-const std::vector<const DriverDevice *> &driver_devices();
+/// The devices of one API, the preferred ones first. A device is usable when it can run code for one of the Halide
+/// targets; without a device, the list has one that says why. Loads the drivers of this API and no other. Empty without
+/// targets.
+std::vector<DriverDevice> find_devices(const std::string &api, const std::vector<std::string> &targets);
 
-/// The device of an id, or the first usable one of an API. Throws ConfigError when there is no such id or API in this
-/// build, and DeviceError when the device isn't usable; their messages have `origin` behind the name.
-const DriverDevice &device_named(const std::string &id_or_api, const std::string &origin = "");
+/// Why a device can't run code for a Halide target, "has compute capability 7.0, not 8.0"; empty when it can.
+std::string obstacle(const DriverDevice &device, const std::string &target);
 
-/// Why code for a Halide target can't run on a device, "has compute capability 7.0, not 8.0"; empty when it can.
-std::string objection(const DriverDevice &device, const std::string &target);
+/// The order of devices(): GPUs, the CPU, drivers that run on the CPU, APIs without a device.
+bool is_preferred(const Device &a, const Device &b);
+
+/// Whether a layer may choose the device without being told to. Drivers that run on the CPU are slower than the CPU's
+/// own kernels.
+bool is_automatic(const Device &device);
 
 /// The device as a layer uses it; null for the CPU. Throws DeviceError.
 std::shared_ptr<DeviceContext> open(const DriverDevice &device);

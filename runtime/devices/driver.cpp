@@ -6,8 +6,8 @@
 namespace aft {
 namespace {
 
-/// Whether the program has no dynamic linker: libraries that dlopen() loads into it bring a C library of their own,
-/// which nobody has set up. The first object is the program.
+/// Whether the program has no dynamic linker. Libraries that dlopen() loads into such a program bring a C library of
+/// their own, which isn't set up. The first object is the program.
 bool is_statically_linked() {
     const auto has_no_interpreter = [](dl_phdr_info *object, std::size_t, void *) {
         for (int i = 0; i < object->dlpi_phnum; i++) {

@@ -24,7 +24,7 @@ enum DeviceInfo : std::uint32_t {
 constexpr std::uint64_t type_gpu = 4, every_type = 0xFFFFFFFF;
 constexpr std::intptr_t context_platform = 0x1084;
 
-/// What is called here of the driver; Halide's runtime calls the rest.
+/// The driver's functions that are called here. Halide's runtime calls the others.
 struct OpenCL {
     DriverLibrary library{"libOpenCL.so.1", RTLD_NOW};
     Result (*platforms)(std::uint32_t, void **, std::uint32_t *);
@@ -121,7 +121,7 @@ DriverDevices find_opencl_devices() {
     return found;
 }
 
-/// Contexts live as long as the process: Halide's runtime unloads the kernels that it built in them at its very end.
+/// Contexts live as long as the process, since Halide's runtime unloads their kernels at its very end.
 std::shared_ptr<DeviceContext> open_opencl_device(const DriverDevice &device) {
     static std::mutex mutex;
     static auto &contexts = *new std::map<void *, std::shared_ptr<DeviceContext>>;
@@ -135,7 +135,8 @@ std::shared_ptr<DeviceContext> open_opencl_device(const DriverDevice &device) {
 
 }  // namespace aft
 
-// Halide's runtime has these as weak symbols: its own make one context per process, on a device of its own choice.
+// Halide's runtime has these as weak symbols. Its own versions make one context per process, on a device that they
+// choose.
 extern "C" int halide_acquire_cl_context(void *user_context, void **context, void **queue, bool create) {
     const auto *call = static_cast<const aft::HalideCall *>(user_context);
     const aft::DeviceContext *device = call ? call->device : nullptr;

@@ -18,7 +18,7 @@ namespace {
 
 using Result = std::int32_t;  // VkResult: 0 is success
 
-// Vulkan's structures, as far as they are read.
+// Vulkan's structures, up to the last member that is read here.
 struct ApplicationInfo {
     std::uint32_t type = 0;
     const void *next = nullptr;
@@ -65,14 +65,14 @@ struct Extension {
 };
 constexpr std::uint32_t queue_compute = 2, heap_of_device = 1;
 
-/// What Halide's runtime ends the process for when it is missing.
+/// The extensions without which Halide's runtime ends the process.
 constexpr const char *instance_extension = "VK_KHR_get_physical_device_properties2";
 constexpr const char *device_extensions[] = {"VK_KHR_8bit_storage", "VK_KHR_storage_buffer_storage_class"};
-constexpr std::uint32_t most_devices = 16;  // that it looks at
+constexpr std::uint32_t most_devices = 16;  // that Halide's runtime looks at
 
 constexpr std::size_t allocation_multiple = 256;  // the most that drivers align buffers to
 
-/// Of a buffer, in bytes: beyond, kernels would read and write elsewhere.
+/// The largest buffer. Kernels would read and write outside a larger one.
 std::atomic<std::size_t> max_buffer_bytes{0};
 
 struct Vulkan {
@@ -101,7 +101,7 @@ Vulkan &vulkan() {
     return driver;
 }
 
-/// Whether Halide's runtime takes a device for this wish: it searches the wish for these words, in this order.
+/// Whether Halide's runtime takes a device for this wish. It searches the wish for these words, in this order.
 bool matches(std::string_view wish, DeviceType type) {
     const auto asks = [&](const char *word) { return wish.find(word) != std::string_view::npos; };
     return (asks("cpu") && type == cpu) || (asks("integrated-gpu") && type == integrated_gpu) ||
@@ -152,13 +152,13 @@ DriverDevice describe(void *device, const DeviceProperties &properties) {
     return result;
 }
 
-/// The device that Halide's runtime will use: it keeps one per process, the first in the driver's order that it takes
-/// for the wish that is left with it here.
+/// The device that Halide's runtime will use. It has one per process: the first in the driver's order that matches the
+/// wish set here.
 DriverDevices chosen_of(const std::vector<void *> &devices) {
-    const char *asked = std::getenv("HL_VK_DEVICE_TYPE");
-    const bool forced = asked && *asked;
+    const char *wanted = std::getenv("HL_VK_DEVICE_TYPE");
+    const bool forced = wanted && *wanted;
     const std::vector<const char *> wishes =
-        forced ? std::vector<const char *>{asked} : std::vector<const char *>{"gpu", "virtual-gpu", "cpu"};
+        forced ? std::vector<const char *>{wanted} : std::vector<const char *>{"gpu", "virtual-gpu", "cpu"};
     for (const char *wish : wishes) {
         for (void *device : devices) {
             DeviceProperties properties{};
@@ -171,7 +171,7 @@ DriverDevices chosen_of(const std::vector<void *> &devices) {
         }
     }
     return {{},
-            forced ? "no Vulkan device is of HL_VK_DEVICE_TYPE " + std::string(asked)
+            forced ? "no Vulkan device is of HL_VK_DEVICE_TYPE " + std::string(wanted)
                    : "no Vulkan device has a queue for computing"};
 }
 
@@ -216,7 +216,7 @@ std::shared_ptr<DeviceContext> open_vulkan_device(const DriverDevice &device) {
     static const std::shared_ptr<DeviceContext> context = [&] {
         halide_vulkan_set_alloc_config(("0:32:0:0:" + std::to_string(allocation_multiple)).c_str());
         auto result = std::make_shared<VulkanContext>(device.info);
-        // Halide's allocator reports errors, for ever, to the call that it was made in.
+        // Halide's allocator reports all later errors to the call that made it.
         static auto *const call = new HalideCall;
         const int code = halide_device_sync_global(call, result->interface());
         if (code != halide_error_code_success) {
@@ -229,9 +229,9 @@ std::shared_ptr<DeviceContext> open_vulkan_device(const DriverDevice &device) {
 
 namespace {
 
-/// Halide's allocator rounds sizes in one way where it finds memory and in another where it splits what it found
-/// (halide/Halide#8868): unless they are multiples of all that drivers align to, buffers get too small or overlap, and
-/// results are wrong without an error.
+/// Halide's allocator rounds sizes in one way when it looks for memory, and in another when it splits the block that it
+/// found (halide/Halide#8868). Unless the size is a multiple of every driver's alignment, buffers get too small or
+/// overlap, and results are wrong without an error.
 int allocate(void *user_context, halide_buffer_t *buffer) {
     const std::size_t bytes = buffer->size_in_bytes();
     if (bytes > max_buffer_bytes) {
@@ -255,7 +255,7 @@ int allocate(void *user_context, halide_buffer_t *buffer) {
 }  // namespace
 }  // namespace aft
 
-// Halide's runtime has this as a weak symbol. All buffers come by here, those that a kernel keeps for itself too.
+// Halide's runtime has this as a weak symbol. It allocates all buffers, also those within a kernel.
 extern "C" int halide_device_malloc(void *user_context, halide_buffer_t *buffer,
                                     const halide_device_interface_t *interface) {
     const auto is_of = [&](const halide_device_interface_t *(*api)()) { return api && interface == api(); };

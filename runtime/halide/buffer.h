@@ -1,9 +1,8 @@
 #pragma once
 
 #include "halide/halide.h"
+#include "halide/operand.h"
 #include "weights/parameters.h"
-
-#include <aft/tensor_view.h>
 
 #include <algorithm>
 #include <array>
@@ -29,7 +28,7 @@ struct VectorAligned {
     }
 };
 
-/// A buffer argument that owns its dimensions, and its memory where nobody else does.
+/// A buffer argument that owns its dimensions, and its memory unless it is given one.
 struct Buffer {
     std::vector<halide_dimension_t> dimensions;
     std::unique_ptr<void, VectorAligned> memory;
@@ -56,7 +55,7 @@ struct Buffer {
     std::int64_t elements() const {
         std::int64_t product = 1;
         for (const halide_dimension_t &dimension : dimensions) {
-            // Kept from overflow: what is past the limit once stays there.
+            // A product past the limit stays there and doesn't overflow.
             product = std::min(product, max_elements + 1) * std::max(dimension.extent, 0);
         }
         return product;
@@ -76,24 +75,24 @@ struct Buffer {
     }
 };
 
-/// x or y of a call. The stride of a dimension of extent 1 says nothing and may be anything.
-template<typename T>
+/// The buffer of an operand. The stride of a dimension of extent 1 says nothing and may be anything.
 struct CallBuffer {
-    std::array<halide_dimension_t, 3> dimensions;
+    std::array<halide_dimension_t, Operand::max_rank> dimensions;
     halide_buffer_t header{};
 
-    explicit CallBuffer(const TensorView<T, 3> &tensor) {
-        for (int i = 0; i < 3; i++) {
-            const std::int64_t extent = tensor.extents[2 - i], stride = tensor.strides[2 - i];
+    explicit CallBuffer(const Operand &operand) {
+        for (std::size_t i = 0; i < operand.rank; i++) {
+            const std::size_t outer = operand.rank - 1 - i;
+            const std::int64_t extent = operand.extents[outer], stride = operand.strides[outer];
             dimensions[i] = {0, static_cast<std::int32_t>(extent), static_cast<std::int32_t>(stride)};
             if (extent == 1 && i > 0) {
                 dimensions[i].stride = dimensions[i - 1].extent * dimensions[i - 1].stride;
             }
         }
         header.type = float32;
-        header.dimensions = 3;
+        header.dimensions = static_cast<std::int32_t>(operand.rank);
         header.dim = dimensions.data();
-        header.host = reinterpret_cast<std::uint8_t *>(const_cast<float *>(tensor.data));
+        header.host = reinterpret_cast<std::uint8_t *>(operand.data);
     }
     CallBuffer(const CallBuffer &) = delete;
     CallBuffer &operator=(const CallBuffer &) = delete;

@@ -1,9 +1,8 @@
 #pragma once
 
-// Halide's runtime keeps state for the whole process: its handlers, its caches, its contexts of devices. The library
-// has a runtime of its own, so that it takes over none that the program has. Generated code gets to it since the build
-// gives every symbol of it the prefix aft_ (generators/own_runtime.cmake), and C++ by the names below. One that isn't
-// listed is a symbol that no library has.
+// Halide's runtime has state for the whole process: handlers, caches, contexts of devices. The library has a runtime of
+// its own and leaves the program's alone. The build gives every symbol of it the prefix aft_, in generated code too
+// (generators/own_runtime.cmake). The names below do the same for C++. A function that isn't listed fails to link.
 #define halide_acquire_cl_context aft_halide_acquire_cl_context
 #define halide_copy_to_device aft_halide_copy_to_device
 #define halide_copy_to_host aft_halide_copy_to_host

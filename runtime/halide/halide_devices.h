@@ -12,8 +12,8 @@ extern "C" int halide_opencl_device_malloc(void *user_context, halide_buffer_t *
 extern "C" int halide_vulkan_device_malloc(void *user_context, halide_buffer_t *buffer);
 extern "C" void halide_vulkan_set_alloc_config(const char *config);
 
-// A build has the parts of Halide's runtime that its kernels need. What isn't there is null, and never called: without
-// kernels for an API, none of its devices is found.
+// A build has the parts of Halide's runtime that its kernels need. The functions of other parts are null and never
+// called: the library finds no devices of an API that it has no kernels for.
 #pragma weak aft_halide_cuda_device_interface
 #pragma weak aft_halide_cuda_device_malloc
 #pragma weak aft_halide_cuda_release_unused_device_allocations

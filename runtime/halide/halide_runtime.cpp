@@ -2,16 +2,12 @@
 
 #include "halide/halide.h"
 #include "threads/float_environment.h"
-#include "threads/processors.h"
-#include "threads/thread_pool.h"
+#include "threads/threads.h"
 
 #include <aft/error.h>
-#include <aft/layer.h>
 
 #include <algorithm>
 #include <cstring>
-#include <new>
-#include <pthread.h>
 #include <string>
 
 namespace aft {
@@ -41,30 +37,6 @@ void on_free(void *user_context, void *memory) {
     ScratchPool::release(call ? call->scratch : nullptr, memory);
 }
 
-ThreadPool &threads();
-
-/// The threads of the process. They end at its exit, and when a shared library with this code is unloaded. The pool
-/// itself stays: other threads may still be in calls at exit.
-struct ProcessThreads {
-    union {
-        ThreadPool pool;
-    };
-
-    ProcessThreads() : pool(std::min(processors(), ThreadPool::max_threads)) {
-        if (pthread_atfork(nullptr, nullptr, [] { threads().start_anew(); }) != 0) {
-            throw std::bad_alloc();
-        }
-    }
-    ~ProcessThreads() {
-        pool.stop();
-    }
-};
-
-ThreadPool &threads() {
-    static ProcessThreads all;
-    return all.pool;
-}
-
 int on_parallel_loop(void *user_context, halide_task_t task, int first, int count, std::uint8_t *closure) {
     struct Body {
         void *user_context;
@@ -87,7 +59,7 @@ struct HalideRuntime {
         halide_set_custom_malloc(on_malloc);
         halide_set_custom_free(on_free);
         halide_set_custom_do_par_for(on_parallel_loop);
-        threads();  // no loop may be the first to make them: nothing must be thrown there
+        threads();  // makes the pool, which may throw: a loop must not
     }
 };
 
@@ -96,7 +68,7 @@ HalideRuntime &halide_runtime() {
     return runtime;
 }
 
-/// "message" without the line breaks that Halide ends some messages with.
+/// The message without the line breaks at the end of some of Halide's messages.
 std::string one_line(const char *message) {
     std::string line = message;
     line.erase(line.find_last_not_of(" \r\n") + 1);
@@ -104,7 +76,7 @@ std::string one_line(const char *message) {
     return line;
 }
 
-/// The advice for a buffer that is too large: a kernel keeps more between two stages the larger the batch is.
+/// The advice for a buffer that is too large. The larger the batch, the more a kernel stores between two stages.
 const char *advice(int code, std::int64_t batch) {
     const bool is_too_large =
         code == halide_error_code_buffer_allocation_too_large || code == halide_error_code_buffer_extents_too_large;
@@ -114,7 +86,7 @@ const char *advice(int code, std::int64_t batch) {
     return batch > 1 ? ", use a smaller batch" : ", use a shorter sequence";
 }
 
-/// No memory, no context, a lost driver; not a kernel that fails.
+/// The device fails: no memory, no context, a lost driver. The kernel doesn't.
 bool is_of_device(int code) {
     switch (code) {
         case halide_error_code_copy_to_host_failed:
@@ -158,18 +130,6 @@ void call_kernel(const char *id, KernelFunction function, void **arguments, int 
         return function(arguments);
     };
     call.check(id, run());
-}
-
-void set_thread_count(int threads) {
-    if (threads < 1 || threads > ThreadPool::max_threads) {
-        throw ConfigError("thread count is " + std::to_string(threads) + ", must be 1 to " +
-                          std::to_string(ThreadPool::max_threads));
-    }
-    aft::threads().set_threads(threads);
-}
-
-int thread_count() {
-    return threads().threads();
 }
 
 }  // namespace aft

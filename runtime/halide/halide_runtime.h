@@ -1,6 +1,6 @@
 #pragma once
 
-#include "devices/driver.h"
+#include "halide/device_context.h"
 #include "threads/scratch.h"
 
 #include <array>
@@ -10,30 +10,30 @@
 
 namespace aft {
 
-/// A call of generated code or of Halide's runtime: what its user context points to. Null in calls that aren't ours.
+/// A call of generated code or of Halide's runtime. The user context points to it, and is null in other calls.
 struct HalideCall {
-    /// On the CPU. Scratch memory comes from the pool, or from the heap when there is none.
+    /// On the CPU. Scratch memory comes from the pool, or without one from the heap.
     explicit HalideCall(ScratchPool::Call *scratch = nullptr);
-    /// On a device. What Halide's runtime keeps for it beyond the call is on the heap, like all that it allocates.
+    /// On a device. All host memory comes from the heap, since Halide's runtime keeps some of it beyond the call.
     explicit HalideCall(const DeviceContext *device, Stream stream = nullptr);
 
-    /// Unless `code` is success, throws DeviceError or KernelError with `who` and the first error that was reported,
-    /// from whichever thread.
+    /// Throws DeviceError or KernelError unless `code` is success. The message has `who` and the first error that any
+    /// thread reported.
     void check(const char *who, int code) const;
 
     ScratchPool::Call *const scratch = nullptr;
     const DeviceContext *const device = nullptr;  // null: the CPU
     const Stream stream = nullptr;                // CUDA
-    std::int64_t batch = 0;                       // of a forward, whose memory grows with it
+    std::int64_t batch = 0;                       // the outermost extent of a call's first operand; 0: no operands
     std::mutex mutex;
-    std::array<char, 512> first_error{};  // memory may be what is missing: no std::string
+    std::array<char, 512> first_error{};  // no std::string: memory may have run out
 };
 
 /// A generated function in Halide's argv form: every argument a pointer to a buffer or to a scalar.
 using KernelFunction = int (*)(void **);
 
-/// Calls `function`, whose argument number `context_argument` is __user_context and is filled in here, in the default
-/// floating-point environment. Throws as HalideCall::check().
+/// Calls `function` in the default floating-point environment. Fills in argument number `context_argument`, which is
+/// __user_context. Throws as HalideCall::check().
 void call_kernel(const char *id, KernelFunction function, void **arguments, int context_argument, HalideCall &call);
 
 }  // namespace aft

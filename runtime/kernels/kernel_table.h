@@ -3,44 +3,56 @@
 #include <aft/kernels.h>
 
 #include <cstddef>
+#include <vector>
 
 struct halide_filter_metadata_t;
 
 namespace aft {
 
-/// A row of a table of kernels, as the build writes it: a pair of generated functions in Halide's argv form. Arguments
-/// are matched by their names in the metadata, never by position:
-///     prepare: query_weight, key_weight, value_weight (H, P), project_weight (P, H), position_bias (source, target),
-///              window  ->  the kernel's own prepared buffers
-///     forward: x (H, T, B), the prepared buffers, bq, bv (P), bo (H), window, max_seq_len  ->  y (H, T, B)
-/// with the extents innermost first. A function takes the subset that it needs. The sizes of the prepared buffers come
-/// from a bounds query of forward, so that no tile size is known outside the generators.
-struct KernelRow {
-    const char *id;
-    LayerKind layer;
-    const char *device;
-    const char *schedule;
-    bool any_bias_range;
-    PreferredExtents preferred;
-    int (*prepare)(void **);
-    const halide_filter_metadata_t *(*prepare_metadata)();
-    int (*forward)(void **);
-    const halide_filter_metadata_t *(*forward_metadata)();
+/// A generated function in Halide's argv form, and the names of its arguments.
+struct GeneratedFunction {
+    int (*call)(void **);
+    const halide_filter_metadata_t *(*metadata)();
 };
 
-/// The kernels of one table: the library's own (generators/kernels.cmake), or one that a program brings along
+/// A row of a table of kernels, as the build writes it. It has the operation of the kernel, its requirements and its
+/// two functions. The library binds their arguments by name, never by position:
+///     prepare: query_weight, key_weight, value_weight (H, P), project_weight (P, H), position_bias (source, target),
+///              window  ->  the kernel's own prepared buffers
+///     call:    the operation's operands, the prepared buffers, bq, bv (P), bo (H), window, max_seq_len
+/// with the extents innermost first. The operands of forward are x and y (H, T, B). A function takes the subset that it
+/// needs. A bounds query of `call` gives the sizes of the prepared buffers, so that no tile size is known outside the
+/// generators.
+struct KernelRow {
+    const char *id;
+    Operation operation;
+    LayerKind layer;
+    const char *algorithm;
+    const char *schedule;
+    const char *storage;
+    const char *api;
+    bool any_bias_range;
+    PreferredExtents preferred;
+    GeneratedFunction prepare;
+    GeneratedFunction call;
+};
+
+/// The kernels of one table: the library's own (generators/kernels.cmake), or one that a program adds
 /// (aft_add_kernels() of generators/add_kernels.cmake).
 struct KernelTable {
     const KernelRow *rows;
     std::size_t count;
-    KernelTable *next;  // of those that were added
+    KernelTable *next;  // of the added tables
 };
 
-/// The library's own.
+/// The library's own table.
 extern const KernelTable own_kernels;
 
-/// Adds a table, whose kernels are preferred to the library's own. For initialisers of static variables: the registry
-/// takes no more once kernels() has been called.
+/// Adds a table. Layers prefer its kernels to the library's own. For initialisers of static variables: a table that is
+/// added after the first call of kernel_rows() is ignored.
 bool add_kernels(KernelTable &table);
+
+/// The rows of all tables: first the added ones, then the library's own.
+const std::vector<KernelRow> &kernel_rows();
 
 }  // namespace aft

@@ -3,7 +3,7 @@
 #include "devices/device_tensor.h"
 #include "halide/buffer.h"
 #include "halide/halide_devices.h"
-#include "kernels/registry.h"
+#include "kernels/kernels.h"
 #include "weights/parameters.h"
 
 #include <aft/error.h>
@@ -12,6 +12,7 @@
 #include <array>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -23,6 +24,10 @@ namespace {
 using ArgumentTable = std::map<std::string_view, void *>;
 
 std::vector<void *> arguments_of(const char *id, const halide_filter_metadata_t &function, const ArgumentTable &table) {
+    if (function.num_arguments > static_cast<int>(PreparedKernel::max_arguments)) {
+        throw KernelError(std::string(id) + ": " + function.name + " has " + std::to_string(function.num_arguments) +
+                          " arguments, must be at most " + std::to_string(PreparedKernel::max_arguments));
+    }
     std::vector<void *> result;
     for (int i = 0; i < function.num_arguments; i++) {
         const auto argument = table.find(function.arguments[i].name);
@@ -47,28 +52,28 @@ int index_of(const char *id, const halide_filter_metadata_t &function, std::stri
 
 }  // namespace
 
-/// Everything that the arguments of forward point to, except for x and y.
+/// Everything that the arguments of a call point to, except for its operands.
 struct PreparedKernel::Arguments {
+    struct Place {
+        std::string_view operand;
+        int argument;
+    };
+
     const DeviceContext *device;
     std::int32_t window, max_seq_len;
     std::deque<Buffer> buffers = {};
-    std::vector<void *> forward = {};
-    int context = 0, x = 0, y = 0;
+    std::vector<void *> call = {};     // null: an operand, or the context
+    std::vector<Place> operands = {};  // at most max_operands
+    int context = 0;
 
     ~Arguments();
 
     /// The biases, which no kernel prepares.
     Buffer &add_bias(const Parameter &parameter, const std::vector<float> &values);
-    /// Moves the buffers to the device, for good. Waits: calls may run on streams that wouldn't.
+    /// Finds the places of the operands in the call.
+    void place(std::initializer_list<Operand> all, const char *id, const halide_filter_metadata_t &function);
+    /// Moves the buffers to the device, for good. Waits: calls may run on streams that don't.
     void upload(const char *id);
-    /// The arguments of a call.
-    std::array<void *, 32> with(halide_buffer_t *x_buffer, halide_buffer_t *y_buffer) const {
-        std::array<void *, 32> arguments;
-        std::copy(forward.begin(), forward.end(), arguments.begin());
-        arguments[x] = x_buffer;
-        arguments[y] = y_buffer;
-        return arguments;
-    }
 };
 
 PreparedKernel::Arguments::~Arguments() {
@@ -90,6 +95,18 @@ Buffer &PreparedKernel::Arguments::add_bias(const Parameter &parameter, const st
     return bias;
 }
 
+void PreparedKernel::Arguments::place(std::initializer_list<Operand> all, const char *id,
+                                      const halide_filter_metadata_t &function) {
+    if (all.size() > max_operands) {
+        throw KernelError(std::string(id) + ": " + std::to_string(all.size()) + " operands, must be at most " +
+                          std::to_string(max_operands));
+    }
+    for (const Operand &operand : all) {
+        const int argument = index_of(id, function, operand.name);
+        operands.push_back({function.arguments[argument].name, argument});
+    }
+}
+
 void PreparedKernel::Arguments::upload(const char *id) {
     const auto turn = device->turn();
     HalideCall call(device);
@@ -103,15 +120,15 @@ void PreparedKernel::Arguments::upload(const char *id) {
 }
 
 PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, const LayerConfig &config,
-                               std::int64_t longest, const Weights &weights, const DeviceContext *device)
+                               std::initializer_list<Operand> largest, const Weights &weights,
+                               const DeviceContext *device)
     : row_(row), info_(info),
       arguments_(new Arguments{device, static_cast<std::int32_t>(std::min(config.window, config.max_seq_len)),
                                static_cast<std::int32_t>(config.max_seq_len)}) {
-    const halide_filter_metadata_t &prepare = *row.prepare_metadata(), &forward = *row.forward_metadata();
+    const halide_filter_metadata_t &prepare = *row.prepare.metadata(), &call = *row.call.metadata();
     Arguments &all = *arguments_;
-    all.context = index_of(row.id, forward, "__user_context");
-    all.x = index_of(row.id, forward, "x");
-    all.y = index_of(row.id, forward, "y");
+    all.context = index_of(row.id, call, "__user_context");
+    all.place(largest, row.id, call);
 
     ArgumentTable table = {{"__user_context", nullptr}, {"window", &all.window}, {"max_seq_len", &all.max_seq_len}};
     std::deque<Buffer> raw;
@@ -135,13 +152,17 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
         }
     }
 
-    // What forward reads of the prepared buffers at the longest sequence is what they must hold.
-    const std::vector<std::int64_t> largest = {info.minimum.batch, longest, config.hidden};
-    Buffer x(float32, largest, nullptr), y(float32, largest, nullptr);
-    table["x"] = &x.header;
-    table["y"] = &y.header;
-    all.forward = arguments_of(row.id, forward, table);
+    // The prepared buffers must hold what the largest call reads of them.
+    std::deque<Buffer> without_data;
+    for (const Operand &operand : largest) {
+        const std::vector<std::int64_t> extents(operand.extents.begin(), operand.extents.begin() + operand.rank);
+        table[operand.name] = &without_data.emplace_back(float32, extents, nullptr).header;
+    }
+    all.call = arguments_of(row.id, call, table);
     query_bounds();
+    for (const Arguments::Place &place : all.operands) {
+        all.call[place.argument] = nullptr;
+    }
     for (auto &[name, buffer] : prepared) {
         if (buffer->elements() > max_elements) {
             throw ShapeError(std::string(row.id) + ": " + std::string(name) + " has more than " +
@@ -154,8 +175,8 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
         table[name] = buffer;
     }
     std::vector<void *> arguments = arguments_of(row.id, prepare, table);
-    HalideCall call;
-    call_kernel(row.id, row.prepare, arguments.data(), index_of(row.id, prepare, "__user_context"), call);
+    HalideCall preparation;
+    call_kernel(row.id, row.prepare.call, arguments.data(), index_of(row.id, prepare, "__user_context"), preparation);
     if (device) {
         all.upload(row.id);
     }
@@ -163,66 +184,85 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
 
 PreparedKernel::~PreparedKernel() = default;
 
-/// A device's kernel is loaded before its bounds are known: one that the device doesn't take fails here.
+/// On a device, this loads the kernel: a kernel that the device doesn't take fails here.
 void PreparedKernel::query_bounds() const {
-    std::vector<void *> arguments = arguments_->forward;
+    std::vector<void *> arguments = arguments_->call;
     const DeviceContext *device = arguments_->device;
     if (!device) {
         HalideCall call;
-        call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
+        call_kernel(row_.id, row_.call.call, arguments.data(), arguments_->context, call);
         return;
     }
     const auto turn = device->turn();
     const auto loading = device->loading(is_autoscheduled(info_));
     HalideCall call(device);
     try {
-        call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
+        call_kernel(row_.id, row_.call.call, arguments.data(), arguments_->context, call);
     } catch (const KernelError &error) {
         throw DeviceError(device->device.id + ": " + error.what());
     }
 }
 
-void PreparedKernel::forward(const TensorView<const float, 3> &x, const TensorView<float, 3> &y,
-                             ScratchPool &scratch) const {
+/// `buffer_of` makes the buffer of an operand, by its number among the operands of this call.
+template<typename BufferOf>
+void PreparedKernel::run(std::initializer_list<Operand> operands, HalideCall &call, BufferOf buffer_of) const {
+    const std::vector<Arguments::Place> &places = arguments_->operands;
+    if (operands.size() != places.size()) {
+        throw KernelError(std::string(row_.id) + ": " + std::to_string(operands.size()) + " operands, must be " +
+                          std::to_string(places.size()));
+    }
+    std::array<void *, max_arguments> arguments;
+    std::copy(arguments_->call.begin(), arguments_->call.end(), arguments.begin());
+    std::size_t number = 0;
+    for (const Operand &operand : operands) {
+        const auto place =
+            std::find_if(places.begin(), places.end(), [&](const auto &each) { return each.operand == operand.name; });
+        if (place == places.end() || arguments[place->argument]) {
+            throw KernelError(std::string(row_.id) + ": operand '" + std::string(operand.name) +
+                              (place == places.end() ? "' doesn't exist" : "' is given twice"));
+        }
+        arguments[place->argument] = buffer_of(number++, operand);
+    }
+    call.batch = operands.size() == 0 ? 0 : operands.begin()->extents[0];
+    call_kernel(row_.id, row_.call.call, arguments.data(), arguments_->context, call);
+}
+
+void PreparedKernel::call(std::initializer_list<Operand> operands, ScratchPool &scratch) const {
     ScratchPool::Call scratch_call(scratch);
-    if (arguments_->device) {
-        forward_on_device(x, y, scratch_call);
+    if (!arguments_->device) {
+        HalideCall call(&scratch_call);
+        std::array<std::optional<CallBuffer>, max_operands> buffers;
+        run(operands, call, [&](std::size_t i, const Operand &operand) { return &buffers[i].emplace(operand).header; });
         return;
     }
-    CallBuffer x_buffer(x);
-    CallBuffer y_buffer(y);
-    std::array<void *, 32> arguments = arguments_->with(&x_buffer.header, &y_buffer.header);
-    HalideCall call(&scratch_call);
-    call.batch = x.extents[0];
-    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
-}
-
-void PreparedKernel::forward_on_device(const TensorView<const float, 3> &x, const TensorView<float, 3> &y,
-                                       ScratchPool::Call &scratch) const {
     const auto turn = arguments_->device->turn();
     HalideCall call(arguments_->device);
-    call.batch = x.extents[0];
-    DeviceTensor x_tensor(x, call, scratch);
-    DeviceTensor y_tensor(y, call, scratch);
-    x_tensor.send();
-    std::array<void *, 32> arguments = arguments_->with(x_tensor.buffer(), y_tensor.buffer());
-    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
-    y_tensor.fetch(row_.id);
+    std::array<std::optional<DeviceTensor>, max_operands> tensors;
+    run(operands, call, [&](std::size_t i, const Operand &operand) {
+        DeviceTensor &tensor = tensors[i].emplace(operand, call, scratch_call);
+        if (!operand.is_output) {
+            tensor.send();
+        }
+        return tensor.buffer();
+    });
+    std::size_t number = 0;
+    for (const Operand &operand : operands) {
+        if (operand.is_output) {
+            tensors[number]->fetch(row_.id);
+        }
+        number++;
+    }
 }
 
-void PreparedKernel::forward(const DeviceView<const float, 3> &x, const DeviceView<float, 3> &y, Stream stream) const {
+void PreparedKernel::enqueue(std::initializer_list<Operand> operands, Stream stream) const {
     HalideCall call(arguments_->device, stream);
-    call.batch = x.tensor.extents[0];
-    CallBuffer x_buffer(x.tensor);
-    CallBuffer y_buffer(y.tensor);
-    const auto wrap = [&](halide_buffer_t &buffer) {
+    std::array<std::optional<CallBuffer>, max_operands> buffers;
+    run(operands, call, [&](std::size_t i, const Operand &operand) {
+        halide_buffer_t &buffer = buffers[i].emplace(operand).header;
         const auto address = reinterpret_cast<std::uintptr_t>(std::exchange(buffer.host, nullptr));
         call.check(row_.id, halide_cuda_wrap_device_ptr(&call, &buffer, address));
-    };
-    wrap(x_buffer.header);
-    wrap(y_buffer.header);
-    std::array<void *, 32> arguments = arguments_->with(&x_buffer.header, &y_buffer.header);
-    call_kernel(row_.id, row_.forward, arguments.data(), arguments_->context, call);
+        return &buffer;
+    });
 }
 
 }  // namespace aft

@@ -1,43 +1,45 @@
 #pragma once
 
 #include "halide/halide_runtime.h"
+#include "halide/operand.h"
 #include "kernels/kernel_table.h"
 
-#include <aft/device.h>
 #include <aft/kernels.h>
-#include <aft/tensor_view.h>
 #include <aft/weights.h>
 
-#include <cstdint>
+#include <cstddef>
+#include <initializer_list>
 #include <memory>
 
 namespace aft {
 
-/// A kernel with its prepared weights, in the memory of the device that it runs on.
+/// A kernel with its prepared weights, in the memory of the device that it runs on. It binds the operands of a call by
+/// their names and knows no operation.
 class PreparedKernel {
 public:
-    /// `weights` must fit `config`; they aren't kept. They serve sequences of up to `longest` rows. They are prepared
-    /// on the CPU; `device`, null for the CPU, gets them once. Throws KernelError, DeviceError when the device can't
-    /// hold them or can't load the kernel, and ShapeError when a prepared buffer is beyond max_elements.
-    PreparedKernel(const KernelRow &row, const KernelInfo &info, const LayerConfig &config, std::int64_t longest,
-                   const Weights &weights, const DeviceContext *device);
+    // A call keeps its arguments on the stack, since it must not allocate.
+    static constexpr std::size_t max_arguments = 32, max_operands = 8;
+
+    /// Prepares `weights`, which must fit `config`, on the CPU. They aren't kept. `device`, null for the CPU, gets the
+    /// prepared weights once. `largest` has the operands of every call, with the largest extents of any call; their
+    /// data isn't read. Throws KernelError, DeviceError when the device can't hold the weights or can't load the
+    /// kernel, and ShapeError when a prepared buffer has more than max_elements elements.
+    PreparedKernel(const KernelRow &row, const KernelInfo &info, const LayerConfig &config,
+                   std::initializer_list<Operand> largest, const Weights &weights, const DeviceContext *device);
     ~PreparedKernel();
 
-    const KernelInfo &info() const {
-        return info_;
-    }
-
-    /// y = layer(x) for tensors that the layer has checked. Thread-safe. Throws KernelError and DeviceError.
-    void forward(const TensorView<const float, 3> &x, const TensorView<float, 3> &y, ScratchPool &scratch) const;
-    /// The same in the memory of the device, which is one of CUDA; queued on `stream`.
-    void forward(const DeviceView<const float, 3> &x, const DeviceView<float, 3> &y, Stream stream) const;
+    /// Runs the kernel on operands in the host's memory, which the layer has checked. Thread-safe. Throws KernelError
+    /// and DeviceError.
+    void call(std::initializer_list<Operand> operands, ScratchPool &scratch) const;
+    /// The same for operands in the memory of the kernel's CUDA device. Queues the work on `stream` and returns.
+    void enqueue(std::initializer_list<Operand> operands, Stream stream) const;
 
 private:
     struct Arguments;
 
     void query_bounds() const;
-    void forward_on_device(const TensorView<const float, 3> &x, const TensorView<float, 3> &y,
-                           ScratchPool::Call &scratch) const;
+    template<typename BufferOf>
+    void run(std::initializer_list<Operand> operands, HalideCall &call, BufferOf buffer_of) const;
 
     const KernelRow &row_;
     const KernelInfo &info_;

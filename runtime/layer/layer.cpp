@@ -1,7 +1,6 @@
 #include "devices/cuda_driver.h"
-#include "kernels/kernel_choice.h"
 #include "kernels/prepared_kernel.h"
-#include "kernels/registry.h"
+#include "kernels/selector.h"
 #include "threads/float_environment.h"
 
 #include <aft/error.h>
@@ -117,26 +116,25 @@ const Stream stream_per_thread = reinterpret_cast<Stream>(2);  // CU_STREAM_PER_
 
 struct Layer::Implementation {
     LayerConfig config;
-    const DriverDevice *device = nullptr;
+    Selection selection;
     std::shared_ptr<DeviceContext> context;  // null: the CPU
-    std::deque<PreparedKernel> kernels;
+    std::deque<PreparedKernel> kernels;      // of the candidates, in their order
     ScratchPool scratch;
 
     ~Implementation() {
         leave();
     }
 
-    /// Prepares the kernels of a choice. Throws DeviceError when the device fails, and leaves nothing there.
-    void move_to(const Choice &choice, const Weights &weights) {
-        device = &choice.device;
-        context = open(choice.device);
+    /// Prepares the candidates of a device. Throws DeviceError when the device fails, and leaves nothing there.
+    void move_to(const Selection &chosen, const Weights &weights) {
+        selection = chosen;
+        context = open(*chosen.device);
         try {
-            for (const Kernel *kernel : choice.kernels) {
-                // The last one runs whatever no other is for.
-                const std::int64_t longest = kernel == choice.kernels.back()
-                                                 ? config.max_seq_len
-                                                 : std::min(config.max_seq_len, kernel->info.preferred.seq.to);
-                kernels.emplace_back(kernel->row, kernel->info, config, longest, weights, context.get());
+            for (const auto &[kernel, seq] : chosen.candidates) {
+                const TensorView<float, 3> y(nullptr, {kernel->info.minimum.batch, seq.to, config.hidden});
+                const TensorView<const float, 3> x = y;
+                kernels.emplace_back(kernel->row, kernel->info, config,
+                                     std::initializer_list<Operand>{{"x", x}, {"y", y}}, weights, context.get());
             }
         } catch (...) {
             leave();
@@ -144,12 +142,12 @@ struct Layer::Implementation {
         }
     }
 
-    /// Work that is still queued reads the weights.
+    /// Waits first: queued work reads the weights.
     void leave() {
         if (context) {
             try {
                 context->synchronize();
-            } catch (const DeviceError &) {  // of a call, which its caller has heard or will hear from the stream
+            } catch (const DeviceError &) {  // of a call: its caller hears of it from the stream
             }
         }
         kernels.clear();
@@ -160,15 +158,7 @@ struct Layer::Implementation {
     }
 
     const PreparedKernel &kernel_for(const Shape &shape) const {
-        for (const PreparedKernel &kernel : kernels) {
-            // The last one, or the only one where it is asked for by name, is for whatever no other is for.
-            if (objection(kernel.info(), shape).empty() &&
-                (is_for(kernel.info(), shape) || &kernel == &kernels.back())) {
-                return kernel;
-            }
-        }
-        const KernelInfo &last = kernels.back().info();
-        throw ShapeError("kernel " + last.id + " " + objection(last, shape));
+        return kernels[selection.candidate_for(shape)];
     }
 };
 
@@ -178,13 +168,14 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptio
     check_config(config);
     check_weights(weights, config);
     implementation_->config = config;
-    const std::vector<Choice> all = choices(config, widest_bias_range(weights, config), options);
-    for (const Choice &choice : all) {
+    const std::vector<Selection> selections =
+        select({Operation::forward, config, widest_bias_range(weights, config)}, options);
+    for (std::size_t i = 0; i < selections.size(); i++) {
         try {
-            implementation_->move_to(choice, weights);
+            implementation_->move_to(selections[i], weights);
             return;
         } catch (const DeviceError &) {
-            if (&choice == &all.back()) {
+            if (i + 1 == selections.size()) {
                 throw;
             }
         }
@@ -198,7 +189,7 @@ Layer &Layer::operator=(Layer &&) noexcept = default;
 void Layer::forward(TensorView<const float, 3> x, TensorView<float, 3> y) const {
     check_tensors(x, y, config(), device());
     if (!is_empty(shape_of(x))) {
-        implementation_->kernel_for(shape_of(x)).forward(x, y, implementation_->scratch);
+        implementation_->kernel_for(shape_of(x)).call({{"x", x}, {"y", y}}, implementation_->scratch);
     }
 }
 
@@ -216,7 +207,7 @@ void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream
     }
     cuda->check_memory("x", x.tensor.data);
     cuda->check_memory("y", y.tensor.data);
-    implementation_->kernel_for(shape_of(x.tensor)).forward(x, y, stream);
+    implementation_->kernel_for(shape_of(x.tensor)).enqueue({{"x", x.tensor}, {"y", y.tensor}}, stream);
 }
 
 void Layer::synchronize() const {
@@ -226,12 +217,14 @@ void Layer::synchronize() const {
 }
 
 const Device &Layer::device() const {
-    return implementation_->device->info;
+    return implementation_->selection.device->info;
 }
 
 const KernelInfo &Layer::kernel_for(const Shape &shape) const {
     check_shape(shape, config(), "");
-    return (is_empty(shape) ? implementation_->kernels.back() : implementation_->kernel_for(shape)).info();
+    const Selection &selection = implementation_->selection;
+    const std::size_t last = selection.candidates.size() - 1;
+    return selection.candidates[is_empty(shape) ? last : selection.candidate_for(shape)].kernel->info;
 }
 
 const LayerConfig &Layer::config() const {

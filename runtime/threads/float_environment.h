@@ -9,8 +9,9 @@
 
 namespace aft {
 
-/// While it lives, this thread computes in the default floating-point environment: rounding to nearest, denormals kept,
-/// no exception trapped. Then the caller's is back as it was, its flags too. Takes some nanoseconds.
+/// While it lives, this thread computes in the default floating-point environment: it rounds to nearest, keeps
+/// denormals and traps no exception. The destructor restores the caller's environment with its flags. Takes some
+/// nanoseconds.
 class FloatEnvironment {
 public:
     FloatEnvironment() : callers_(read()) {
@@ -25,7 +26,7 @@ public:
     FloatEnvironment &operator=(const FloatEnvironment &) = delete;
 
 private:
-#if defined(__SSE__)  // the x87 registers are used by nothing here
+#if defined(__SSE__)  // nothing here uses the x87 registers
     using State = std::uint32_t;
     static State initial() {
         return 0x1F80;
@@ -78,7 +79,7 @@ private:
         std::fesetenv(&state);
     }
 #endif
-    /// The compiler moves nothing that is read or written past here.
+    /// Keeps the compiler from moving reads and writes past here.
     static void keep_order() {
         std::atomic_signal_fence(std::memory_order_seq_cst);
     }

@@ -19,11 +19,11 @@ std::vector<std::string> lines_of(const std::string &path) {
     std::vector<std::string> lines;
     std::ifstream file(path);
     try {
-        file.exceptions(std::ios::badbit);  // or a lack of memory would look like the end of the file
+        file.exceptions(std::ios::badbit);  // otherwise a lack of memory looks like the end of the file
         for (std::string line; std::getline(file, line);) {
             lines.push_back(line);
         }
-    } catch (const std::ios::failure &) {  // what was read stays
+    } catch (const std::ios::failure &) {  // keeps the lines before
     }
     return lines;
 }
@@ -108,7 +108,7 @@ double quota_of(const std::string &quota, const std::string &period) {
     return of > 0 && in > 0 && std::isfinite(of / in) ? of / in : 0;
 }
 
-/// Of one group: "50000 100000" or "max 100000" in version 2.
+/// The quota of one group. In version 2, its file has "50000 100000" or "max 100000".
 double quota_of_group(const std::string &folder, bool is_version_2) {
     const auto first_line = [&](const char *name) {
         const std::vector<std::string> lines = lines_of(folder + "/" + name);
@@ -127,7 +127,7 @@ double cpu_quota(const std::string &root) {
     const std::vector<std::string> groups = lines_of(root + "/proc/self/cgroup");
     double least = 0;
     for (const Hierarchy &hierarchy : hierarchies(root)) {
-        // The group's own quota, then that of what is around it, up to the root of the mount.
+        // The group's own quota, then its parents', up to the root of the mount.
         std::string group = below_mount(hierarchy, group_in(hierarchy, groups));
         while (true) {
             const double quota = quota_of_group(hierarchy.at + group, hierarchy.is_version_2);

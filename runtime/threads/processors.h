@@ -4,12 +4,12 @@
 
 namespace aft {
 
-/// How many processors this process may use: those that it may run on, or fewer where its control groups have a quota
-/// of CPU time, rounded up. At least 1.
+/// The number of processors that this process may use: those that it may run on, or the CPU quota of its control
+/// groups, rounded up, where that is less. At least 1.
 int processors();
 
-/// The least quota of CPU time, in processors, of the control groups (version 1 and 2) that this process is in; 0 when
-/// there is none. What can't be read or understood says nothing. The root of the file system is "" but for tests.
+/// The least CPU quota, in processors, of the control groups (versions 1 and 2) of this process; 0 without one. Ignores
+/// files that it can't read or understand. Tests pass another root of the file system.
 double cpu_quota(const std::string &root = "");
 
 }  // namespace aft

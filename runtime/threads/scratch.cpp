@@ -1,6 +1,6 @@
 #include "threads/scratch.h"
 
-#include <aft/layer.h>
+#include <aft/threads.h>
 
 #include <algorithm>
 #include <mutex>
@@ -10,7 +10,7 @@
 
 namespace aft {
 
-/// What stands before the memory of a block.
+/// The header in front of a block's memory.
 struct alignas(128) ScratchPool::Block {
     Block *next;       // of all
     Block *next_idle;  // of the idle ones
@@ -178,7 +178,7 @@ void ScratchPool::forget_calls() {
 }
 
 ScratchPool::Call::Call(ScratchPool &pool) : pool_(pool) {
-    held_.by_call = {};  // what a failed call left
+    held_.by_call = {};  // a failed call leaves its counts
     const std::lock_guard lock(pool.lock_);
     pool.most_calls_ = std::max(pool.most_calls_, ++pool.calls_);
 }
@@ -207,7 +207,7 @@ void ScratchPool::Call::fail() noexcept {
 
 ScratchPool::Task::Task() {
     if (held_.depth++ == 0) {
-        held_.by_task = {};  // what a failed call left
+        held_.by_task = {};  // a failed call leaves its counts
     }
 }
 

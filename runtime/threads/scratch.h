@@ -8,15 +8,15 @@
 
 namespace aft {
 
-/// The scratch memory of a layer's kernels, kept from call to call, so that a call whose like has been there before
-/// allocates nothing, whichever way the threads meet this time.
+/// The scratch memory of a layer's kernels. The pool keeps it from call to call, so that the second call of a shape
+/// allocates nothing, in whichever order the threads run.
 ///
-/// Blocks come in powers of two. Whatever the shapes, the blocks that all of them left behind are at most twice what
-/// the largest needed, so nothing is ever given back before the layer goes. What a block has too much is never touched
+/// The sizes of blocks are powers of two. Whatever the shapes, all blocks together take at most twice the memory that
+/// the largest shape needs, so the pool frees none before the layer goes. The unused end of a block is never touched
 /// and costs address space only.
 ///
-/// fork() waits for a moment in which no thread changes a pool. In the child, the calls of other threads are gone, and
-/// their blocks are idle.
+/// fork() waits until no thread changes a pool. In the child, the calls of other threads are gone and their blocks are
+/// idle.
 class ScratchPool {
 public:
     ScratchPool();
@@ -24,8 +24,8 @@ public:
     ScratchPool &operator=(const ScratchPool &) = delete;
     ~ScratchPool();
 
-    /// A call of a kernel. At its end, the pool makes up for the luck of the schedule: a block that one task held may
-    /// be wanted by every thread at once in the next call.
+    /// A call of a kernel. Its end allocates ahead: a block that one task held in this call may be needed by every
+    /// thread at once in the next one.
     class Call {
     public:
         explicit Call(ScratchPool &pool);
@@ -33,9 +33,8 @@ public:
         Call &operator=(const Call &) = delete;
         ~Call();
 
-        /// From now on, blocks go back to the pool when the call ends and not before. The clean-up of a kernel that
-        /// fails isn't to be trusted: Halide 21 releases pointers that were never set (slots of dynamic stack
-        /// allocations, in the schedules that Adams2019 finds).
+        /// Keeps all blocks until the call ends. A failing kernel may release pointers that were never set: Halide 21
+        /// does so for slots of dynamic stack allocations, in schedules of Adams2019.
         void fail() noexcept;
 
     private:
@@ -44,7 +43,7 @@ public:
         std::atomic<bool> failed_{false};
     };
 
-    /// What the current thread allocates during the lifetime of this object is held by a task of a parallel loop.
+    /// While it lives, a task of a parallel loop holds the blocks that the current thread allocates.
     class Task {
     public:
         Task();
@@ -53,8 +52,8 @@ public:
         ~Task();
     };
 
-    /// A block aligned for every vector, of which kernels may read a vector before the start and past the end.
-    /// Null when there is no memory, which fails the call. Without a call: from the heap and back to it.
+    /// A block aligned for every vector. Kernels may read a vector before its start and past its end. Without memory
+    /// it is null and the call fails. Without a call, it comes from the heap and goes back there.
     static void *allocate(Call *call, std::size_t bytes) noexcept;
     static void release(Call *call, void *memory) noexcept;
 
@@ -86,7 +85,7 @@ private:
     std::array<SizeClass, size_classes> classes_;
     int calls_ = 0, most_calls_ = 0;  // at a time
     ScratchPool *next_ = nullptr;     // of all
-    ScratchPool **link_ = nullptr;    // what points here
+    ScratchPool **link_ = nullptr;    // the pointer to this pool
 
     /// How many blocks of each size the current thread holds, outside and inside of tasks.
     struct Held {

@@ -5,7 +5,7 @@
 
 namespace aft {
 
-/// A moment for a thread that looks again and again.
+/// A short pause for a thread that looks again and again.
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -16,14 +16,14 @@ inline void pause() {
 #endif
 }
 
-/// A mutex for what takes a few instructions: threads that meet at one of the standard library go to sleep, which takes
-/// longer than all that a short sequence has to do.
+/// A mutex for a few instructions. At a mutex of the standard library, waiting threads go to sleep, which takes longer
+/// than a whole short sequence.
 class SpinLock {
 public:
     void lock() {
         for (int look = 1; locked_.test_and_set(std::memory_order_acquire); look++) {
             if (look % 64 == 0) {
-                std::this_thread::yield();  // whoever has it may have lost its processor
+                std::this_thread::yield();  // the thread that holds it may have lost its processor
             } else {
                 pause();
             }

@@ -12,17 +12,17 @@ namespace aft {
 namespace {
 
 // How long a thread looks out before it sleeps: a few times the serial part between two stages of a kernel, and about
-// what waking it would take.
+// as long as waking it takes.
 constexpr std::chrono::microseconds lookout{30};
 
-// A thread that lost its processor has it back after 3 to 10 ms. What was saved counts for a few such waits: large
-// batches, which gain on the whole, go on being shared, and it is noticed within 0.1 s when small ones lose. After the
-// longest pause, a wait is 1 to 4 % of the time.
+// A thread that lost its processor has it back after 3 to 10 ms. The time saved by sharing pays for a few such waits:
+// so large batches, which gain on the whole, stay shared, and within 0.1 s small ones that lose are run alone. After
+// the longest pause, a wait is 1 to 4 % of the time.
 constexpr std::chrono::nanoseconds most_saved = std::chrono::milliseconds(20);
 constexpr std::chrono::nanoseconds least_lost = std::chrono::microseconds(100);
 constexpr std::chrono::nanoseconds longest_pause = std::chrono::milliseconds(250);
 
-/// Some looks at a condition, and a chance for others to have the processor. Returns whether it holds.
+/// Looks at a condition some times and yields the processor. Returns whether it holds.
 template<typename Condition>
 bool look(const Condition &condition) {
     for (int i = 0; i < 32; i++) {  // reading the clock takes as long as some looks
@@ -81,7 +81,7 @@ void ThreadPool::start_missing() {
         static_cast<ThreadPool *>(pool)->work();
         return nullptr;
     };
-    // When the system has no more, those there are, and the caller, do the work.
+    // When the system allows no more threads, the caller works with those that run.
     while (!stopping_ && started_ < threads_ - 1 && pthread_create(&others_[started_], nullptr, start, this) == 0) {
         started_++;
     }
@@ -178,11 +178,11 @@ void ThreadPool::leave(Loop *loop) {
     }
 }
 
-/// Until all iterations are done. Whoever runs the last ones may have started loops in them.
+/// Waits until all iterations are done. The threads that run the last ones may have started loops in them.
 void ThreadPool::finish(Loop &loop, int own_iterations) {
     {
         const std::lock_guard lock(mutex_);
-        close(&loop);  // after an error nobody may have come to its end; from here on nobody joins
+        close(&loop);  // after an error it may still be open; from here on no thread joins
     }
     const auto is_left = [&loop] { return loop.helpers == 0; };
     const Clock::time_point done = Clock::now();
@@ -210,8 +210,8 @@ void ThreadPool::finish(Loop &loop, int own_iterations) {
     const Clock::time_point now = has_waited ? Clock::now() : done;
     const std::lock_guard lock(mutex_);  // the last helper has let go of the loop
     if (own_iterations > 0 && !has_helped) {
-        // Alone, the iterations of the others would have taken as long as one's own, if those weren't interrupted; and
-        // the others can't have had more time than there was.
+        // The estimate assumes that the others' iterations take as long as this thread's, if nothing interrupted it.
+        // The others had no more time than has passed.
         const double of_others = loop.end - loop.first - own_iterations;
         const std::chrono::duration<double, std::nano> alone =
             (done - loop.begin) * std::min<double>(of_others / own_iterations, threads_ - 1);
@@ -219,7 +219,7 @@ void ThreadPool::finish(Loop &loop, int own_iterations) {
     }
 }
 
-/// Decides whether loops go on being shared, by what the last one saved, or lost.
+/// Decides by the time that the last loop saved or lost whether later loops are shared.
 void ThreadPool::judge(std::chrono::nanoseconds saved, Clock::time_point now) {
     saved_ += saved;
     if (saved_ > most_saved) {
@@ -233,7 +233,7 @@ void ThreadPool::judge(std::chrono::nanoseconds saved, Clock::time_point now) {
 }
 
 void ThreadPool::work() {
-    const FloatEnvironment for_good;  // not that of the thread that started this one
+    const FloatEnvironment for_good;  // not the environment of the thread that started this one
     auto end = lookout_end();
     while (!stopping_) {
         if (!look([this] { return open_loops_ > 0 || stopping_; }) && !is_past(end)) {

@@ -9,14 +9,15 @@
 
 namespace aft {
 
-/// The threads that the parallel loops of all kernels run on. Halide's own pool sends its threads to sleep after every
-/// loop, and waking one takes longer than a stage of a short sequence; these look out for the next loop for a moment.
-/// Any number of loops may run at a time, also loops within loops. Whoever starts one takes part in it, and while
-/// others finish it, in the loops that its iterations have started.
+/// The threads that run the parallel loops of all kernels. Halide's own pool sends its threads to sleep after every
+/// loop, and waking one takes longer than a stage of a short sequence. These threads look out for the next loop before
+/// they sleep. Any number of loops may run at a time, also loops within loops. The caller of a loop takes part in it.
+/// While others finish it, the caller takes part in the loops that its iterations have started.
 ///
-/// Where other programs want the same processors, a thread may lose its own in the middle of an iteration, and the
-/// caller waits for milliseconds, longer than all of a short sequence takes alone. So threads that look out yield, in
-/// order to lose it there, and while waiting costs more than the others save, callers run their loops alone.
+/// Where other programs use the same processors, a thread may lose its processor in the middle of an iteration. The
+/// caller then waits for milliseconds, longer than it needs for a whole short sequence. So threads that look out yield,
+/// since losing the processor does no harm there. While waiting costs more than the other threads save, callers run
+/// their loops alone.
 class ThreadPool {
 public:
     static constexpr int max_threads = 256;
@@ -33,16 +34,16 @@ public:
     /// Runs task(argument, i) for first <= i < first + count. Returns the first error, or 0. Allocates nothing.
     int run(Task task, void *argument, int first, int count) noexcept;
 
-    /// Not while a loop runs.
+    /// Must not run during a loop.
     void set_threads(int threads);
     int threads() const {
         return threads_;
     }
 
-    /// Ends the threads. Loops that run, and later ones, run on their callers alone, until set_threads().
+    /// Ends the threads. Until set_threads(), callers run all loops alone, those that are running too.
     void stop() noexcept;
 
-    /// For the child of a fork(), which has none of the other threads: forgets them, and the loops that they were in.
+    /// For the child of a fork(), in which the other threads are gone: forgets them and their loops.
     void start_anew() noexcept;
 
 private:

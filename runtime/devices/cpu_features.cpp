@@ -1,16 +1,7 @@
-#include "kernels/registry.h"
-
-#include "devices/devices.h"
-#include "halide/halide.h"
-
-#include <aft/kernels.h>
+#include "devices/cpu_features.h"
 
 #include <algorithm>
 #include <array>
-#include <map>
-#include <mutex>
-#include <string_view>
-#include <utility>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -21,9 +12,6 @@
 namespace aft {
 namespace {
 
-// Set before main(), by the tables that a program brings along.
-KernelTable *added_kernels = nullptr;
-
 struct CpuFeature {
     std::string word;  // in a Halide target
     bool present;
@@ -32,7 +20,8 @@ struct CpuFeature {
 #if defined(__x86_64__) || defined(__i386__)
 #define AFT_CPU_HAS(feature) (__builtin_cpu_supports(feature) != 0)
 
-/// A bit of what the CPUID instruction leaves in EAX, EBX, ECX or EDX. For what not every compiler's builtin knows.
+/// A bit that the CPUID instruction sets in EAX, EBX, ECX or EDX. For features that some compilers' builtins don't
+/// know.
 bool cpuid_has(unsigned leaf, unsigned subleaf, int which, int bit) {
     std::array<unsigned, 4> r{};
     return __get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]) != 0 && (r[which] >> bit & 1) != 0;
@@ -45,9 +34,9 @@ bool saves_tiles() {
     return (low >> 17 & 3) == 3;
 }
 
-/// Halide's words for x86 features, and what it takes each for (its src/CodeGen_X86.cpp): the first CPU that had it,
-/// with the general instructions of that CPU that LLVM uses unasked. The words of later CPUs imply those of earlier
-/// ones, as in Halide.
+/// Halide's words for x86 features. Halide takes a word for the first CPU that had the feature (src/CodeGen_X86.cpp),
+/// and LLVM then uses the other instructions of that CPU too. The words of later CPUs imply those of earlier ones, as
+/// in Halide.
 std::vector<CpuFeature> cpu_features() {
     enum { eax, ebx, ecx, edx };
     const bool f16c = cpuid_has(1, 0, ecx, 29), movbe = cpuid_has(1, 0, ecx, 22);
@@ -83,7 +72,7 @@ std::vector<CpuFeature> cpu_features() {
 }
 #undef AFT_CPU_HAS
 #elif defined(__aarch64__) && defined(__linux__)
-/// Halide's words for what the first ARMv8 CPUs lack. All have NEON.
+/// Halide's words for features that the first ARMv8 CPUs lack. All have NEON.
 std::vector<CpuFeature> cpu_features() {
     const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
     return {
@@ -93,7 +82,7 @@ std::vector<CpuFeature> cpu_features() {
     };
 }
 #elif defined(__riscv) && defined(__linux__)
-/// Vectors, and their length: Halide's code is for one, and neither for shorter registers nor for longer ones.
+/// Vectors and their length. Halide's code works for one length only.
 std::vector<CpuFeature> cpu_features() {
     const bool rvv = (getauxval(AT_HWCAP) >> ('V' - 'A') & 1) != 0;
     std::vector<CpuFeature> features = {{"rvv", rvv}};
@@ -110,7 +99,7 @@ std::vector<CpuFeature> cpu_features() {
 }
 #endif
 
-/// Words of a target that ask nothing of the CPU.
+/// Words of a target that need no feature of the CPU.
 bool is_neutral(std::string_view word) {
     static constexpr std::array<std::string_view, 28> words = {"x86",
                                                                "arm",
@@ -150,55 +139,6 @@ bool is_neutral(std::string_view word) {
                        [&](std::string_view prefix) { return word.substr(0, prefix.size()) == prefix; });
 }
 
-const halide_filter_argument_t *argument(const halide_filter_metadata_t &function, std::string_view name) {
-    const auto *end = function.arguments + function.num_arguments;
-    const auto *found = std::find_if(function.arguments, end, [&](const auto &a) { return a.name == name; });
-    return found == end ? nullptr : found;
-}
-
-/// The estimated extent of a dimension of a buffer, 1 when there is none.
-std::int64_t estimate(const halide_filter_metadata_t &function, std::string_view buffer, int dimension) {
-    const halide_filter_argument_t *found = argument(function, buffer);
-    if (!found || !found->buffer_estimates || !found->buffer_estimates[2 * dimension + 1]) {
-        return 1;
-    }
-    return *found->buffer_estimates[2 * dimension + 1];
-}
-
-/// Autoscheduled code holds from the sizes on that it was scheduled for; hand schedules have no estimates.
-MinimumExtents minimum_extents(const halide_filter_metadata_t &forward) {
-    MinimumExtents minimum;
-    minimum.hidden = std::max(estimate(forward, "x", 0), estimate(forward, "y", 0));
-    minimum.seq = std::max(estimate(forward, "x", 1), estimate(forward, "y", 1));
-    minimum.batch = std::max(estimate(forward, "x", 2), estimate(forward, "y", 2));
-    minimum.projected = estimate(forward, "bq", 0);
-    const halide_filter_argument_t *window = argument(forward, "window");
-    if (window && window->scalar_estimate) {
-        minimum.window = window->scalar_estimate->u.i32;
-    }
-    return minimum;
-}
-
-/// Why no device of this machine can run a kernel; empty when one can.
-std::string reason(const std::string &api, const std::string &target) {
-    std::string first;
-    for (const DriverDevice &device : devices_of(api)) {
-        const std::string why_not = objection(device, target);
-        if (why_not.empty()) {
-            return "";
-        }
-        const bool of_device = !device.info.name.empty() && api != "cpu";
-        first = first.empty() ? (of_device ? device.info.id + " " : "") + why_not : first;
-    }
-    return first.empty() ? "this build has no kernels for " + api : first;
-}
-
-/// In what a kernel keeps its weights.
-std::string storage(const halide_filter_metadata_t &forward) {
-    const halide_filter_argument_t *weight = argument(forward, "wq");
-    return weight && weight->type.bits == 16 ? "bfloat16" : "float32";
-}
-
 }  // namespace
 
 std::vector<std::string_view> words_of(std::string_view target) {
@@ -221,76 +161,6 @@ std::string missing_cpu_features(const std::string &target) {
         }
     }
     return missing;
-}
-
-bool is_autoscheduled(const KernelInfo &kernel) {
-    const MinimumExtents &minimum = kernel.minimum;
-    return std::max({minimum.batch, minimum.seq, minimum.hidden, minimum.projected}) > 1;
-}
-
-KernelInfo kernel_info(const KernelRow &row) {
-    const halide_filter_metadata_t &forward = *row.forward_metadata();
-    const std::string why_not = reason(row.device, forward.target);
-    return {row.id,
-            row.layer,
-            row.device,
-            row.schedule,
-            forward.target,
-            storage(forward),
-            row.any_bias_range,
-            minimum_extents(forward),
-            row.preferred,
-            why_not.empty(),
-            why_not};
-}
-
-bool add_kernels(KernelTable &table) {
-    KernelTable **end = &added_kernels;
-    while (*end) {
-        end = &(*end)->next;
-    }
-    *end = &table;
-    return true;
-}
-
-const std::vector<KernelRow> &kernel_rows() {
-    static const std::vector<KernelRow> all = [] {
-        std::vector<KernelRow> result;
-        for (const KernelTable *table = added_kernels; table; table = table->next) {
-            result.insert(result.end(), table->rows, table->rows + table->count);
-        }
-        result.insert(result.end(), own_kernels.rows, own_kernels.rows + own_kernels.count);
-        return result;
-    }();
-    return all;
-}
-
-const std::vector<Kernel> &kernels_of(const std::string &api) {
-    static std::mutex mutex;
-    static std::map<std::string, std::vector<Kernel>> all;
-    const std::lock_guard lock(mutex);
-    auto found = all.find(api);
-    if (found == all.end()) {
-        std::vector<Kernel> kernels;
-        for (const KernelRow &row : kernel_rows()) {
-            if (row.device == api) {
-                kernels.push_back({row, kernel_info(row)});
-            }
-        }
-        found = all.emplace(api, std::move(kernels)).first;
-    }
-    return found->second;
-}
-
-const std::vector<KernelInfo> &kernels() {
-    static const std::vector<KernelInfo> all = [] {
-        std::vector<KernelInfo> result;
-        for (const KernelRow &row : kernel_rows()) {
-            result.push_back(kernel_info(row));
-        }
-        return result;
-    }();
-    return all;
 }
 
 }  // namespace aft

@@ -1,4 +1,5 @@
-#include "kernels/registry.h"
+#include "devices/cpu_features.h"
+#include "kernels/selector.h"
 #include "reference/problem.h"
 #include "run.h"
 
@@ -28,26 +29,27 @@ Layer make_layer(const Problem &problem, const std::string &kernel = "", const s
 }
 
 /// The table's order is the order of preference among the kernels of a device.
-const KernelInfo *first_that_admits(const Problem &problem, const Device &device) {
+const KernelInfo *first_for(const Problem &problem, const Device &device) {
     for (const KernelInfo &kernel : kernels())
-        if (kernel.device == device.api && kernel.usable && admits(kernel, problem) && is_preferred(kernel, problem))
+        if (kernel.api == device.api && judge(kernel, problem).fit == Fit::automatic)
             return &kernel;
     return nullptr;
 }
 
-const KernelInfo *find(LayerKind kind, const std::string &schedule) {
+/// By the schedule, or `exact`.
+const KernelInfo *find(LayerKind kind, const std::string &wanted) {
     for (const KernelInfo &kernel : kernels())
-        if (kernel.device == "cpu" && kernel.usable && kernel.layer == kind && kernel.schedule == schedule)
+        if (kernel.api == "cpu" && kernel.usable && kernel.layer == kind && label(kernel) == wanted)
             return &kernel;
     return nullptr;
 }
 
-/// Which schedule serves a layer: the first by hand for any shape, the exact one for any bias.
-void check_schedule(const Problem &problem, const std::string &schedule) {
-    if (!find(problem.config.kind, schedule))
+/// Which kernel serves a layer: the first by hand for any shape, the exact one for any bias.
+void check_label(const Problem &problem, const std::string &expected) {
+    if (!find(problem.config.kind, expected))
         return;  // left out by AFT_SCHEDULES
     INFO(describe(problem));
-    CHECK(make_layer(problem, "", "cpu").kernel_for(problem.shape).schedule == schedule);
+    CHECK(label(make_layer(problem, "", "cpu").kernel_for(problem.shape)) == expected);
 }
 
 Problem with_bias(LayerKind kind, float range, std::int64_t source, Weights &weights) {
@@ -58,34 +60,21 @@ Problem with_bias(LayerKind kind, float range, std::int64_t source, Weights &wei
     return problem;
 }
 
-std::string schedule_with_bias(LayerKind kind, float range, std::int64_t source) {
+std::string label_with_bias(LayerKind kind, float range, std::int64_t source) {
     Weights weights;
     const Problem problem = with_bias(kind, range, source, weights);
-    return Layer(problem.config, weights, {"", "cpu"}).kernel_for(problem.shape).schedule;
+    return label(Layer(problem.config, weights, {"", "cpu"}).kernel_for(problem.shape));
 }
 
 }  // namespace
 
-TEST_CASE("kernel ids are unique and made of layer, device and schedule", "[registry]") {
-    std::set<std::string> ids;
-    for (const KernelInfo &kernel : kernels()) {
-        INFO(kernel.id);
-        CHECK(ids.insert(kernel.id).second);
-        const std::string prefix = "aft_" + std::string(name(kernel.layer)) + "_" + kernel.device + "_";
-        CHECK(kernel.id.rfind(prefix + kernel.schedule, 0) == 0);
-        CHECK(kernel.usable == kernel.reason.empty());
-        CHECK(!kernel.target.empty());
-    }
-    CHECK(!ids.empty());
-}
-
-TEST_CASE("a layer runs the first kernel of the table that can serve it on its device", "[registry]") {
+TEST_CASE("a layer runs the first kernel of the table that can serve it on its device", "[selector]") {
     for (const Device &device : devices()) {
         if (!device.usable)
             continue;
         for (const Problem &problem : test_problems()) {
             INFO(describe(problem) << " on " << device.id);
-            const KernelInfo *expected = first_that_admits(problem, device);
+            const KernelInfo *expected = first_for(problem, device);
             if (expected)
                 CHECK(make_layer(problem, "", device.id).kernel_for(problem.shape).id == expected->id);
             else
@@ -94,33 +83,33 @@ TEST_CASE("a layer runs the first kernel of the table that can serve it on its d
     }
 }
 
-TEST_CASE("the packed kernel serves layers of any size, the exact kernel any bias", "[registry]") {
+TEST_CASE("the packed kernel serves layers of any size, the exact kernel any bias", "[selector]") {
     for (const LayerKind kind : kinds) {
-        check_schedule(small(kind), "packed");
-        check_schedule({{kind, 1, 1, 1, 0}, {1, 1}}, "packed");
-        check_schedule({{kind, 256, 256, 256, kind == LayerKind::local ? 32 : 0}, {4, 256}}, "packed");
+        check_label(small(kind), "packed");
+        check_label({{kind, 1, 1, 1, 0}, {1, 1}}, "packed");
+        check_label({{kind, 256, 256, 256, kind == LayerKind::local ? 32 : 0}, {4, 256}}, "packed");
     }
     for (const LayerKind kind : {LayerKind::full, LayerKind::local})
-        check_schedule({{kind, 15, 5, 20, kind == LayerKind::local ? 3 : 0}, {2, 20}, Data::unbounded_bias}, "exact");
+        check_label({{kind, 15, 5, 20, kind == LayerKind::local ? 3 : 0}, {2, 20}, Data::unbounded_bias}, "exact");
 }
 
-TEST_CASE("a row of position bias decides between fast and exact kernels by its range", "[registry]") {
+TEST_CASE("a row of position bias decides between fast and exact kernels by its range", "[selector]") {
     const float above = std::nextafter(max_bias_range, 100.0f), masked = -std::numeric_limits<float>::infinity();
     for (const LayerKind kind : {LayerKind::full, LayerKind::local}) {
         if (!find(kind, "exact") || !find(kind, "packed"))
             continue;
-        CHECK(schedule_with_bias(kind, max_bias_range, 5) == "packed");
-        CHECK(schedule_with_bias(kind, -max_bias_range, 5) == "packed");
-        CHECK(schedule_with_bias(kind, above, 5) == "exact");
-        CHECK(schedule_with_bias(kind, -above, 5) == "exact");
-        CHECK(schedule_with_bias(kind, masked, 5) == "exact");
+        CHECK(label_with_bias(kind, max_bias_range, 5) == "packed");
+        CHECK(label_with_bias(kind, -max_bias_range, 5) == "packed");
+        CHECK(label_with_bias(kind, above, 5) == "exact");
+        CHECK(label_with_bias(kind, -above, 5) == "exact");
+        CHECK(label_with_bias(kind, masked, 5) == "exact");
         // Source 9 is outside the window of target 5, so that AFTLocal doesn't see it.
-        CHECK(schedule_with_bias(kind, above, 9) == (kind == LayerKind::full ? "exact" : "packed"));
-        CHECK(schedule_with_bias(kind, masked, 9) == (kind == LayerKind::full ? "exact" : "packed"));
+        CHECK(label_with_bias(kind, above, 9) == (kind == LayerKind::full ? "exact" : "packed"));
+        CHECK(label_with_bias(kind, masked, 9) == (kind == LayerKind::full ? "exact" : "packed"));
     }
 }
 
-TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", "[registry]") {
+TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
         if (!kernel.usable || kernel.any_bias_range || kernel.layer == LayerKind::simple)
             continue;
@@ -134,7 +123,7 @@ TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", 
     }
 }
 
-TEST_CASE("a kernel that is forced is the one that runs", "[registry]") {
+TEST_CASE("a kernel that is forced is the one that runs", "[selector]") {
     for (const LayerKind kind : kinds) {
         // Kernels sum in different orders: on a problem with many terms some bits differ, unless it's always the same
         // kernel that runs.
@@ -143,7 +132,7 @@ TEST_CASE("a kernel that is forced is the one that runs", "[registry]") {
         std::set<std::vector<float>> results;
         std::size_t forced = 0;
         for (const KernelInfo &kernel : kernels()) {
-            if (!kernel.usable || !admits(kernel, problem))
+            if (!can_run(kernel, problem))
                 continue;
             const Layer layer = make_layer(problem, kernel.id);
             CHECK(layer.kernel_for(problem.shape).id == kernel.id);
@@ -154,12 +143,12 @@ TEST_CASE("a kernel that is forced is the one that runs", "[registry]") {
     }
 }
 
-TEST_CASE("of several targets the first that this CPU has serves a layer, whatever its bias", "[registry]") {
+TEST_CASE("of several targets the first that this CPU has serves a layer, whatever its bias", "[selector]") {
     for (const LayerKind kind : kinds)
         for (const Data data : {Data::normal, Data::unbounded_bias}) {
             const bool is_served = data == Data::normal || kind == LayerKind::simple || find(kind, "exact");
             const auto first = std::find_if(kernels().begin(), kernels().end(), [kind](const KernelInfo &kernel) {
-                return kernel.device == "cpu" && kernel.usable && kernel.layer == kind;
+                return kernel.api == "cpu" && kernel.usable && kernel.layer == kind;
             });
             if (first == kernels().end() || !is_served)
                 continue;
@@ -169,10 +158,10 @@ TEST_CASE("of several targets the first that this CPU has serves a layer, whatev
         }
 }
 
-TEST_CASE("a kernel for a CPU that isn't here is refused with what this one lacks", "[registry]") {
+TEST_CASE("a kernel for a CPU that isn't here is refused with what this one lacks", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
         const std::string missing = missing_cpu_features(kernel.target);
-        if (kernel.device != "cpu" || missing.empty())
+        if (kernel.api != "cpu" || missing.empty())
             continue;
         INFO(kernel.id);
         CHECK_FALSE(kernel.usable);
@@ -182,12 +171,12 @@ TEST_CASE("a kernel for a CPU that isn't here is refused with what this one lack
     }
 }
 
-TEST_CASE("AFT_KERNEL forces a kernel, and LayerOptions go before it", "[registry]") {
+TEST_CASE("AFT_KERNEL forces a kernel, and LayerOptions go before it", "[selector]") {
     for (const LayerKind kind : kinds) {
         const Problem problem = small(kind);
         std::vector<std::string> ids;
         for (const KernelInfo &kernel : kernels())
-            if (kernel.usable && admits(kernel, problem))
+            if (can_run(kernel, problem))
                 ids.push_back(kernel.id);
         for (const std::string &id : ids) {
             const Environment forced("AFT_KERNEL", id);
@@ -197,7 +186,7 @@ TEST_CASE("AFT_KERNEL forces a kernel, and LayerOptions go before it", "[registr
     }
 }
 
-TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[registry]") {
+TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[selector]") {
     const Problem problem = small(LayerKind::full);
     CHECK_THROWS_AS(make_layer(problem, "aft_full_cpu_nothing"), ConfigError);
     CHECK_THROWS_WITH(make_layer(problem, "aft_full_cpu_nothing"), ContainsSubstring("aft_full_cpu_nothing"));
@@ -210,7 +199,7 @@ TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[re
     CHECK_THROWS_AS(make_layer(problem), ConfigError);
 }
 
-TEST_CASE("what can't be and comes from the environment is refused with the variable's name", "[registry]") {
+TEST_CASE("what can't be and comes from the environment is refused with the variable's name", "[selector]") {
     const Problem problem = small(LayerKind::full);
     {
         const Environment forced("AFT_KERNEL", "nonsense");
@@ -222,7 +211,7 @@ TEST_CASE("what can't be and comes from the environment is refused with the vari
         const Environment forced("AFT_KERNEL", kernel.id);
         if (kernel.layer == LayerKind::simple || !kernel.usable)
             CHECK_THROWS_WITH(make_layer(problem), ContainsSubstring("kernel " + kernel.id + " (from AFT_KERNEL) "));
-        if (kernel.usable && kernel.device != "cpu" && admits(kernel, problem))
+        if (kernel.usable && kernel.api != "cpu" && can_run(kernel, problem))
             CHECK_THROWS_WITH(make_layer(problem, "", "cpu"),
                               ContainsSubstring("kernel " + kernel.id + " (from AFT_KERNEL) is for "));
     }
@@ -237,12 +226,12 @@ TEST_CASE("what can't be and comes from the environment is refused with the vari
         }
 }
 
-TEST_CASE("a variable that is empty asks for nothing", "[registry]") {
+TEST_CASE("a variable that is empty asks for nothing", "[selector]") {
     const Environment kernel("AFT_KERNEL", ""), device("AFT_DEVICE", "");
     CHECK_NOTHROW(make_layer(small(LayerKind::full)));
 }
 
-TEST_CASE("a forced kernel refuses a shape below its minimum before it writes", "[registry]") {
+TEST_CASE("a forced kernel refuses a shape below its minimum before it writes", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
         if (!kernel.usable || kernel.minimum.seq == 1)
             continue;

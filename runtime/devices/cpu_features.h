@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace aft {
+
+/// The words of a Halide target: x86, 64, linux, avx2, ...
+std::vector<std::string_view> words_of(std::string_view target);
+
+/// The features of a Halide target that this CPU lacks, "avx2, fma"; empty when the CPU runs its code, or the host's
+/// part of a GPU kernel.
+std::string missing_cpu_features(const std::string &target);
+
+}  // namespace aft

@@ -1,0 +1,124 @@
+#include "kernels/kernels.h"
+
+#include "halide/halide.h"
+#include "kernels/device.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <utility>
+
+namespace aft {
+namespace {
+
+const halide_filter_argument_t *argument(const halide_filter_metadata_t &function, std::string_view name) {
+    const auto *end = function.arguments + function.num_arguments;
+    const auto *found = std::find_if(function.arguments, end, [&](const auto &a) { return a.name == name; });
+    return found == end ? nullptr : found;
+}
+
+/// The estimated extent of a dimension of a buffer, 1 when there is none.
+std::int64_t estimate(const halide_filter_metadata_t &function, std::string_view buffer, int dimension) {
+    const halide_filter_argument_t *found = argument(function, buffer);
+    if (!found || !found->buffer_estimates || !found->buffer_estimates[2 * dimension + 1]) {
+        return 1;
+    }
+    return *found->buffer_estimates[2 * dimension + 1];
+}
+
+/// Autoscheduled code holds from the sizes on that it was scheduled for; hand schedules have no estimates.
+MinimumExtents minimum_extents(const halide_filter_metadata_t &call) {
+    MinimumExtents minimum;
+    minimum.hidden = std::max(estimate(call, "x", 0), estimate(call, "y", 0));
+    minimum.seq = std::max(estimate(call, "x", 1), estimate(call, "y", 1));
+    minimum.batch = std::max(estimate(call, "x", 2), estimate(call, "y", 2));
+    minimum.projected = estimate(call, "bq", 0);
+    const halide_filter_argument_t *window = argument(call, "window");
+    if (window && window->scalar_estimate) {
+        minimum.window = window->scalar_estimate->u.i32;
+    }
+    return minimum;
+}
+
+/// Why no device of this machine can run a kernel; empty when one can.
+std::string reason(const std::string &api, const std::string &target) {
+    std::string first;
+    for (const DriverDevice &device : devices_of(api)) {
+        const std::string why_not = obstacle(device, target);
+        if (why_not.empty()) {
+            return "";
+        }
+        const bool names_device = !device.info.name.empty() && api != "cpu";
+        first = first.empty() ? (names_device ? device.info.id + " " : "") + why_not : first;
+    }
+    return first.empty() ? "this build has no kernels for " + api : first;
+}
+
+std::string label_of(const std::string &algorithm, const std::string &schedule) {
+    return algorithm == "exact" ? algorithm : schedule;
+}
+
+}  // namespace
+
+std::string label(const KernelRow &row) {
+    return label_of(row.algorithm, row.schedule);
+}
+
+std::string label(const KernelInfo &kernel) {
+    return label_of(kernel.algorithm, kernel.schedule);
+}
+
+bool is_autoscheduled(const KernelInfo &kernel) {
+    const MinimumExtents &minimum = kernel.minimum;
+    return std::max({minimum.batch, minimum.seq, minimum.hidden, minimum.projected}) > 1;
+}
+
+KernelInfo kernel_info(const KernelRow &row) {
+    const halide_filter_metadata_t &call = *row.call.metadata();
+    KernelInfo info;
+    info.id = row.id;
+    info.operation = row.operation;
+    info.layer = row.layer;
+    info.algorithm = row.algorithm;
+    info.schedule = row.schedule;
+    info.storage = row.storage;
+    info.api = row.api;
+    info.target = call.target;
+    info.any_bias_range = row.any_bias_range;
+    info.minimum = minimum_extents(call);
+    info.preferred = row.preferred;
+    info.reason = reason(row.api, call.target);
+    info.usable = info.reason.empty();
+    return info;
+}
+
+const std::vector<Kernel> &kernels_of(const std::string &api) {
+    static std::mutex mutex;
+    static std::map<std::string, std::vector<Kernel>> all;
+    const std::lock_guard lock(mutex);
+    auto found = all.find(api);
+    if (found == all.end()) {
+        std::vector<Kernel> kernels;
+        for (const KernelRow &row : kernel_rows()) {
+            if (row.api == api) {
+                kernels.push_back({row, kernel_info(row)});
+            }
+        }
+        found = all.emplace(api, std::move(kernels)).first;
+    }
+    return found->second;
+}
+
+const std::vector<KernelInfo> &kernels() {
+    static const std::vector<KernelInfo> all = [] {
+        std::vector<KernelInfo> result;
+        for (const KernelRow &row : kernel_rows()) {
+            result.push_back(kernel_info(row));
+        }
+        return result;
+    }();
+    return all;
+}
+
+}  // namespace aft

@@ -1,0 +1,262 @@
+#include "kernels/selector.h"
+
+#include <aft/error.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <iterator>
+#include <sstream>
+#include <utility>
+
+namespace aft {
+namespace {
+
+using Range = PreferredExtents::Range;
+
+bool contains(const Range &range, std::int64_t value) {
+    return range.from <= value && value <= range.to;
+}
+
+/// "24", "17 to 66" or "at least 17".
+std::string to_string(const Range &range) {
+    const std::string from = std::to_string(range.from);
+    return range.from == range.to   ? from
+           : range.to == Range().to ? "at least " + from
+                                    : from + " to " + std::to_string(range.to);
+}
+
+std::string to_string(float value) {
+    std::ostringstream text;
+    text << value;
+    return text.str();
+}
+
+struct Extent {
+    const char *name;
+    std::int64_t value, minimum;
+    Range preferred;
+};
+
+/// The first extent that is below the kernel's minimum, "takes seq >= 64, not 3"; empty without one.
+template<typename Extents>
+std::string below_minimum(const Extents &extents) {
+    for (const Extent &extent : extents) {
+        if (extent.value < extent.minimum) {
+            return std::string("takes ") + extent.name + " >= " + std::to_string(extent.minimum) + ", not " +
+                   std::to_string(extent.value);
+        }
+    }
+    return "";
+}
+
+std::array<Extent, 2> extents_of(const KernelInfo &kernel, const Shape &shape) {
+    return {Extent{"batch", shape.batch, kernel.minimum.batch, {}},
+            Extent{"seq", shape.seq, kernel.minimum.seq, kernel.preferred.seq}};
+}
+
+std::vector<Extent> extents_of(const KernelInfo &kernel, const LayerConfig &config, const std::optional<Shape> &shape) {
+    const MinimumExtents &minimum = kernel.minimum;
+    const PreferredExtents &preferred = kernel.preferred;
+    std::vector<Extent> extents = {{"hidden", config.hidden, minimum.hidden, preferred.hidden},
+                                   {"projected", config.projected, minimum.projected, preferred.projected},
+                                   {"max_seq_len", config.max_seq_len, minimum.seq, {preferred.seq.from, Range().to}}};
+    if (config.kind == LayerKind::local) {
+        extents.push_back({"window", config.window, minimum.window, preferred.window});
+    }
+    if (shape) {
+        const auto of_shape = extents_of(kernel, *shape);
+        extents.insert(extents.end(), of_shape.begin(), of_shape.end());
+    }
+    return extents;
+}
+
+/// A kernel or a device that must be taken.
+struct Wish {
+    std::string name;  // empty: any
+    std::string origin;
+
+    Wish(const std::string &option, const char *variable) : name(option) {
+        const char *value = std::getenv(variable);
+        if (option.empty() && value && *value) {
+            name = value;
+            origin = std::string(" (from ") + variable + ")";
+        }
+    }
+};
+
+const Kernel &kernel_named(const Wish &wish, const Demand &demand) {
+    std::string ids;
+    for (const KernelRow &row : kernel_rows()) {
+        if (row.id == wish.name) {
+            const std::vector<Kernel> &kernels = kernels_of(row.api);
+            return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &k) { return &k.row == &row; });
+        }
+        if (row.operation == demand.operation && row.layer == demand.config.kind) {
+            ids += (ids.empty() ? "" : ", ") + std::string(row.id);
+        }
+    }
+    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " +
+                      std::string(name(demand.config.kind)) + " has " + ids);
+}
+
+/// "; aft_full_cpu_exact takes any" when the bias is beyond the range of the fast kernels and another one takes it.
+std::string advice(const Kernel &kernel, const Demand &demand) {
+    if (demand.bias.range <= max_bias_range) {
+        return "";
+    }
+    const std::vector<Kernel> &others = kernels_of(kernel.info.api);
+    const auto exact = std::find_if(others.begin(), others.end(), [&](const Kernel &other) {
+        return other.info.any_bias_range && judge(other.info, demand).fit != Fit::none;
+    });
+    return exact == others.end() ? "" : "; " + exact->info.id + " takes any";
+}
+
+/// The lengths that a kernel serves when it is asked for by its id, or when no other kernel is left.
+Range every_length(const KernelInfo &kernel, const LayerConfig &config) {
+    return {kernel.minimum.seq, config.max_seq_len};
+}
+
+Selection with_kernel(const Wish &wish, const DriverDevice *device, const Demand &demand) {
+    const Kernel &kernel = kernel_named(wish, demand);
+    const KernelInfo &info = kernel.info;
+    const std::string who = "kernel " + wish.name + wish.origin;
+    if (const Judgement judgement = judge(info, demand); judgement.fit == Fit::none) {
+        throw ConfigError(who + " " + judgement.reason + advice(kernel, demand));
+    }
+    if (!device) {
+        // There is one, or the kernel wouldn't be usable.
+        const std::vector<DriverDevice> &devices = devices_of(info.api);
+        device = &*std::find_if(devices.begin(), devices.end(), [&](const DriverDevice &candidate) {
+            return obstacle(candidate, info.target).empty();
+        });
+    } else if (device->info.api != info.api) {
+        throw ConfigError(who + " is for " + info.api + ", not for device " + device->info.id);
+    } else if (const std::string why_not = obstacle(*device, info.target); !why_not.empty()) {
+        throw ConfigError(who + " can't run on device " + device->info.id + ": " + why_not);
+    }
+    return {device, {{&kernel, every_length(info, demand.config)}}, {}};
+}
+
+/// Every kernel after the first one that runs for every shape is passed over, too.
+Selection on_device(const DriverDevice &device, const Demand &demand) {
+    const std::int64_t longest = demand.config.max_seq_len;
+    Selection selection{&device, {}, {}};
+    bool is_complete = false;
+    for (const Kernel &kernel : kernels_of(device.info.api)) {
+        const KernelInfo &info = kernel.info;
+        if (info.operation != demand.operation || info.layer != demand.config.kind) {
+            continue;
+        }
+        if (is_complete) {
+            const std::string &before = selection.candidates.back().kernel->info.id;
+            selection.passed_over.push_back({&kernel, "comes after " + before + ", which runs for every shape"});
+            continue;
+        }
+        std::string why_not = obstacle(device, info.target);
+        why_not = why_not.empty() ? judge(info, demand).reason : why_not;
+        if (!why_not.empty()) {
+            selection.passed_over.push_back({&kernel, why_not});
+            continue;
+        }
+        const Range seq = {std::max(info.minimum.seq, info.preferred.seq.from),
+                           std::min(info.preferred.seq.to, longest)};
+        selection.candidates.push_back({&kernel, seq});
+        is_complete = info.minimum.batch == 1 && contains(seq, 1) && contains(seq, longest);
+    }
+    if (!selection.candidates.empty()) {
+        Candidate &last = selection.candidates.back();
+        last.seq = every_length(last.kernel->info, demand.config);
+    }
+    return selection;
+}
+
+std::vector<const DriverDevice *> automatic_devices() {
+    std::vector<const DriverDevice *> result;
+    std::copy_if(driver_devices().begin(), driver_devices().end(), std::back_inserter(result),
+                 [](const DriverDevice *device) { return is_automatic(device->info); });
+    return result;
+}
+
+}  // namespace
+
+Judgement judge(const KernelInfo &kernel) {
+    if (!kernel.usable) {
+        return {Fit::none, kernel.reason};
+    }
+    if (kernel.storage != "float32") {
+        return {Fit::by_id, "stores " + kernel.storage};
+    }
+    return {Fit::automatic, ""};
+}
+
+Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optional<Shape> &shape) {
+    const LayerConfig &config = demand.config;
+    if (kernel.operation != demand.operation) {
+        return {Fit::none,
+                "computes " + std::string(name(kernel.operation)) + ", not " + std::string(name(demand.operation))};
+    }
+    if (kernel.layer != config.kind) {
+        return {Fit::none,
+                "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.kind))};
+    }
+    const Judgement here = judge(kernel);
+    if (here.fit == Fit::none) {
+        return {Fit::none, "can't run here: " + here.reason};
+    }
+    const std::vector<Extent> extents = extents_of(kernel, config, shape);
+    if (const std::string below = below_minimum(extents); !below.empty()) {
+        return {Fit::none, below};
+    }
+    if (!kernel.any_bias_range && !(demand.bias.range <= max_bias_range)) {
+        return {Fit::none, "takes a position bias whose rows have a range of at most " + to_string(max_bias_range) +
+                               ", row " + std::to_string(demand.bias.row) + " has " + to_string(demand.bias.range)};
+    }
+    if (here.fit != Fit::automatic) {
+        return here;
+    }
+    for (const Extent &extent : extents) {
+        if (!contains(extent.preferred, extent.value)) {
+            return {Fit::by_id, std::string("is for ") + extent.name + " " + to_string(extent.preferred) + ", not " +
+                                    std::to_string(extent.value)};
+        }
+    }
+    return {Fit::automatic, ""};
+}
+
+std::size_t Selection::candidate_for(const Shape &shape) const {
+    for (std::size_t i = 0; i < candidates.size(); i++) {
+        if (contains(candidates[i].seq, shape.seq) && shape.batch >= candidates[i].kernel->info.minimum.batch) {
+            return i;
+        }
+    }
+    const KernelInfo &last = candidates.back().kernel->info;
+    throw ShapeError("kernel " + last.id + " " + below_minimum(extents_of(last, shape)));
+}
+
+std::vector<Selection> select(const Demand &demand, const LayerOptions &options) {
+    const Wish kernel(options.kernel, "AFT_KERNEL"), device(options.device, "AFT_DEVICE");
+    const DriverDevice *named = device.name.empty() ? nullptr : &device_named(device.name, device.origin);
+    if (!kernel.name.empty()) {
+        return {with_kernel(kernel, named, demand)};
+    }
+    std::vector<Selection> result;
+    std::string reasons;
+    for (const DriverDevice *candidate : named ? std::vector<const DriverDevice *>{named} : automatic_devices()) {
+        Selection selection = on_device(*candidate, demand);
+        if (!selection.candidates.empty()) {
+            result.push_back(std::move(selection));
+            continue;
+        }
+        for (const PassedOver &each : selection.passed_over) {
+            reasons += "; " + each.kernel->info.id + " " + each.reason;
+        }
+    }
+    if (result.empty()) {
+        throw ConfigError("no kernel of this build can serve the layer" +
+                          (named ? " on " + named->info.id + device.origin : "") + reasons);
+    }
+    return result;
+}
+
+}  // namespace aft

@@ -1,0 +1,67 @@
+#pragma once
+
+#include "kernels/device.h"
+#include "kernels/kernels.h"
+#include "weights/parameters.h"
+
+#include <aft/kernels.h>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace aft {
+
+/// The operation that a layer needs a kernel for.
+struct Demand {
+    Operation operation;
+    LayerConfig config;
+    BiasRange bias;
+};
+
+enum class Fit {
+    automatic,  // a layer may choose the kernel
+    by_id,      // the kernel runs only when it is asked for by its id
+    none,       // the kernel can't run
+};
+
+struct Judgement {
+    Fit fit;
+    std::string reason;  // why the fit is no better; empty for `automatic`
+};
+
+/// Whether a kernel can run on this machine, for some layer.
+Judgement judge(const KernelInfo &kernel);
+
+/// Whether a kernel can run here and serves a demand: calls of this shape, or without one, some calls of the layer.
+Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optional<Shape> &shape = {});
+
+/// A kernel of a layer, and the lengths of the sequences that it runs for.
+struct Candidate {
+    const Kernel *kernel;
+    PreferredExtents::Range seq;
+};
+
+struct PassedOver {
+    const Kernel *kernel;
+    std::string reason;
+};
+
+/// Every kernel of a demand's operation and layer on one device, in order of preference. A kernel that is asked for by
+/// its id is the only one.
+struct Selection {
+    const DriverDevice *device = nullptr;
+    std::vector<Candidate> candidates;  // the last one runs for every sequence that the others leave
+    std::vector<PassedOver> passed_over;
+
+    /// The index of the first candidate that runs for a shape. Throws ShapeError when none does.
+    std::size_t candidate_for(const Shape &shape) const;
+};
+
+/// The devices on which a layer may live, in order of preference, with their candidates; neither is ever empty. There
+/// is one device when the options or the environment name a device or a kernel. Throws ConfigError, and DeviceError for
+/// a named device that can't be used.
+std::vector<Selection> select(const Demand &demand, const LayerOptions &options);
+
+}  // namespace aft

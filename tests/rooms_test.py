@@ -1,0 +1,23 @@
+#!/usr/bin/env python3
+"""Checks that the rooms of the runtime depend on each other in one direction."""
+import pathlib
+import re
+import sys
+
+# What a room includes beside its own files.
+MAY_INCLUDE = {
+    "threads": set(),
+    "halide": {"threads", "weights"},
+    "devices": {"halide", "threads"},
+    "kernels": {"devices", "halide", "threads", "weights"},
+}
+
+runtime = pathlib.Path(__file__).parent.parent / "runtime"
+wrong = []
+for room, others in MAY_INCLUDE.items():
+    for file in sorted((runtime / room).iterdir()):
+        for included in re.findall(r'#include "(\w+)/', file.read_text()):
+            if included not in others | {room}:
+                wrong.append(f"{file.relative_to(runtime)} includes a file of {included}")
+print("\n".join(wrong) or "no room includes a file of one above it")
+sys.exit(1 if wrong else 0)
