@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 bool same_problem(const Problem &a, const Problem &b) {
-    return a.config.kind == b.config.kind && shape_name(a) == shape_name(b);
+    return a.config.form == b.config.form && shape_name(a) == shape_name(b);
 }
 
 std::string csv_number(double value) {
@@ -45,7 +45,7 @@ Json json_of(const Problem &problem) {
             {"seq", problem.shape.seq},
             {"hidden", problem.config.hidden},
             {"projected", problem.config.projected},
-            {"window", problem.config.kind == LayerKind::local ? Json(problem.config.window) : Json(nullptr)}};
+            {"window", problem.config.form.has_window() ? Json(problem.config.window) : Json(nullptr)}};
 }
 
 Json json_of(const Measurement &each) {
@@ -184,7 +184,7 @@ std::string to_table(const Comparison &comparison) {
     const Measurement *before = nullptr;
     for (const Measurement &each : comparison.measurements) {
         if (!before || before->device != each.device || !same_problem(before->problem, each.problem)) {
-            text += fmt::format("\nAFT {}, {}{}\n", name(each.problem.config.kind), shape_name(each.problem),
+            text += fmt::format("\nAFT {}, {}{}\n", name(each.problem.config.form), shape_name(each.problem),
                                 each.kernel.device == "cpu" ? "" : ", " + each.device);
             text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms",
                                 "best ms", "GFLOP/s", "% peak", "best %", "% BLAS", "x naive", "max error");
@@ -214,9 +214,8 @@ std::string to_csv(const Comparison &comparison) {
         const LayerConfig &config = each.problem.config;
         text +=
             fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id, each.device,
-                        name(config.kind), each.kernel.schedule, each.problem.shape.batch, each.problem.shape.seq,
-                        config.hidden, config.projected,
-                        config.kind == LayerKind::local ? std::to_string(config.window) : "",
+                        name(config.form), each.kernel.schedule, each.problem.shape.batch, each.problem.shape.seq,
+                        config.hidden, config.projected, config.form.has_window() ? std::to_string(config.window) : "",
                         csv_number(each.median_ms), csv_number(each.best_ms), csv_number(each.gflops),
                         csv_number(each.percent_of_peak), csv_number(each.best_percent_of_peak),
                         csv_number(each.speedup_over_naive), csv_number(each.speedup_over_cublas),

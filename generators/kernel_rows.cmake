@@ -133,7 +133,7 @@ function(aft_kernel_for target isa)
                 PARAMS schedule=${hand} device=${ROW_DEVICE} ${ROW_PARAMS})
 
     set_property(GLOBAL APPEND PROPERTY ${AFT_TABLE}_KERNEL_LIBRARIES ${library} ${prepare})
-    string(JOIN ", " row "\"${id}\"" "LayerKind::${ROW_LAYER}" "\"${ROW_DEVICE}\"" "\"${ROW_SCHEDULE}\"" ${any_bias_range}
+    string(JOIN ", " row "\"${id}\"" "aft_${ROW_LAYER}" "\"${ROW_DEVICE}\"" "\"${ROW_SCHEDULE}\"" ${any_bias_range}
            "{${preferred}}" ${prepare}_argv ${prepare}_metadata ${library}_argv ${library}_metadata)
     set_property(GLOBAL APPEND_STRING PROPERTY ${AFT_TABLE}_KERNEL_ROWS_${target} "    {${row}},\n")
 endfunction()

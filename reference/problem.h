@@ -55,7 +55,7 @@ bool is_preferred(const KernelInfo &kernel, const Problem &problem);
 std::vector<Problem> test_problems();
 
 /// Sizes up to about 600, small ones more often, normal data or outliers.
-Problem random_problem(LayerKind layer, std::uint64_t seed);
+Problem random_problem(LayerForm form, std::uint64_t seed);
 
 /// The smallest of its kind that the kernel admits and that fills a few of its tiles: 3 samples, uneven extents.
 Problem problem_for(const KernelInfo &kernel);

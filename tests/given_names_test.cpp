@@ -19,7 +19,7 @@ using Catch::Matchers::ContainsSubstring;
 TEST_CASE("a layer without an output projection puts out the gated mean", "[weights]") {
     const Naming &external = naming_table[4];
     REQUIRE(external.name == "external-attention");
-    const LayerConfig square{LayerKind::full, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
+    const LayerConfig square{aft_full, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
     SafetensorsFile file;
     add_layer(file, "attn.", square, external);
     CHECK(file.tensors.size() == 7);
@@ -45,7 +45,7 @@ TEST_CASE("a layer without an output projection puts out the gated mean", "[weig
     const std::vector<float> x = make_input({square, shape});
     const Reference reference = reference_forward(square, with_small, x, shape);
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.layer != square.kind || !admits(kernel, {square, shape}))
+        if (!is_tested(kernel) || kernel.layer != square.form || !admits(kernel, {square, shape}))
             continue;
         INFO(kernel.id);
         const std::vector<float> y = run(Layer(square, with_small, {kernel.id}), x, shape);
@@ -58,7 +58,7 @@ TEST_CASE("a layer without an output projection puts out the gated mean", "[weig
                 CHECK(moved[row + h] == y[row + (h + 1) % 5]);  // exactly the gated mean, whatever is summed around it
     }
 
-    CHECK_THROWS_WITH(load_weights(file, {LayerKind::full, 5, 4, 4, 0}),
+    CHECK_THROWS_WITH(load_weights(file, {aft_full, 5, 4, 4, 0}),
                       ContainsSubstring(
                           "external-attention has no output projection: projected is 4, must be hidden, 5"));
     file.tensors["attn.fc_q.weight"] = stored_tensor({3, 5}, std::vector<float>(15));
@@ -68,7 +68,7 @@ TEST_CASE("a layer without an output projection puts out the gated mean", "[weig
 }
 
 TEST_CASE("a dot-product attention with the names of External-Attention is refused", "[weights]") {
-    const LayerConfig square{LayerKind::simple, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
+    const LayerConfig square{aft_simple, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
     for (const std::string prefix : {"", "attn."}) {
         SafetensorsFile file;
         add_layer(file, prefix, square, naming_table[4]);
@@ -101,7 +101,7 @@ TEST_CASE("the names of a layer's tensors may be given", "[weights]") {
     add_layer(labml, "", local, changed);
     labml.tensors["band"] = mask(4, [](auto t, auto s) { return std::abs(t - s) < 2; });
     const LoadOptions with_band{std::nullopt, "labml-nn", {{"local_mask", "band"}}};
-    CHECK(config_from_weights(labml, {LayerKind::local}, with_band).window == 2);
+    CHECK(config_from_weights(labml, {aft_local}, with_band).window == 2);
 
     file.tensors["b.norm.weight"] = stored_tensor({1}, {1});
     CHECK_THROWS_WITH(load_weights(file, local, {std::nullopt, "", names}),
@@ -113,7 +113,7 @@ TEST_CASE("the names of a layer's tensors may be given", "[weights]") {
 
 TEST_CASE("factors, and what a layer doesn't have, may be given by their names", "[weights]") {
     SafetensorsFile file;
-    const LayerConfig square{LayerKind::full, /*hidden=*/2, /*projected=*/2, /*max_seq_len=*/4, 0};
+    const LayerConfig square{aft_full, /*hidden=*/2, /*projected=*/2, /*max_seq_len=*/4, 0};
     add_layer(file, "", square, aft_pytorch);
     file.tensors.erase("project.weight");
     file.tensors.erase("project.bias");

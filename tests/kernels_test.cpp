@@ -91,15 +91,15 @@ void check(const Work &work) {
     }
 }
 
-void check_layer(LayerKind kind) {
+void check_layer(LayerForm form) {
     std::vector<Work> work;
     for (const Problem &problem : test_problems())
-        if (problem.config.kind == kind)
+        if (problem.config.form == form)
             add_kernels_that_admit(problem, work);
 
     std::map<std::string, Work> at_minimum;  // by problem: schedules share their minima
     for (const KernelInfo &kernel : kernels())
-        if (is_tested(kernel) && kernel.layer == kind)
+        if (is_tested(kernel) && kernel.layer == form)
             for (const Problem &problem : problems_at_minimum(kernel)) {
                 Work &same = at_minimum[describe(problem)];
                 same.problem = problem;
@@ -112,12 +112,12 @@ void check_layer(LayerKind kind) {
         check(part);
 }
 
-void check_random(LayerKind kind) {
+void check_random(LayerForm form) {
     if (!std::getenv("AFT_LONG_TESTS"))
         SKIP("a sweep of some minutes, run with AFT_LONG_TESTS=1");
     std::vector<Work> work;
     for (std::uint64_t seed = 1; seed <= 300; ++seed)
-        add_kernels_that_admit(random_problem(kind, seed), work);
+        add_kernels_that_admit(random_problem(form, seed), work);
     for (const Work &part : work)
         check(part);
 }
@@ -141,7 +141,7 @@ TEST_CASE("kernels that keep bfloat16 are off by its roundings and no more", "[k
         CHECK(error_in_tolerances(reference, result(weights)) <= allowed_tolerances(kernel) / 16);
         CHECK(error_in_tolerances(reference, result(weights)) > 2);
         // AFTSimple keeps nothing but weights.
-        if (kernel.layer == LayerKind::simple)
+        if (!kernel.layer.has_bias())
             CHECK(error_in_tolerances(reference_forward(problem.config, stored, x, problem.shape), result(stored)) <=
                   1);
     }
@@ -158,7 +158,7 @@ TEST_CASE("kernels that keep bfloat16 keep what it would round to infinity finit
         weights.query_weight = weights.key_weight = {0};
         weights.value_weight = {largest};
         weights.project_weight = {1};
-        if (kernel.layer != LayerKind::simple)
+        if (kernel.layer.has_bias())
             weights.position_bias = {0};
         const std::vector<float> y = run(Layer(config, weights, {kernel.id}), {-1}, {1, 1});
         CHECK(std::abs(y[0] / largest + 0.5f) <= 1.0f / 256);
@@ -169,10 +169,10 @@ TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[
     constexpr float largest = std::numeric_limits<float>::max();
     const std::vector<float> edges = {largest, -largest, 0.75f * largest, -0.75f * largest, 1e-38f, 1};
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.layer == LayerKind::simple || !kernel.any_bias_range)
+        if (!is_tested(kernel) || !kernel.layer.has_bias() || !kernel.any_bias_range)
             continue;
         INFO(kernel.id);
-        Problem problem{{kernel.layer, 6, 2, 6, kernel.layer == LayerKind::local ? 3 : 0}, {1, 6}, Data::huge_keys};
+        Problem problem{{kernel.layer, 6, 2, 6, kernel.layer.has_window() ? 3 : 0}, {1, 6}, Data::huge_keys};
         Weights weights = make_weights(problem);
         std::vector<float> x = make_input(problem);
         for (int s = 0; s < 6; s++) {
@@ -187,21 +187,21 @@ TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[
 }
 
 TEST_CASE("every AFTFull kernel matches the reference", "[kernels]") {
-    check_layer(LayerKind::full);
+    check_layer(aft_full);
 }
 TEST_CASE("every AFTSimple kernel matches the reference", "[kernels]") {
-    check_layer(LayerKind::simple);
+    check_layer(aft_simple);
 }
 TEST_CASE("every AFTLocal kernel matches the reference", "[kernels]") {
-    check_layer(LayerKind::local);
+    check_layer(aft_local);
 }
 
 TEST_CASE("every AFTFull kernel matches the reference on random problems", "[long]") {
-    check_random(LayerKind::full);
+    check_random(aft_full);
 }
 TEST_CASE("every AFTSimple kernel matches the reference on random problems", "[long]") {
-    check_random(LayerKind::simple);
+    check_random(aft_simple);
 }
 TEST_CASE("every AFTLocal kernel matches the reference on random problems", "[long]") {
-    check_random(LayerKind::local);
+    check_random(aft_local);
 }

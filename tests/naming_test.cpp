@@ -39,8 +39,8 @@ TEST_CASE("a layer is found by the names of any network, wherever it is", "[weig
     for (const LayerConfig &config : {simple, local})
         for (const Naming &naming : naming_table)
             for (const std::string prefix : {"", "attn.", "blocks.0.attn."}) {
-                if ((config.kind == LayerKind::local && naming.position_bias.empty()) || naming.project.empty() ||
-                    naming.gate == Gate::none)
+                if ((config.form.has_window() && naming.position_bias.empty()) || naming.project.empty() ||
+                    !naming.has_gate)
                     continue;
                 INFO(naming.name << " at " << prefix);
                 // FeatureBooster's names are LiftFeat's too.
@@ -53,7 +53,7 @@ TEST_CASE("a layer is found by the names of any network, wherever it is", "[weig
                 check_same(weights, load_weights(file, config, {std::nullopt, fits_two}), config);
                 check_same(weights, load_weights(file, config, {prefix, std::string(naming.name)}), config);
                 const LayerConfig implied =
-                    config_from_weights(file, {config.kind, 0, 0, 4, 2}, {std::nullopt, fits_two});
+                    config_from_weights(file, {config.form, 0, 0, 4, 2}, {std::nullopt, fits_two});
                 CHECK(implied.hidden == 3);
                 CHECK(implied.projected == 2);
                 CHECK(implied.max_seq_len == 4);
@@ -122,7 +122,7 @@ TEST_CASE("a layer that has a gate in one network and none in another is refused
     const std::string both = "fits featurebooster (sigmoid gate) and liftfeat (no gate): naming must choose";
     CHECK_THROWS_AS(load_weights(file, simple), WeightsError);
     CHECK_THROWS_WITH(load_weights(file, simple), both);
-    CHECK_THROWS_WITH(config_from_weights(file, {LayerKind::simple}), both);
+    CHECK_THROWS_WITH(config_from_weights(file, {aft_simple}), both);
     CHECK(load_weights(file, simple, {std::nullopt, "featurebooster"}).query_weight.size() == 6);
     CHECK_THROWS_AS(load_weights(file, simple, {std::nullopt, "liftfeat"}), ConfigError);
     CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "liftfeat"}),
@@ -145,23 +145,23 @@ TEST_CASE("the mask of labml-nn gives the window", "[weights]") {
     SafetensorsFile file;
     add_layer(file, "", local, naming_table[1]);
     file.tensors["local_mask"] = mask(4, [](auto t, auto s) { return std::abs(t - s) < 2; });
-    CHECK(config_from_weights(file, {LayerKind::local, 0, 0, 0, 99}).window == 2);
+    CHECK(config_from_weights(file, {aft_local, 0, 0, 0, 99}).window == 2);
     CHECK_NOTHROW(load_weights(file, local));
-    CHECK_THROWS_WITH(load_weights(file, {LayerKind::local, 3, 2, 4, 3}), "local_mask has window 2, must have 3");
-    CHECK_THROWS_WITH(load_weights(file, {LayerKind::full, 3, 2, 4, 0}), "local_mask has window 2, must have 4");
+    CHECK_THROWS_WITH(load_weights(file, {aft_local, 3, 2, 4, 3}), "local_mask has window 2, must have 3");
+    CHECK_THROWS_WITH(load_weights(file, {aft_full, 3, 2, 4, 0}), "local_mask has window 2, must have 4");
 
     CHECK_THROWS_WITH(load_weights(file, simple), R"("local_mask" is unexpected; "pos_bias" is unexpected)");
 
     file.tensors["local_mask"] = mask(4, [](auto, auto) { return true; });
-    CHECK(config_from_weights(file, {LayerKind::local}).window == 4);
-    CHECK_NOTHROW(load_weights(file, {LayerKind::local, 3, 2, 4, 100}));
-    CHECK_NOTHROW(load_weights(file, {LayerKind::full, 3, 2, 4, 0}));
+    CHECK(config_from_weights(file, {aft_local}).window == 4);
+    CHECK_NOTHROW(load_weights(file, {aft_local, 3, 2, 4, 100}));
+    CHECK_NOTHROW(load_weights(file, {aft_full, 3, 2, 4, 0}));
     file.tensors["local_mask"] = mask(4, [](auto, auto) { return false; });
-    CHECK(config_from_weights(file, {LayerKind::local}).window == 0);
+    CHECK(config_from_weights(file, {aft_local}).window == 0);
 
     file.tensors["local_mask"] = mask(4, [](auto t, auto s) { return s <= t && t - s < 2; });
     const std::string one_sided = "local_mask is true at [1, 0], must be |t - t'| < 1 as in its first row";
-    CHECK_THROWS_WITH(config_from_weights(file, {LayerKind::local}), one_sided);
+    CHECK_THROWS_WITH(config_from_weights(file, {aft_local}), one_sided);
     CHECK_THROWS_WITH(load_weights(file, local), one_sided);
     file.tensors["local_mask"] = mask(3, [](auto, auto) { return true; });
     CHECK_THROWS_WITH(load_weights(file, local), "local_mask is BOOL [3, 3], must be BOOL [4, 4]");

@@ -84,7 +84,7 @@ int prepare(void **arguments) {
 }
 
 KernelRow row() {
-    return {"fake",  LayerKind::simple,
+    return {"fake",  aft_simple,
             "cpu",   "fake",
             true,    {},
             prepare, [] { return metadata(prepare_arguments, "fake_prepare"); },
@@ -95,7 +95,7 @@ KernelRow row() {
 float run_fake() {
     const KernelRow fake = row();
     const KernelInfo info = kernel_info(fake);
-    const LayerConfig config{LayerKind::simple, 2, 1, 8, 0};
+    const LayerConfig config{aft_simple, 2, 1, 8, 0};
     Weights weights;
     weights.query_weight = {1, 7};
     weights.key_weight = weights.value_weight = weights.project_weight = {0, 0};

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const LayerConfig full{LayerKind::full, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, 0};
+const LayerConfig full{aft_full, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, 0};
 
 /// Every value is different: 1, 2, 3, ...
 SafetensorsFile checkpoint(const std::string &prefix = "") {

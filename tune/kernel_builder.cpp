@@ -119,7 +119,7 @@ KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
 
 std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, const Problem &problem) const {
     // No shape is in the name of a hand schedule: it has none in its arguments.
-    const std::string key = fmt::format("{} {} {}", fingerprint_, name(problem.config.kind),
+    const std::string key = fmt::format("{} {} {}", fingerprint_, name(problem.config.form),
                                         fmt::join(forward_arguments(candidate, problem), " "));
     const fs::path library = folder_ / (hash(key) + ".so");
     if (!fs::exists(library)) {
@@ -129,10 +129,10 @@ std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, co
     auto kernel = std::make_unique<BuiltKernel>();
     kernel->id = describe(candidate);
     kernel->row.id = kernel->id.c_str();
-    kernel->row.layer = problem.config.kind;
+    kernel->row.layer = problem.config.form;
     kernel->row.device = "cpu";
     kernel->row.schedule = "tuned";
-    kernel->row.any_bias_range = problem.config.kind == LayerKind::simple;
+    kernel->row.any_bias_range = !problem.config.form.has_bias();
     loaded.find(kernel->row.prepare, fmt::format("{}_argv", prepare_name).c_str());
     loaded.find(kernel->row.prepare_metadata, fmt::format("{}_metadata", prepare_name).c_str());
     loaded.find(kernel->row.forward, fmt::format("{}_argv", forward_name).c_str());
@@ -143,7 +143,7 @@ std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, co
 
 void KernelBuilder::make(const Candidate &candidate, const Problem &problem, const fs::path &library) const {
     const WorkFolder work(folder_);
-    const std::string layer(name(problem.config.kind));
+    const std::string layer(name(problem.config.form));
     const auto generate = [&](const std::string &half, const std::string &function,
                               const std::vector<std::string> &arguments) {
         std::vector<std::string> command = {toolchain_.generator.string(),

@@ -39,7 +39,7 @@ struct PreferredExtents {
 /// One kernel of this build: one layer, scheduled one way for one target.
 struct KernelInfo {
     std::string id;        ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
-    LayerKind layer;       ///< what it computes
+    LayerForm layer;       ///< what it computes
     std::string device;    ///< cpu, cuda, opencl or vulkan: the api of its devices
     std::string schedule;  ///< packed, naive, exact, adams2019, ...
     std::string target;    ///< the Halide target it was compiled for

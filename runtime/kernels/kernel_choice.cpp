@@ -25,8 +25,8 @@ std::string number(float value) {
 /// Why a kernel can't serve a layer; empty when it can.
 std::string objection(const KernelInfo &kernel, const LayerConfig &config, const BiasRange &bias) {
     const MinimumExtents &minimum = kernel.minimum;
-    if (kernel.layer != config.kind) {
-        return "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.kind));
+    if (kernel.layer != config.form) {
+        return "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.form));
     }
     if (!kernel.usable) {
         return "can't run here: " + kernel.reason;
@@ -40,7 +40,7 @@ std::string objection(const KernelInfo &kernel, const LayerConfig &config, const
     if (config.max_seq_len < minimum.seq) {
         return at_least("max_seq_len", minimum.seq, config.max_seq_len);
     }
-    if (config.kind == LayerKind::local && config.window < minimum.window) {
+    if (config.form.has_window() && config.window < minimum.window) {
         return at_least("window", minimum.window, config.window);
     }
     if (!kernel.any_bias_range && !(bias.range <= max_bias_range)) {
@@ -62,7 +62,7 @@ std::string reservation(const KernelInfo &kernel, const LayerConfig &config) {
     const PreferredExtents &preferred = kernel.preferred;
     const bool is_for_layer = contains(preferred.hidden, config.hidden) &&
                               contains(preferred.projected, config.projected) &&
-                              (config.kind != LayerKind::local || contains(preferred.window, config.window)) &&
+                              (!config.form.has_window() || contains(preferred.window, config.window)) &&
                               preferred.seq.from <= config.max_seq_len;
     return is_for_layer ? "" : "is for other extents";
 }
@@ -87,24 +87,24 @@ struct Wish {
     }
 };
 
-const Kernel &kernel_named(const Wish &wish, LayerKind kind) {
+const Kernel &kernel_named(const Wish &wish, LayerForm form) {
     std::string ids;
     for (const KernelRow &row : kernel_rows()) {
         if (row.id == wish.name) {
             const std::vector<Kernel> &kernels = kernels_of(row.device);
             return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &k) { return &k.row == &row; });
         }
-        if (row.layer == kind) {
+        if (row.layer == form) {
             ids += (ids.empty() ? "" : ", ") + std::string(row.id);
         }
     }
-    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " + std::string(name(kind)) +
+    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " + std::string(name(form)) +
                       " has " + ids);
 }
 
 /// The kernel by its name, if it can serve the layer.
 const Kernel &checked_kernel(const Wish &wish, const LayerConfig &config, const BiasRange &bias) {
-    const Kernel &kernel = kernel_named(wish, config.kind);
+    const Kernel &kernel = kernel_named(wish, config.form);
     const std::string why_not = objection(kernel.info, config, bias);
     if (why_not.empty()) {
         return kernel;
@@ -142,7 +142,7 @@ std::vector<const Kernel *> chosen_kernels(const DriverDevice &device, const Lay
     std::vector<const Kernel *> chosen;
     for (const Kernel &kernel : kernels_of(device.info.api)) {
         const KernelInfo &info = kernel.info;
-        if (info.layer != config.kind) {
+        if (info.layer != config.form) {
             continue;
         }
         std::string why_not = objection(device, info.target);

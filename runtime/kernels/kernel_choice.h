@@ -2,7 +2,7 @@
 
 #include "devices/devices.h"
 #include "kernels/registry.h"
-#include "weights/parameters.h"
+#include "weights/bias_range.h"
 
 #include <aft/kernels.h>
 

@@ -17,7 +17,7 @@ namespace aft {
 /// from a bounds query of forward, so that no tile size is known outside the generators.
 struct KernelRow {
     const char *id;
-    LayerKind layer;
+    LayerForm layer;
     const char *device;
     const char *schedule;
     bool any_bias_range;

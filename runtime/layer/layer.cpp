@@ -3,6 +3,8 @@
 #include "kernels/prepared_kernel.h"
 #include "kernels/registry.h"
 #include "threads/float_environment.h"
+#include "weights/bias_range.h"
+#include "weights/parameters.h"
 
 #include <aft/error.h>
 #include <aft/layer.h>

@@ -1,5 +1,5 @@
 #include "weights/naming.h"
-#include "weights/problems.h"
+#include "weights/enumeration.h"
 #include "weights/safetensors_header.h"
 
 #include <aft/error.h>
@@ -140,7 +140,7 @@ std::string list_gates(const Places &places) {
     std::size_t left = places.size();
     for (const auto &place : places) {
         const Naming &naming = *place.first.second;
-        all += std::string(naming.name) + (naming.gate == Gate::none ? " (no gate)" : " (sigmoid gate)");
+        all += std::string(naming.name) + (naming.has_gate ? " (sigmoid gate)" : " (no gate)");
         all += --left > 1 ? ", " : left == 1 ? " and " : "";
     }
     return all;
@@ -184,14 +184,6 @@ std::vector<std::string_view> Naming::modules() const {
     return all;
 }
 
-std::vector<std::string> namings() {
-    std::vector<std::string> names;
-    for (const Naming &naming : naming_table) {
-        names.emplace_back(naming.name);
-    }
-    return names;
-}
-
 std::string where(const StoredTensors &tensors) {
     return tensors.path().empty() ? "" : tensors.path() + ": ";
 }
@@ -221,7 +213,7 @@ LayerPlace locate(const StoredTensors &tensors, const LoadOptions &options) {
     if (places.size() > 1) {
         throw WeightsError(where(tensors) + in_layer(prefix) + "fits " + list_gates(places) + ": naming must choose");
     }
-    if (naming->gate == Gate::none) {
+    if (!naming->has_gate) {
         throw ConfigError(where(tensors) + in_layer(prefix) + "has no gate (" + std::string(naming->name) +
                           "): no kernel computes a layer without a gate yet");
     }

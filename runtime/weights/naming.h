@@ -10,9 +10,6 @@
 
 namespace aft {
 
-/// The factor of the weighted mean: sigmoid(Q), or none.
-enum class Gate { sigmoid, none };
-
 /// What a network calls the tensors of a layer, under the layer's prefix. Empty: it has no such tensor.
 struct Naming {
     std::string_view name;
@@ -23,7 +20,7 @@ struct Naming {
     std::string_view local_mask;                    // BOOL [S, S], true in AFTLocal's band
     std::string_view beside;                        // a module that lies among these and that the layer leaves out
     std::string_view foreign;                       // one that only another layer with these names has
-    Gate gate = Gate::sigmoid;
+    bool has_gate = true;                           // sigmoid(Q), a factor of the mean
 
     /// Those that the network has, of query, key, value and project.
     std::vector<std::string_view> modules() const;
@@ -33,7 +30,7 @@ inline constexpr Naming naming_table[] = {
     {"aft-pytorch", "to_q", "to_k", "to_v", "project", "wbias", "wbias_u", "wbias_v", "", "", ""},
     {"labml-nn", "query", "key", "value", "output", "pos_bias", "", "", "local_mask", "", ""},
     {"featurebooster", "query", "key", "value", "proj", "", "", "", "", "layer_norm", ""},
-    {"liftfeat", "query", "key", "value", "proj", "", "", "", "", "layer_norm", "", Gate::none},
+    {"liftfeat", "query", "key", "value", "proj", "", "", "", "", "layer_norm", "", false},
     {"external-attention", "fc_q", "fc_k", "fc_v", "", "position_biases", "", "", "", "", "fc_o"},
 };
 inline constexpr const Naming &aft_pytorch = naming_table[0];

@@ -25,10 +25,6 @@ struct aft_layer {
 namespace aft {
 namespace {
 
-static_assert(static_cast<aft_layer_kind>(LayerKind::full) == AFT_LAYER_FULL &&
-              static_cast<aft_layer_kind>(LayerKind::simple) == AFT_LAYER_SIMPLE &&
-              static_cast<aft_layer_kind>(LayerKind::local) == AFT_LAYER_LOCAL);
-
 template<typename T>
 T &given(const char *what, T *pointer) {
     if (!pointer) {
@@ -59,17 +55,32 @@ Struct read_struct(const char *what, const Struct *pointer) {
     return result;
 }
 
+LayerForm form_of(aft_layer_kind kind) {
+    std::string kinds;
+    for (const NamedForm &named : named_forms()) {
+        if (named.c_kind == kind) {
+            return named.form;
+        }
+        kinds += (kinds.empty() ? "" : ", ") + std::to_string(named.c_kind) + " (" + std::string(named.name) + ")";
+    }
+    throw ConfigError("kind is " + std::to_string(kind) + ", must be one of " + kinds);
+}
+
+aft_layer_kind kind_of(const LayerForm &form) {
+    const std::vector<NamedForm> &all = named_forms();
+    return std::find_if(all.begin(), all.end(), [&](const NamedForm &named) { return named.form == form; })->c_kind;
+}
+
 LayerConfig read_config(const aft_config *pointer) {
     const aft_config config = read_struct("config", pointer);
-    return {static_cast<LayerKind>(config.kind), config.hidden, config.projected, config.max_seq_len, config.window};
+    return {form_of(config.kind), config.hidden, config.projected, config.max_seq_len, config.window};
 }
 
 /// Keeps to the size of the caller's struct, which was read before.
 void write_config(const LayerConfig &config, aft_config *pointer) {
     const std::uint64_t size = pointer->struct_size;
-    const aft_config written = {
-        size,         static_cast<aft_layer_kind>(config.kind), config.hidden, config.projected, config.max_seq_len,
-        config.window};
+    const aft_config written = {size,         kind_of(config.form), config.hidden, config.projected, config.max_seq_len,
+                                config.window};
     std::memcpy(pointer, &written, std::min<std::uint64_t>(size, sizeof(written)));
 }
 
@@ -99,7 +110,7 @@ aft_kernel_info c_info(const KernelInfo &kernel) {
     const MinimumExtents &minimum = kernel.minimum;
     const PreferredExtents &preferred = kernel.preferred;
     return {kernel.id.c_str(),
-            static_cast<aft_layer_kind>(kernel.layer),
+            kind_of(kernel.layer),
             kernel.usable,
             kernel.reason.c_str(),
             kernel.device.c_str(),
@@ -293,7 +304,7 @@ aft_status aft_layer_kernel_for(const aft_layer *layer, int64_t batch, int64_t s
 
 aft_status aft_layer_config(const aft_layer *layer, aft_config *config) {
     return guarded([&] {
-        read_config(config);
+        read_struct("config", config);
         write_config(given("layer", layer).layer.config(), config);
     });
 }
