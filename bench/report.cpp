@@ -108,6 +108,10 @@ Json json_of(const Comparison &comparison) {
     const Machine &machine = comparison.machine;
     const DeviceResult cpu = cpu_of(comparison);
     Json report;
+    report["layers"] = Json::array();
+    for (const NamedForm &each : named_forms()) {
+        report["layers"].push_back({{"name", each.name}, {"title", each.title}, {"bias", each.bias}});
+    }
     report["machine"] = {
         {"cpu", machine.cpu},
         {"cores", machine.cores},

@@ -67,6 +67,7 @@ inline constexpr LayerForm aft_local{PositionBias::banded};
 struct NamedForm {
     std::string_view name;   ///< "full": in ids of kernels, on the command line, in reports
     std::string_view title;  ///< "AFTFull", as in the paper
+    std::string_view bias;   ///< "w[t, t'] between any two positions", for readers of a report
     std::int32_t c_kind;     ///< AFT_LAYER_FULL of <aft/aft_c.h>
     LayerForm form;          ///< aft_full
 };

@@ -22,9 +22,9 @@ std::string number(Part part) {
 
 const std::vector<NamedForm> &named_forms() {
     static const std::vector<NamedForm> all = {
-        {"full", "AFTFull", AFT_LAYER_FULL, aft_full},
-        {"simple", "AFTSimple", AFT_LAYER_SIMPLE, aft_simple},
-        {"local", "AFTLocal", AFT_LAYER_LOCAL, aft_local},
+        {"full", "AFTFull", "w[t, t'] between any two positions", AFT_LAYER_FULL, aft_full},
+        {"simple", "AFTSimple", "w = 0", AFT_LAYER_SIMPLE, aft_simple},
+        {"local", "AFTLocal", "w[t, t'] where |t - t'| < s, and 0 elsewhere", AFT_LAYER_LOCAL, aft_local},
     };
     return all;
 }
