@@ -91,8 +91,8 @@ TEST_CASE("the names of a layer's tensors may be given", "[weights]") {
     check_same(weights, load_weights(file, local, {"b.", "aft-pytorch", names}), local);
     CHECK(config_from_weights(file, {}, {std::nullopt, "", names}).hidden == 3);
     CHECK_THROWS_WITH(load_weights(file, local, {std::nullopt, "labml-nn", names}),
-                      "has no layer, looked for attention.w_q.weight, key.weight, value.weight, output.weight (the map "
-                      "of names); has \"b.attention.w_q.bias\", \"b.attention.w_q.weight\", \"b.bias.W\", "
+                      "has no layer: looked for attention.w_q.weight, key.weight, value.weight, output.weight (the map "
+                      "of names); the file has \"b.attention.w_q.bias\", \"b.attention.w_q.weight\", \"b.bias.W\", "
                       "\"b.project.bias\", \"b.project.weight\", \"b.to_k.bias\", \"b.to_k.weight\", "
                       "\"b.to_v.bias\", \"b.to_v.weight\"");
 
@@ -133,10 +133,10 @@ TEST_CASE("a parameter that no layer has, and a layer without a key, can't be na
     add_layer(file, "", simple, aft_pytorch);
     CHECK_THROWS_AS(load_weights(file, simple, {std::nullopt, "", {{"to_q", "w_q"}}}), ConfigError);
     CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "", {{"to_q", "w_q"}}}),
-                      "name of \"to_q\", which no layer has: must be one of query, key, value, project, position_bias, "
+                      "parameter \"to_q\" doesn't exist: must be one of query, key, value, project, position_bias, "
                       "target_factor, source_factor, local_mask, beside");
     CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "", {{"key", ""}}}),
-                      "name of key is empty, every layer has one");
+                      "the name of key is empty, every layer has a key");
 }
 
 TEST_CASE("where no layer is found the file's names are listed, first those behind the prefix", "[weights]") {
@@ -144,9 +144,9 @@ TEST_CASE("where no layer is found the file's names are listed, first those behi
     for (int i = 10; i < 40; i++) {
         file.tensors["a." + std::to_string(i)] = file.tensors["b." + std::to_string(i)] = stored_tensor({1}, {1});
     }
-    CHECK_THROWS_WITH(load_weights(file, simple),
-                      ContainsSubstring("; has \"a.10\", \"a.11\", ") && ContainsSubstring("\"a.29\", 40 more"));
+    CHECK_THROWS_WITH(load_weights(file, simple), ContainsSubstring("; the file has \"a.10\", \"a.11\", ") &&
+                                                      ContainsSubstring("\"a.29\", 40 more"));
     CHECK_THROWS_WITH(load_weights(file, simple, {"b."}),
-                      ContainsSubstring("; has \"b.10\", ") && ContainsSubstring("\"b.29\", 10 more"));
-    CHECK_THROWS_WITH(load_weights(SafetensorsFile{}, simple), ContainsSubstring("; has no tensor"));
+                      ContainsSubstring("; the file has \"b.10\", ") && ContainsSubstring("\"b.29\", 10 more"));
+    CHECK_THROWS_WITH(load_weights(SafetensorsFile{}, simple), ContainsSubstring("; the file has no tensor"));
 }

@@ -109,7 +109,7 @@ TEST_CASE("extents that a layer can't take are refused before y is written", "[l
     check_extents_refused({1'000'000'000, 1, 12}, "x: the batch stride is 12, must be at most 2");
     Memory memory;
     check_refused({memory.x.data(), {2, 17, 12}}, {memory.y.data(), {2, 16, 12}}, memory,
-                  "y is [2, 16, 12], must be as x [2, 17, 12]");
+                  "y is [2, 16, 12], must be [2, 17, 12] like x");
     check_refused({memory.x.data(), {2, 17, 12}}, {memory.y.data(), {1, 17, 12}}, memory, "y is [1, 17, 12]");
     check_refused({nullptr, {2, 17, 12}}, {memory.y.data(), {2, 17, 12}}, memory, "x: data is null");
     check_refused({memory.x.data(), {2, 17, 12}}, {nullptr, {2, 17, 12}}, memory, "y: data is null");
@@ -141,7 +141,8 @@ TEST_CASE("the extents of a call with nothing in it are checked all the same", "
     check_extents_refused({0, 17, 13}, "x: hidden is 13, must be 12");
     check_extents_refused({-1, 0, 12}, "x: batch is -1, must be at least 0");
     Memory memory;
-    check_refused({nullptr, {0, 17, 12}}, {nullptr, {0, 16, 12}}, memory, "y is [0, 16, 12], must be as x [0, 17, 12]");
+    check_refused({nullptr, {0, 17, 12}}, {nullptr, {0, 16, 12}}, memory,
+                  "y is [0, 16, 12], must be [0, 17, 12] like x");
     check_refused({nullptr, {0, 17, 12}}, {memory.y.data(), {2, 17, 12}}, memory, "y is [2, 17, 12]");
     check_refused({memory.x.data(), {2, 17, 12}}, {nullptr, {0, 17, 12}}, memory, "y is [0, 17, 12]");
 }

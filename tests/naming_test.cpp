@@ -74,13 +74,13 @@ TEST_CASE("a prefix chooses one layer of a network", "[weights]") {
     const LoadOptions any{std::nullopt, "featurebooster"};
     CHECK_THROWS_AS(load_weights(file, simple, any), WeightsError);
     CHECK_THROWS_WITH(load_weights(file, simple, any),
-                      "may have more than one layer, prefix or naming must choose: " + both);
+                      "may have more than one layer, choose one by prefix or naming: " + both);
     CHECK_THROWS_WITH(load_weights(file, simple),
-                      "may have more than one layer, prefix or naming must choose: \"attn_proj.layers.0.attn.\" "
+                      "may have more than one layer, choose one by prefix or naming: \"attn_proj.layers.0.attn.\" "
                       "(featurebooster or liftfeat), \"attn_proj.layers.1.attn.\" (featurebooster or liftfeat)");
     CHECK_THROWS_WITH(config_from_weights(file, simple, any), ContainsSubstring(both));
     CHECK_THROWS_WITH(load_weights(file, simple, {"attn_proj.layers.0.attn", "featurebooster"}),
-                      "has no layer with prefix \"attn_proj.layers.0.attn\"; there are: " + both);
+                      "has no layer with prefix \"attn_proj.layers.0.attn\"; the file has " + both);
     CHECK_THROWS_WITH(load_weights(file, local, {"attn_proj.layers.0.attn.", "featurebooster"}),
                       "layer \"attn_proj.layers.0.attn.\": featurebooster has no position bias, a local layer needs "
                       "one");
@@ -91,14 +91,15 @@ TEST_CASE("a layer that isn't there, or might be of two networks, is refused wit
     file.tensors["output.weight"] = stored_tensor({2, 2}, {1, 2, 3, 4});  // the head of a network
     CHECK_THROWS_AS(load_weights(file, simple), WeightsError);
     CHECK_THROWS_WITH(load_weights(file, simple),
-                      "has no layer, looked for to_q.weight, to_k.weight, to_v.weight, project.weight (aft-pytorch); "
+                      "has no layer: looked for to_q.weight, to_k.weight, to_v.weight, project.weight (aft-pytorch); "
                       "query.weight, key.weight, value.weight, output.weight (labml-nn); "
                       "query.weight, key.weight, value.weight, proj.weight (featurebooster); "
                       "query.weight, key.weight, value.weight, proj.weight (liftfeat); "
-                      "fc_q.weight, fc_k.weight, fc_v.weight (external-attention); has \"output.weight\"");
-    CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "labml-nn"}),
-                      "has no layer, looked for query.weight, key.weight, value.weight, output.weight (labml-nn); has "
-                      "\"output.weight\"");
+                      "fc_q.weight, fc_k.weight, fc_v.weight (external-attention); the file has \"output.weight\"");
+    CHECK_THROWS_WITH(
+        load_weights(file, simple, {std::nullopt, "labml-nn"}),
+        "has no layer: looked for query.weight, key.weight, value.weight, output.weight (labml-nn); the file has "
+        "\"output.weight\"");
     CHECK_THROWS_AS(load_weights(file, simple, {std::nullopt, "keras"}), ConfigError);
     CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "keras"}),
                       "naming \"keras\" doesn't exist: must be one of aft-pytorch, labml-nn, featurebooster, liftfeat, "
@@ -108,7 +109,7 @@ TEST_CASE("a layer that isn't there, or might be of two networks, is refused wit
     add_layer(file, "a.", simple, naming_table[1]);
     file.tensors.erase("a.output.weight");
     CHECK_THROWS_WITH(load_weights(file, simple), "layer \"a.\" fits labml-nn (sigmoid gate), featurebooster (sigmoid "
-                                                  "gate) and liftfeat (no gate): naming must choose");
+                                                  "gate) and liftfeat (no gate): choose one by naming");
     CHECK_THROWS_WITH(load_weights(file, simple, {"a.", "featurebooster"}),
                       "layer \"a.\": proj.weight is missing, must be [3, 2]; \"output.bias\" is unexpected");
 }
@@ -119,7 +120,7 @@ TEST_CASE("a layer that has a gate in one network and none in another is refused
     const Naming &featurebooster = naming_table[2];
     REQUIRE(featurebooster.name == "featurebooster");
     add_layer(file, "", simple, featurebooster);
-    const std::string both = "fits featurebooster (sigmoid gate) and liftfeat (no gate): naming must choose";
+    const std::string both = "fits featurebooster (sigmoid gate) and liftfeat (no gate): choose one by naming";
     CHECK_THROWS_AS(load_weights(file, simple), WeightsError);
     CHECK_THROWS_WITH(load_weights(file, simple), both);
     CHECK_THROWS_WITH(config_from_weights(file, {aft_simple}), both);
@@ -132,7 +133,7 @@ TEST_CASE("a layer that has a gate in one network and none in another is refused
 TEST_CASE("a prefix is a module's, or what it is said to be", "[weights]") {
     SafetensorsFile file;
     add_layer(file, "relative_", simple, naming_table[1]);
-    CHECK_THROWS_WITH(load_weights(file, simple), ContainsSubstring("has no layer, looked for"));
+    CHECK_THROWS_WITH(load_weights(file, simple), ContainsSubstring("has no layer: looked for"));
     CHECK(load_weights(file, simple, {"relative_"}).query_weight.size() == 6);
     add_layer(file, "", simple, aft_pytorch);
     CHECK(load_weights(file, simple).query_weight.size() == 6);

@@ -33,8 +33,8 @@ T &given(const char *what, T *pointer) {
     return *pointer;
 }
 
-/// A caller's struct, which may be older or newer than this library: members that it lacks are 0, and those that it has
-/// beyond must be.
+/// A caller's struct, which may be older or newer than this library. Members that it lacks are 0. Members that the
+/// library lacks must be 0.
 template<typename Struct>
 Struct read_struct(const char *what, const Struct *pointer) {
     constexpr std::uint64_t smallest = sizeof(Struct::struct_size), largest = 4096;  // else it was never set
@@ -47,8 +47,8 @@ Struct read_struct(const char *what, const Struct *pointer) {
     const std::uint64_t known = std::min<std::uint64_t>(size, sizeof(Struct));
     const auto *unknown = std::find_if(bytes + known, bytes + size, [](unsigned char byte) { return byte != 0; });
     if (unknown != bytes + size) {
-        throw ArgumentError(std::string(what) + " has a member at byte " + std::to_string(unknown - bytes) +
-                            ", aft " AFT_VERSION " knows " + std::to_string(sizeof(Struct)) + " bytes");
+        throw ArgumentError(std::string(what) + " has a value at byte " + std::to_string(unknown - bytes) +
+                            ", aft " AFT_VERSION " knows its first " + std::to_string(sizeof(Struct)) + " bytes");
     }
     Struct result = {};
     std::memcpy(&result, bytes, known);
@@ -76,7 +76,7 @@ LayerConfig read_config(const aft_config *pointer) {
     return {form_of(config.kind), config.hidden, config.projected, config.max_seq_len, config.window};
 }
 
-/// Keeps to the size of the caller's struct, which was read before.
+/// Writes no more than the size of the caller's struct, which was read before.
 void write_config(const LayerConfig &config, aft_config *pointer) {
     const std::uint64_t size = pointer->struct_size;
     const aft_config written = {size,         kind_of(config.form), config.hidden, config.projected, config.max_seq_len,
@@ -97,7 +97,7 @@ LoadOptions read_options(const aft_load_options *pointer) {
         for (const char *const *name = options.names; name && *name; name++) {
             const char *equals = std::strchr(*name, '=');
             if (!equals || !result.names.emplace(std::string(*name, equals), equals + 1).second) {
-                throw ArgumentError("options has name " + std::string(*name) +
+                throw ArgumentError("options.names has " + std::string(*name) +
                                     ", must be PARAMETER=NAME, each parameter once");
             }
         }
@@ -134,7 +134,7 @@ aft_device_info c_info(const Device &device) {
             device.is_gpu,     device.usable,      device.reason.c_str()};
 }
 
-/// Each is made on its first use and kept: a program that uses the CPU has no drivers loaded.
+/// Made on the first use and kept. So a program that uses only the CPU loads no drivers.
 template<typename CInfo, typename Info>
 const CInfo *kept(const Info &info) {
     static std::mutex mutex;
@@ -199,6 +199,10 @@ using namespace aft;
 
 const char *aft_version() {
     return AFT_VERSION;
+}
+
+const char *aft_last_error() {
+    return last_message();
 }
 
 aft_status aft_kernel_count(int64_t *count) {

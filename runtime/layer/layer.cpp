@@ -59,10 +59,11 @@ void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const
     }
     // Innermost first: rows inside samples, or samples inside rows (time-major tensors).
     struct Dimension {
-        const char *which;
+        const char *which, *elements;
         std::int64_t extent, stride;
     };
-    Dimension inner{"the row stride", seq, row_stride}, outer{"the batch stride", batch, batch_stride};
+    Dimension inner{"the row stride", " rows", seq, row_stride},
+        outer{"the batch stride", " samples", batch, batch_stride};
     if (outer.stride < inner.stride && batch > 1) {
         std::swap(inner, outer);
     }
@@ -77,7 +78,7 @@ void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const
         if (dimension.stride > max_elements / dimension.extent) {
             fail(dimension.which, dimension.stride,
                  "at most " + std::to_string(max_elements / dimension.extent) + " for " +
-                     std::to_string(dimension.extent) + " of them");
+                     std::to_string(dimension.extent) + dimension.elements);
         }
         span += (dimension.extent - 1) * dimension.stride;
     }
@@ -103,8 +104,8 @@ void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 
                          " on " + device.id);
     }
     if (x.extents != y.extents) {
-        throw ShapeError("y is " + to_string({y.extents.begin(), y.extents.end()}) + ", must be as x " +
-                         to_string({x.extents.begin(), x.extents.end()}));
+        throw ShapeError("y is " + to_string({y.extents.begin(), y.extents.end()}) + ", must be " +
+                         to_string({x.extents.begin(), x.extents.end()}) + " like x");
     }
     const std::less<const float *> before;
     if (!is_empty(shape_of(x)) && before(x.data, end_of(y)) && before(y.data, end_of(x))) {
@@ -128,13 +129,13 @@ struct Layer::Implementation {
         leave();
     }
 
-    /// Prepares the kernels of a choice. Throws DeviceError when the device fails, and leaves nothing there.
+    /// Prepares the kernels of a choice. If the device fails, throws DeviceError and leaves nothing on the device.
     void move_to(const Choice &choice, const Weights &weights) {
         device = &choice.device;
         context = open(choice.device);
         try {
             for (const Kernel *kernel : choice.kernels) {
-                // The last one runs whatever no other is for.
+                // The last one runs the shapes that no other is for.
                 const std::int64_t longest = kernel == choice.kernels.back()
                                                  ? config.max_seq_len
                                                  : std::min(config.max_seq_len, kernel->info.preferred.seq.to);
@@ -151,7 +152,7 @@ struct Layer::Implementation {
         if (context) {
             try {
                 context->synchronize();
-            } catch (const DeviceError &) {  // of a call, which its caller has heard or will hear from the stream
+            } catch (const DeviceError &) {  // of a call; its caller gets it from the stream
             }
         }
         kernels.clear();
@@ -163,7 +164,7 @@ struct Layer::Implementation {
 
     const PreparedKernel &kernel_for(const Shape &shape) const {
         for (const PreparedKernel &kernel : kernels) {
-            // The last one, or the only one where it is asked for by name, is for whatever no other is for.
+            // The last one, also when it is the only one, runs the shapes that no other is for.
             if (objection(kernel.info(), shape).empty() &&
                 (is_for(kernel.info(), shape) || &kernel == &kernels.back())) {
                 return kernel;
@@ -208,7 +209,7 @@ void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream
     check_tensors(x.tensor, y.tensor, config(), device());
     const auto *cuda = dynamic_cast<const CudaContext *>(implementation_->context.get());
     if (!cuda) {
-        throw DeviceError("x and y are in the memory of a CUDA device, the layer is on " + device().id);
+        throw DeviceError("x and y are in the memory of a CUDA device, but the layer is on " + device().id);
     }
     if (stream == stream_per_thread) {
         throw DeviceError("the stream is cudaStreamPerThread, must be one that is the same in every thread");
