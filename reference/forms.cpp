@@ -4,8 +4,9 @@
 #include <cstdlib>
 
 namespace aft {
+namespace {
 
-PairBias pair_bias(const LayerConfig &config, const Weights &weights) {
+PairBias position_bias(const LayerConfig &config, const Weights &weights) {
     const auto w = [&weights, S = config.max_seq_len](std::int64_t target, std::int64_t source) {
         return static_cast<double>(weights.position_bias[target * S + source]);
     };
@@ -16,6 +17,15 @@ PairBias pair_bias(const LayerConfig &config, const Weights &weights) {
             return [w, window = config.window](std::int64_t target, std::int64_t source) {
                 return std::abs(target - source) < window ? w(target, source) : 0.0;
             };
+    }
+    return {};
+}
+
+}  // namespace
+
+PairBias pair_bias(const LayerConfig &config, const Weights &weights) {
+    switch (config.form.reach) {
+        case Reach::all: return position_bias(config, weights);
     }
     return {};
 }

@@ -208,8 +208,8 @@ std::vector<Real> forward(const LayerConfig &config, const Weights &weights, con
         }
         std::vector<Real> gated(rows.size() * P), gated_size(rows.size() * P), mean(P), mean_size(P);
         for (std::size_t r = 0; r < rows.size(); ++r) {
-            // Without a bias, every target that sees all sources has the same mean.
-            if (r == 0 || config.form.has_bias() || config.form.reach != Reach::all)
+            // Targets with the same biases have the same mean: all of AFTSimple's.
+            if (r == 0 || bias_rows[r] != bias_rows[r - 1])
                 mean_of_target(key.data(), value.data(), value_size.data(), exponent_size, bias_rows[r], P, mean.data(),
                                mean_size.data());
             for (std::int64_t c = 0; c < P; ++c) {
