@@ -75,7 +75,7 @@ class LayerForms(unittest.TestCase):
 
     def test_every_form_has_its_documentation(self):
         for _, title, *_ in named_forms():
-            self.assertIn(title, read("docs/algorithms.md"))
+            self.assertTrue(title in read("docs/algorithms.md"), f"docs/algorithms.md doesn't mention {title}")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ public:
     ~Layer();
     /// A moved-from layer may only be destroyed or assigned to.
     Layer(Layer &&) noexcept;
-    /// Frees the layer's own weights first. A moved-from layer may only be destroyed or assigned to.
+    /// Frees what the layer had before. A moved-from layer may only be destroyed or assigned to.
     Layer &operator=(Layer &&) noexcept;
 
     /// y = layer(x).

@@ -56,7 +56,7 @@ AFT_API std::vector<std::string> namings();
 ///   save_model() of safetensors.torch stores tensors that share memory this way.
 /// - The biases of the projections may be missing.
 /// - A position bias may be stored as factors u, v [S, r]. It is u v^T, summed in double.
-/// - If the file has the mask of a window, it must be the mask of config.window.
+/// - If the file has the mask of a window, it must be that of config.window, or hide nothing if the form has no window.
 /// - A network without an output projection gets the identity as its projection, which keeps finite values as they are.
 ///
 /// Throws ConfigError if a naming or a parameter doesn't exist, if the config makes no sense, or if the network has no
