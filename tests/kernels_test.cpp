@@ -186,22 +186,32 @@ TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[
     }
 }
 
-TEST_CASE("every AFTFull kernel matches the reference", "[kernels]") {
-    check_layer(aft_full);
-}
-TEST_CASE("every AFTSimple kernel matches the reference", "[kernels]") {
-    check_layer(aft_simple);
-}
-TEST_CASE("every AFTLocal kernel matches the reference", "[kernels]") {
-    check_layer(aft_local);
-}
+namespace {
 
-TEST_CASE("every AFTFull kernel matches the reference on random problems", "[long]") {
-    check_random(aft_full);
-}
-TEST_CASE("every AFTSimple kernel matches the reference on random problems", "[long]") {
-    check_random(aft_simple);
-}
-TEST_CASE("every AFTLocal kernel matches the reference on random problems", "[long]") {
-    check_random(aft_local);
-}
+/// A test case of every form that has a name. TEST_CASE makes none at run time, so this is what it does.
+class FormTest : public Catch::ITestInvoker {
+public:
+    FormTest(void (*check)(LayerForm), const LayerForm &form) : check_(check), form_(form) {}
+
+    static bool add(void (*check)(LayerForm), const std::string &about, const char *tags) {
+        for (const NamedForm &named : named_forms()) {
+            const std::string name = "every " + std::string(named.title) + about;
+            Catch::AutoReg(Catch::Detail::make_unique<FormTest>(check, named.form), CATCH_INTERNAL_LINEINFO, "",
+                           {name, tags});
+        }
+        return true;
+    }
+
+    void invoke() const override {
+        check_(form_);
+    }
+
+private:
+    void (*check_)(LayerForm);
+    LayerForm form_;
+};
+
+const bool tests_are_added = FormTest::add(check_layer, " kernel matches the reference", "[kernels]") &&
+                             FormTest::add(check_random, " kernel matches the reference on random problems", "[long]");
+
+}  // namespace
