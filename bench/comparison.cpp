@@ -48,7 +48,7 @@ std::vector<KernelInfo> wanted_kernels(const Problem &problem, const ComparisonO
     std::vector<KernelInfo> wanted;
     for (const Kernel &kernel : kernels_of(site.result.device.api)) {
         const KernelInfo &info = kernel.info;
-        const bool is_wanted = info.layer == problem.config.kind &&
+        const bool is_wanted = info.layer == problem.config.form &&
                                (info.schedule != "tuned" || judge(info, problem).fit == Fit::automatic) &&
                                (options.schedules.empty() ||
                                 std::count(options.schedules.begin(), options.schedules.end(), label(info)) != 0);
@@ -110,24 +110,6 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
 
 }  // namespace
 
-double work(const Problem &problem) {
-    const double seq = static_cast<double>(problem.shape.seq);
-    const double rows = static_cast<double>(problem.shape.batch) * seq;
-    const double hidden = static_cast<double>(problem.config.hidden);
-    const double projected = static_cast<double>(problem.config.projected);
-    const double projections = 4 * 2 * rows * hidden * projected;  // query, key, value, output
-    // Numerator and denominator take a multiply-add each for every pair of target and source that has a bias;
-    // AFTSimple an exponential, two sums, a product, the division and the gate for every element.
-    const auto core = [&](double sources) { return 2 * 2 * rows * sources * projected; };
-    switch (problem.config.kind) {
-        case LayerKind::full: return projections + core(seq);
-        case LayerKind::local:
-            return projections + core(std::clamp(2 * static_cast<double>(problem.config.window) - 1, 0.0, seq));
-        case LayerKind::simple: return projections + 6 * rows * projected;
-    }
-    return not_measured;
-}
-
 std::string schedule_name(const KernelInfo &kernel) {
     return kernel.id.substr(kernel.id.find(label(kernel)));
 }
@@ -141,7 +123,7 @@ std::string entry_name(const KernelInfo &kernel) {
 std::string shape_name(const Problem &problem) {
     const LayerConfig &config = problem.config;
     return fmt::format("B{} T{} H{} P{}{}", problem.shape.batch, problem.shape.seq, config.hidden, config.projected,
-                       config.kind == LayerKind::local ? fmt::format(" s{}", config.window) : "");
+                       config.form.has_window() ? fmt::format(" s{}", config.window) : "");
 }
 
 Comparison compare(const ComparisonOptions &options) {
@@ -153,7 +135,7 @@ Comparison compare(const ComparisonOptions &options) {
         for (std::size_t i = 0; i < problems.size(); ++i) {
             const std::string title =
                 fmt::format("{}[{:2}/{}] {} {}", device.api == "cpu" ? "" : device.id + " ", i + 1, problems.size(),
-                            name(problems[i].config.kind), shape_name(problems[i]));
+                            name(problems[i].config.form), shape_name(problems[i]));
             try {
                 std::vector<Measurement> measurements =
                     compare_on(problems[i], options, title, site, comparison.skipped);

@@ -82,9 +82,6 @@ struct Comparison {
 /// are right in turn, together with the ceilings of the device.
 Comparison compare(const ComparisonOptions &options);
 
-/// Floating-point operations that the layer can't do without: multiply-adds of projections and core counted as 2.
-double work(const Problem &problem);
-
 /// The schedule, or `exact` for kernels of that algorithm, with the variant and the instruction set where the id has
 /// them: "packed", "mullapudi2016_t1024@avx2".
 std::string schedule_name(const KernelInfo &kernel);
@@ -94,7 +91,7 @@ std::string schedule_name(const KernelInfo &kernel);
 /// entry of its own, "packed" or, with its variant, "packed_deep".
 std::string entry_name(const KernelInfo &kernel);
 
-/// "B4 T1024 H512 P512", with " s32" for a local layer.
+/// "B4 T1024 H512 P512", with " s32" where the layer has a window.
 std::string shape_name(const Problem &problem);
 
 }  // namespace aft::bench

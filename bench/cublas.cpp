@@ -79,6 +79,11 @@ std::vector<float> stacked(const Weights &weights) {
     return all;
 }
 
+// exp(w) [exp(K) V | exp(K)] is a product of whole matrices.
+bool is_dense(const LayerForm &form) {
+    return form.has_bias() && !form.has_window();
+}
+
 // Read where no product is made of a position bias.
 std::vector<float> one_zero() {
     return {0.0f};
@@ -101,7 +106,7 @@ struct CublasProducts::Implementation {
         : problem(problem), rows(static_cast<int>(problem.shape.batch * problem.shape.seq)),
           batch(static_cast<int>(problem.shape.batch)), seq(static_cast<int>(problem.shape.seq)),
           hidden(static_cast<int>(problem.config.hidden)), projected(static_cast<int>(problem.config.projected)),
-          has_core(problem.config.kind == LayerKind::full), x(input), weight(stacked(weights)),
+          has_core(is_dense(problem.config.form)), x(input), weight(stacked(weights)),
           position_bias(has_core ? weights.position_bias : one_zero()), project_weight(weights.project_weight),
           device_x(device, x), device_weight(device, weight), device_bias(device, position_bias),
           device_project_weight(device, project_weight), device_qkv(device, std::size_t{3} * rows * projected),
@@ -187,7 +192,7 @@ double CublasProducts::max_error() {
 double CublasProducts::flops(const Problem &problem) {
     const double T = static_cast<double>(problem.shape.seq), rows = static_cast<double>(problem.shape.batch) * T;
     const double H = static_cast<double>(problem.config.hidden), P = static_cast<double>(problem.config.projected);
-    return 2 * rows * 4 * H * P + (problem.config.kind == LayerKind::full ? 2 * rows * T * 2 * P : 0);
+    return 2 * rows * 4 * H * P + (is_dense(problem.config.form) ? 2 * rows * T * 2 * P : 0);
 }
 
 std::string CublasProducts::version() const {

@@ -112,7 +112,7 @@ void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
 void Field::enter(const Products &products) {
     KernelInfo info{};
     info.id = info.schedule = products.name;
-    info.layer = problem_.config.kind;
+    info.layer = problem_.config.form;
     info.api = site_.result.device.api;
     info.target = products.library;
     info.usable = true;

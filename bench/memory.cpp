@@ -35,12 +35,12 @@ void measure(char **argument) {
     const std::int64_t batch = whole_number(argument[1]), seq = whole_number(argument[2]),
                        hidden = whole_number(argument[3]), projected = whole_number(argument[4]),
                        window = whole_number(argument[5]);
-    const aft::LayerConfig config{aft::layer_kind(argument[0]), hidden, projected, seq, window};
+    const aft::LayerConfig config{aft::layer_form(argument[0]), hidden, projected, seq, window};
     // Vectors of known values are written without temporaries, so that the peak is still ahead.
     aft::Weights weights;
     const std::vector<float> projection(hidden * projected, 0.01f);
     weights.query_weight = weights.key_weight = weights.value_weight = weights.project_weight = projection;
-    if (config.kind != aft::LayerKind::simple) {
+    if (config.form.has_bias()) {
         weights.position_bias.assign(seq * seq, 0.5f);
     }
     const std::vector<float> x(batch * seq * hidden, 1.0f);

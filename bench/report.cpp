@@ -18,7 +18,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 bool same_problem(const Problem &a, const Problem &b) {
-    return a.config.kind == b.config.kind && shape_name(a) == shape_name(b);
+    return a.config.form == b.config.form && shape_name(a) == shape_name(b);
 }
 
 std::string csv_number(double value) {
@@ -47,7 +47,7 @@ Json json_of(const Problem &problem) {
             {"seq", problem.shape.seq},
             {"hidden", problem.config.hidden},
             {"projected", problem.config.projected},
-            {"window", problem.config.kind == LayerKind::local ? Json(problem.config.window) : Json(nullptr)}};
+            {"window", problem.config.form.has_window() ? Json(problem.config.window) : Json(nullptr)}};
 }
 
 Json json_of(const Measurement &each) {
@@ -111,6 +111,10 @@ Json json_of(const Comparison &comparison) {
     const Machine &machine = comparison.machine;
     const DeviceResult cpu = cpu_of(comparison);
     Json report;
+    report["layers"] = Json::array();
+    for (const NamedForm &each : named_forms()) {
+        report["layers"].push_back({{"name", each.name}, {"title", each.title}, {"bias", each.bias}});
+    }
     report["machine"] = {
         {"cpu", machine.cpu},
         {"cores", machine.cores},
@@ -187,7 +191,7 @@ std::string to_table(const Comparison &comparison) {
     const Measurement *before = nullptr;
     for (const Measurement &each : comparison.measurements) {
         if (!before || before->device != each.device || !same_problem(before->problem, each.problem)) {
-            text += fmt::format("\nAFT {}, {}{}\n", name(each.problem.config.kind), shape_name(each.problem),
+            text += fmt::format("\nAFT {}, {}{}\n", name(each.problem.config.form), shape_name(each.problem),
                                 each.kernel.api == "cpu" ? "" : ", " + each.device);
             text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms",
                                 "best ms", "GFLOP/s", "% peak", "best %", "% BLAS", "x naive", "max error");
@@ -218,9 +222,9 @@ std::string to_csv(const Comparison &comparison) {
         const LayerConfig &config = each.problem.config;
         text +=
             fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id,
-                        each.device, name(config.kind), each.kernel.algorithm, each.kernel.schedule,
+                        each.device, name(config.form), each.kernel.algorithm, each.kernel.schedule,
                         each.problem.shape.batch, each.problem.shape.seq, config.hidden, config.projected,
-                        config.kind == LayerKind::local ? std::to_string(config.window) : "",
+                        config.form.has_window() ? std::to_string(config.window) : "",
                         csv_number(each.median_ms), csv_number(each.best_ms), csv_number(each.gflops),
                         csv_number(each.percent_of_peak), csv_number(each.best_percent_of_peak),
                         csv_number(each.speedup_over_naive), csv_number(each.speedup_over_cublas),

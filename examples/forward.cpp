@@ -4,7 +4,7 @@
 #include <vector>
 
 int main() {
-    const aft::LayerConfig config{aft::LayerKind::local, /*hidden=*/64, /*projected=*/32, /*max_seq_len=*/128,
+    const aft::LayerConfig config{aft::aft_local, /*hidden=*/64, /*projected=*/32, /*max_seq_len=*/128,
                                   /*window=*/16};
     aft::Weights weights;  // or aft::load_weights("model.safetensors", config)
     weights.query_weight = weights.key_weight = weights.value_weight = std::vector<float>(32 * 64, 0.01f);

@@ -10,8 +10,7 @@ endmacro()
 # Adds the program that makes kernels, aft::halide_generators::<name>, with the schedule in `own_schedule`. When
 # cross-compiling, it comes from a build for this machine, which aft-halide_generators_ROOT names.
 function(aft_add_generator name own_schedule)
-    set(sources forward_generator.cpp prepare_generator.cpp)
-    list(TRANSFORM sources PREPEND ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/*_generator.cpp)
     add_halide_generator(${name} PACKAGE_NAME aft-halide_generators PACKAGE_NAMESPACE aft::halide_generators::
                          SOURCES ${sources} ${own_schedule})
     if(TARGET ${name})

@@ -128,10 +128,10 @@ std::vector<float> make_position_bias(const Problem &problem, Random &random) {
 
 std::string describe(const Problem &problem) {
     const LayerConfig &c = problem.config;
-    std::string text(name(c.kind));
+    std::string text(name(c.form));
     text += " B" + std::to_string(problem.shape.batch) + " T" + std::to_string(problem.shape.seq) + " H" +
             std::to_string(c.hidden) + " P" + std::to_string(c.projected) + " S" + std::to_string(c.max_seq_len);
-    if (c.kind == LayerKind::local)
+    if (c.form.has_window())
         text += " s" + std::to_string(c.window);
     return text + " " + data_names[static_cast<std::size_t>(problem.data)] + " seed " + std::to_string(problem.seed);
 }
@@ -163,7 +163,7 @@ Weights make_weights(const Problem &problem) {
         if (problem.data != Data::denormal_values)
             weights.project_bias = random.normals(H, 0.5f);
     }
-    if (problem.config.kind != LayerKind::simple)
+    if (problem.config.form.has_bias())
         weights.position_bias = make_position_bias(problem, random);
     return weights;
 }
@@ -215,8 +215,8 @@ namespace {
 bool has_wide_bias(const Problem &problem) {
     switch (problem.data) {
         case Data::unbounded_bias:
-        case Data::unbounded_offsets: return problem.config.kind != LayerKind::simple;
-        case Data::offset_biases: return problem.config.kind == LayerKind::local;  // 0 outside the band
+        case Data::unbounded_offsets: return problem.config.form.has_bias();
+        case Data::offset_biases: return problem.config.form.has_window();  // 0 outside the band
         default: return false;
     }
 }
@@ -233,16 +233,16 @@ std::vector<Problem> test_problems() {
     // rows; 16, 24, 32, 64 columns) and the chunks of the reductions (256). They are paired at different strides.
     const std::array<std::int64_t, 32> sizes = {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 15,  16,  17,  23,
                                                 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 97, 127, 128, 129, 257};
-    const std::array<LayerKind, 3> kinds = {LayerKind::full, LayerKind::simple, LayerKind::local};
     std::vector<Problem> problems;
-    for (const LayerKind kind : kinds) {
+    for (const NamedForm &named : named_forms()) {
+        const LayerForm form = named.form;
         for (std::size_t i = 0; i < sizes.size(); ++i) {
             const std::int64_t T = sizes[i], H = sizes[(7 * i + 3) % sizes.size()],
                                P = sizes[(11 * i + 5) % sizes.size()];
             const std::int64_t S = T + (i % 3 == 1 ? 5 : 0), B = 1 + static_cast<std::int64_t>(i % 3);
             const std::array<std::int64_t, 8> windows = {3, 0, T, 1, T - 1, 2, T + 1, 2000000000};
-            const std::int64_t window = kind == LayerKind::local ? windows[i % windows.size()] : 0;
-            problems.push_back({{kind, H, P, S, window}, {B, T}, i % 4 == 3 ? Data::outliers : Data::normal, i + 1});
+            const std::int64_t window = form.has_window() ? windows[i % windows.size()] : 0;
+            problems.push_back({{form, H, P, S, window}, {B, T}, i % 4 == 3 ? Data::outliers : Data::normal, i + 1});
         }
         for (const Data data : {Data::mismatched_maxima, Data::cancelling_band, Data::unbounded_bias,
                                 Data::unbounded_offsets, Data::huge_queries, Data::huge_keys, Data::offset_keys,
@@ -250,37 +250,37 @@ std::vector<Problem> test_problems() {
             for (const std::int64_t T : {4, 64, 100})
                 for (const std::int64_t window : {2, 40}) {
                     const std::int64_t P = T == 64 ? 16 : 5;
-                    if (kind == LayerKind::local)
-                        problems.push_back({{kind, 3 * P, P, T, window}, {2, T}, data});
+                    if (form.has_window())
+                        problems.push_back({{form, 3 * P, P, T, window}, {2, T}, data});
                     else if (window == 2)
-                        problems.push_back({{kind, 3 * P, P, T + 1, 0}, {2, T}, data});
+                        problems.push_back({{form, 3 * P, P, T + 1, 0}, {2, T}, data});
                 }
         // More than one chunk, in each of the three reductions.
-        const std::int64_t window = kind == LayerKind::local ? 70 : 0;
-        problems.push_back({{kind, 24, 40, 520, window}, {1, 515}});
-        problems.push_back({{kind, 515, 31, 20, window}, {1, 20}});
-        problems.push_back({{kind, 24, 515, 20, window}, {1, 20}});
+        const std::int64_t window = form.has_window() ? 70 : 0;
+        problems.push_back({{form, 24, 40, 520, window}, {1, 515}});
+        problems.push_back({{form, 515, 31, 20, window}, {1, 20}});
+        problems.push_back({{form, 24, 515, 20, window}, {1, 20}});
     }
     return problems;
 }
 
-Problem random_problem(LayerKind layer, std::uint64_t seed) {
+Problem random_problem(LayerForm form, std::uint64_t seed) {
     Random random(seed);
     const auto size = [&random] {
         static constexpr std::uint64_t limits[] = {8, 40, 150, 600};
         const std::uint64_t limit = limits[random.bits() % 4];
         return 1 + static_cast<std::int64_t>(random.bits() % limit);
     };
-    const std::int64_t T = size(), H = size(), P = size(), window = layer == LayerKind::local ? size() - 1 : 0;
+    const std::int64_t T = size(), H = size(), P = size(), window = form.has_window() ? size() - 1 : 0;
     const std::int64_t S = T + (random.one_in(2) ? size() : 0), B = 1 + static_cast<std::int64_t>(random.bits() % 3);
     const Data data = random.one_in(2) ? Data::outliers : Data::normal;
-    return {{layer, H, P, S, window}, {B, T}, data, seed};
+    return {{form, H, P, S, window}, {B, T}, data, seed};
 }
 
 Problem problem_for(const KernelInfo &kernel) {
     const MinimumExtents &m = kernel.minimum;
     const std::int64_t T = std::max<std::int64_t>(m.seq, 70) + 1;
-    const std::int64_t window = kernel.layer == LayerKind::local ? std::max<std::int64_t>(m.window, 9) : 0;
+    const std::int64_t window = kernel.layer.has_window() ? std::max<std::int64_t>(m.window, 9) : 0;
     return {{kernel.layer, std::max<std::int64_t>(m.hidden, 33), std::max<std::int64_t>(m.projected, 45), T + 2,
              window},
             {m.batch + 2, T}};
@@ -295,10 +295,10 @@ struct Size {
 /// Each size for each layer, the sequence as long as the model's.
 std::vector<Problem> for_each_layer(const std::vector<Size> &sizes) {
     std::vector<Problem> problems;
-    for (const LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local})
+    for (const NamedForm &named : named_forms())
         for (const Size &size : sizes) {
-            const std::int64_t window = kind == LayerKind::local ? size.window : 0;
-            problems.push_back({{kind, size.channels, size.channels, size.seq, window}, {size.batch, size.seq}});
+            const std::int64_t window = named.form.has_window() ? size.window : 0;
+            problems.push_back({{named.form, size.channels, size.channels, size.seq, window}, {size.batch, size.seq}});
         }
     return problems;
 }

@@ -54,7 +54,7 @@ Judgement judge(const KernelInfo &kernel, const Problem &problem);
 std::vector<Problem> test_problems();
 
 /// Sizes up to about 600, small ones more often, normal data or outliers.
-Problem random_problem(LayerKind layer, std::uint64_t seed);
+Problem random_problem(LayerForm form, std::uint64_t seed);
 
 /// The smallest of its kind that the kernel takes and that fills a few of its tiles: 3 samples, uneven extents.
 Problem problem_for(const KernelInfo &kernel);

@@ -157,7 +157,7 @@ bool selects(const std::vector<float> &weight, const std::vector<float> &bias, s
 }
 
 template<typename Real>
-std::vector<Real> bias_of_target(const PositionBias &bias, std::int64_t target, std::int64_t sources) {
+std::vector<Real> bias_of_target(const PairBias &bias, std::int64_t target, std::int64_t sources) {
     std::vector<Real> row(sources);
     for (std::int64_t s = 0; s < sources; ++s)
         row[s] = static_cast<Real>(bias(target, s));
@@ -175,7 +175,7 @@ template<typename Real>
 std::vector<Real> forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                           const Shape &shape, const std::vector<std::int64_t> &rows, std::vector<Real> *scale) {
     const std::int64_t T = shape.seq, H = config.hidden, P = config.projected;
-    const PositionBias bias = position_bias(config, weights);
+    const PairBias bias = pair_bias(config, weights);
     std::vector<std::vector<Real>> bias_rows;
     Real largest_bias = 0;
     for (const std::int64_t t : rows) {
@@ -208,8 +208,8 @@ std::vector<Real> forward(const LayerConfig &config, const Weights &weights, con
         }
         std::vector<Real> gated(rows.size() * P), gated_size(rows.size() * P), mean(P), mean_size(P);
         for (std::size_t r = 0; r < rows.size(); ++r) {
-            // AFTSimple's mean is the same for every target.
-            if (r == 0 || config.kind != LayerKind::simple)
+            // Targets with the same biases have the same mean: all of AFTSimple's.
+            if (r == 0 || bias_rows[r] != bias_rows[r - 1])
                 mean_of_target(key.data(), value.data(), value_size.data(), exponent_size, bias_rows[r], P, mean.data(),
                                mean_size.data());
             for (std::int64_t c = 0; c < P; ++c) {
@@ -292,7 +292,7 @@ std::vector<double> reference_linear(const std::vector<double> &x, const std::ve
 }
 
 WeightedMean reference_mean(const std::vector<double> &key, const std::vector<double> &value, std::int64_t channels,
-                            std::int64_t targets, const PositionBias &bias) {
+                            std::int64_t targets, const PairBias &bias) {
     const std::int64_t sources = static_cast<std::int64_t>(key.size()) / channels;
     const std::vector<double> size = absolute(value);
     WeightedMean result{std::vector<double>(targets * channels), std::vector<double>(targets * channels)};
@@ -301,15 +301,6 @@ WeightedMean reference_mean(const std::vector<double> &key, const std::vector<do
                        bias_of_target<double>(bias, t, sources), channels, &result.value[t * channels],
                        &result.magnitude[t * channels]);
     return result;
-}
-
-PositionBias position_bias(const LayerConfig &config, const Weights &weights) {
-    if (config.kind == LayerKind::simple)
-        return [](std::int64_t, std::int64_t) { return 0.0; };
-    const std::int64_t window = config.kind == LayerKind::local ? config.window : config.max_seq_len;
-    return [&w = weights.position_bias, S = config.max_seq_len, window](std::int64_t target, std::int64_t source) {
-        return std::abs(target - source) < window ? static_cast<double>(w[target * S + source]) : 0.0;
-    };
 }
 
 }  // namespace aft

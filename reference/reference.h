@@ -1,11 +1,12 @@
 #pragma once
 
+#include "reference/forms.h"
+
 #include <aft/config.h>
 #include <aft/kernels.h>
 #include <aft/weights.h>
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 namespace aft {
@@ -42,9 +43,6 @@ Weights as_stored(const KernelInfo &kernel, Weights weights);
 std::vector<double> reference_linear(const std::vector<double> &x, const std::vector<float> &weight,
                                      const std::vector<float> &bias, std::int64_t inputs, std::int64_t outputs);
 
-/// Bias of a target and a source; -inf masks the pair.
-using PositionBias = std::function<double(std::int64_t target, std::int64_t source)>;
-
 /// The weighted mean of one sample, [targets, channels].
 struct WeightedMean {
     std::vector<double> value;      ///< A = sum p V; 0 where every source is masked
@@ -53,9 +51,6 @@ struct WeightedMean {
 
 /// key, value: [sources, channels]. A source that is masked, or whose key is -inf, isn't read.
 WeightedMean reference_mean(const std::vector<double> &key, const std::vector<double> &value, std::int64_t channels,
-                            std::int64_t targets, const PositionBias &bias);
-
-/// The position bias of a layer: w (full), w in the band |t - t'| < window and 0 elsewhere (local), 0 (simple).
-PositionBias position_bias(const LayerConfig &config, const Weights &weights);
+                            std::int64_t targets, const PairBias &bias);
 
 }  // namespace aft

@@ -13,7 +13,7 @@ using namespace aft;
 
 namespace {
 
-const Problem small{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+const Problem small{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
 constexpr std::int64_t extents[] = {2, 17, 12};
 
 /// The driver, which must not be a real one.

@@ -16,12 +16,12 @@ using namespace aft;
 
 namespace {
 
-const Problem small{{LayerKind::local, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/5}, {2, 17}};
+const Problem small{{aft_local, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/5}, {2, 17}};
 constexpr std::int64_t extents[] = {2, 17, 12};
 
-Problem problem_of(LayerKind kind) {
+Problem problem_of(LayerForm form) {
     Problem problem = small;
-    problem.config.kind = kind;
+    problem.config.form = form;
     return problem;
 }
 
@@ -65,12 +65,12 @@ TEST_CASE("the kernels in C are those in C++", "[c]") {
         const aft_kernel_info *kernel = nullptr;
         REQUIRE(aft_kernel_at(i, &kernel) == AFT_OK);
         CHECK(kernel->id == expected.id);
-        CHECK(kernel->layer == static_cast<aft_layer_kind>(expected.layer));
+        CHECK(kernel->layer == c_kind(expected.layer));
         CHECK(kernel->usable == (expected.usable ? 1 : 0));
         CHECK(kernel->reason == expected.reason);
         CHECK(kernel->device == expected.api);
         CHECK(kernel->schedule == expected.schedule);
-        CHECK(kernel->operation == name(expected.operation));
+        CHECK(kernel->operation == expected.operation);
         CHECK(kernel->algorithm == expected.algorithm);
         CHECK(kernel->target == expected.target);
         CHECK(kernel->storage == expected.storage);
@@ -117,8 +117,8 @@ TEST_CASE("the thread count in C is that in C++", "[c]") {
 }
 
 TEST_CASE("a layer in C gives the bits of the one in C++", "[c]") {
-    for (const LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local}) {
-        const Problem problem = problem_of(kind);
+    for (const NamedForm &named : named_forms()) {
+        const Problem problem = problem_of(named.form);
         INFO(describe(problem));
         const Weights weights = make_weights(problem);
         Weights without_biases = weights;
@@ -153,7 +153,7 @@ TEST_CASE("weights and config in C come from a checkpoint as in C++", "[c]") {
     const Weights weights = make_weights(small);
     const TemporaryFile file;
     write_safetensors(file.path(), checkpoint(small.config, weights));
-    aft_config config = c_config({small.config.kind, 0, 0, 0, small.config.window});
+    aft_config config = c_config({small.config.form, 0, 0, 0, small.config.window});
     REQUIRE(aft_config_from_weights(file.path().c_str(), nullptr, &config) == AFT_OK);
     CHECK(config.struct_size == sizeof(config));
     CHECK(config.kind == AFT_LAYER_LOCAL);

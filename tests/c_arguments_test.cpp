@@ -14,7 +14,7 @@ using namespace aft;
 
 namespace {
 
-const Problem small{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+const Problem small{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
 constexpr std::int64_t extents[] = {2, 17, 12};
 
 }  // namespace
@@ -134,8 +134,8 @@ TEST_CASE("structs of older and newer programs are taken, unless they have what 
     CHECK(status(sizeof(newer)) == AFT_OK);
     newer.more = 1;
     check_failed(status(sizeof(newer)), AFT_ERROR_ARGUMENT,
-                 "config has a member at byte " + std::to_string(sizeof(aft_config)) + ", aft " AFT_VERSION " knows " +
-                     std::to_string(sizeof(aft_config)) + " bytes");
+                 "config has a value at byte " + std::to_string(sizeof(aft_config)) +
+                     ", aft " AFT_VERSION " knows its first " + std::to_string(sizeof(aft_config)) + " bytes");
 
     const CLayer layer = c_layer(small);
     aft_config written = {offsetof(aft_config, window), -1, -1, -1, -1, -1};
@@ -151,7 +151,7 @@ TEST_CASE("options for loading that this version doesn't know are refused", "[c]
         std::uint64_t later;
     } newer = {{sizeof(newer), "layers.0.", nullptr, nullptr}, 1};
     aft_weights *weights = nullptr;
-    const std::string message = "options has a member at byte 32, aft " AFT_VERSION " knows 32 bytes";
+    const std::string message = "options has a value at byte 32, aft " AFT_VERSION " knows its first 32 bytes";
     check_failed(aft_weights_load("a file", &config, &newer.known, &weights), AFT_ERROR_ARGUMENT, message);
     check_failed(aft_config_from_weights("a file", &newer.known, &config), AFT_ERROR_ARGUMENT, message);
     CHECK(!weights);
@@ -163,7 +163,7 @@ TEST_CASE("a name of a parameter that isn't one, or comes twice, is refused", "[
     const auto check = [&](const char *const *names, const std::string &name) {
         const aft_load_options options = {sizeof(options), nullptr, nullptr, names};
         check_failed(aft_weights_load("a file", &config, &options, &weights), AFT_ERROR_ARGUMENT,
-                     "options has name " + name + ", must be PARAMETER=NAME, each parameter once");
+                     "options.names has " + name + ", must be PARAMETER=NAME, each parameter once");
     };
     const char *const without_equals[] = {"query=w_q", "key", nullptr};
     const char *const twice[] = {"query=w_q", "query=w_k", nullptr};

@@ -24,10 +24,20 @@ struct Destroy {
 using CWeights = std::unique_ptr<aft_weights, Destroy>;
 using CLayer = std::unique_ptr<aft_layer, Destroy>;
 
+/// Of a form with a name.
+inline aft_layer_kind c_kind(const LayerForm &form) {
+    for (const NamedForm &named : named_forms()) {
+        if (named.form == form) {
+            return named.c_kind;
+        }
+    }
+    FAIL("a form without a name");
+    return -1;
+}
+
 inline aft_config c_config(const LayerConfig &config) {
-    return {sizeof(aft_config), static_cast<aft_layer_kind>(config.kind),
-            config.hidden,      config.projected,
-            config.max_seq_len, config.window};
+    return {sizeof(aft_config), c_kind(config.form), config.hidden,
+            config.projected,   config.max_seq_len,  config.window};
 }
 
 /// Views of the weights; those that are empty are null.

@@ -7,6 +7,7 @@
 #include <aft/aft_c.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <cmath>
 #include <new>
@@ -17,7 +18,7 @@ using namespace aft;
 
 namespace {
 
-const Problem small{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+const Problem small{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
 constexpr std::int64_t extents[] = {2, 17, 12};
 
 /// Input and output of `small`.
@@ -84,17 +85,32 @@ TEST_CASE("a thread has its own message, at first none", "[c]") {
     CHECK(std::string(aft_last_error()) == "thread count is 0, must be 1 to 256");
 }
 
+TEST_CASE("a kind of layer that C has and this library doesn't is refused with those that it has", "[c]") {
+    const Weights weights = make_weights(small);
+    const CWeights copy = copied(weights, small.config);
+    const aft_parameters parameters = c_parameters(weights);
+    aft_config config = c_config(small.config);
+    config.kind = 9;
+    aft_weights *no_weights = nullptr;
+    aft_layer *no_layer = nullptr;
+    const auto check = [](aft_status status) {
+        CHECK(status == AFT_ERROR_CONFIG);
+        CHECK_THAT(aft_last_error(),
+                   Catch::Matchers::StartsWith("kind is 9, must be one of 0 (full), 1 (simple), 2 (local)"));
+    };
+    check(aft_weights_copy(&config, &parameters, &no_weights));
+    check(aft_layer_create(&config, copy.get(), nullptr, &no_layer));
+    CHECK(!no_weights);
+    CHECK(!no_layer);
+}
+
 TEST_CASE("a mistake in C gets the message that it gets in C++", "[c]") {
     const Weights weights = make_weights(small);
     const CWeights copy = copied(weights, small.config);
     Tensors tensors;
     float *x = tensors.x.data(), *y = tensors.y.data();
 
-    LayerConfig config = small.config;
-    config.kind = static_cast<LayerKind>(9);
-    check_failed_as<ConfigError>(weights_status(config, weights), AFT_ERROR_CONFIG, [&] { Layer(config, weights); });
-    check_failed_as<ConfigError>(layer_status(config, copy, "", ""), AFT_ERROR_CONFIG, [&] { Layer(config, weights); });
-    config = {LayerKind::full, 1, 1, 46341, 0};
+    LayerConfig config{aft_full, 1, 1, 46341, 0};
     check_failed_as<ShapeError>(weights_status(config, weights), AFT_ERROR_SHAPE, [&] { Layer(config, weights); });
     Weights wrong = weights;
     wrong.key_weight[5] = NAN;

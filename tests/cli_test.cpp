@@ -76,7 +76,7 @@ TEST_CASE("aft run writes as little as there is", "[cli]") {
 TEST_CASE("aft run gives the golden outputs with each kernel, or exit code 2", "[cli]") {
     for (const Golden &golden : layer_goldens())
         for (const KernelInfo &kernel : kernels()) {
-            if (!kernel.usable || kernel.layer != layer_kind(golden.metadata("layer")) || kernel.storage != "float32")
+            if (!kernel.usable || kernel.layer != layer_form(golden.metadata("layer")) || kernel.storage != "float32")
                 continue;
             INFO(kernel.id << " on " << golden.name);
             const Folder folder;
@@ -245,7 +245,7 @@ TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
         INFO(outcome.err);
         CHECK(outcome.exit_code == 0);
         for (const KernelInfo &kernel : kernels()) {
-            const Problem problem{{LayerKind::simple, 24, 24, 65, 0}, {2, 65}};
+            const Problem problem{{aft_simple, 24, 24, 65, 0}, {2, 65}};
             if (kernel.api == device.api && can_run(kernel, problem)) {
                 INFO(kernel.id);
                 CHECK(outcome.out.find(kernel.id + "," + device.id) != std::string::npos);

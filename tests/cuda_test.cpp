@@ -18,7 +18,7 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-const Problem small{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+const Problem small{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
 const TensorView<float, 3>::Extents extents = {2, 17, 12};
 constexpr std::size_t bytes = 2 * 17 * 12 * sizeof(float);
 

@@ -148,7 +148,7 @@ TEST_CASE("who asks for the CPU loads no driver", "[cli][devices]") {
 }
 
 TEST_CASE("C callers on the CPU", "[.]") {  // run by the test above, alone in a process
-    const Problem problem{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+    const Problem problem{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
     const CWeights weights = copied(make_weights(problem), problem.config);
     const aft_config config = c_config(problem.config);
     const aft_layer_options options = {sizeof(options), nullptr, "cpu"};

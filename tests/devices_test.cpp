@@ -19,7 +19,7 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-const Problem small{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+const Problem small{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
 
 Layer make_layer(const std::string &device, const std::string &kernel = "") {
     return Layer(small.config, make_weights(small), {kernel, device});
@@ -194,7 +194,7 @@ TEST_CASE("threads and layers may share a device", "[devices]") {
 }
 
 TEST_CASE("a buffer that the Vulkan driver can't bind is refused, and the next call works", "[devices]") {
-    const LayerConfig config{LayerKind::simple, 1, 1'000'000, 1, 0};
+    const LayerConfig config{aft_simple, 1, 1'000'000, 1, 0};
     Weights weights;
     weights.query_weight = weights.key_weight = weights.value_weight = weights.project_weight =
         std::vector<float>(1'000'000, 1e-3f);
@@ -227,7 +227,7 @@ TEST_CASE("device views are for CUDA", "[devices]") {
 }
 
 TEST_CASE("a batch beyond the grid of a device is refused", "[devices]") {
-    const LayerConfig config{LayerKind::simple, /*hidden=*/1, /*projected=*/1, /*max_seq_len=*/1, /*window=*/0};
+    const LayerConfig config{aft_simple, /*hidden=*/1, /*projected=*/1, /*max_seq_len=*/1, /*window=*/0};
     for (const Device &device : devices()) {
         if (!device.usable || device.api == "cpu")
             continue;

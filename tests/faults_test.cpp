@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const Problem small{{LayerKind::local, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/3}, {2, 17}};
+const Problem small{{aft_local, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/3}, {2, 17}};
 
 SafetensorsFile checkpoint(const Problem &problem) {
     const Weights weights = make_weights(problem);
@@ -113,11 +113,11 @@ TEST_CASE("whichever allocation fails while weights are loaded, nothing leaks an
     write_safetensors(at.path(), checkpoint(small));
     const Weights weights = make_weights(small);
     fail_every_allocation([&] {
-        LayerConfig config{LayerKind::local, 0, 0, 0, /*window=*/3};
+        LayerConfig config{aft_local, 0, 0, 0, /*window=*/3};
         config = config_from_weights(at.path(), config);
         return load_weights(at.path(), config).position_bias == weights.position_bias;
     });
-    const LayerConfig wrong{LayerKind::local, 13, 8, 20, 3};
+    const LayerConfig wrong{aft_local, 13, 8, 20, 3};
     fail_every_allocation([&] {
         try {
             load_weights(at.path(), wrong);

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const Problem small{{LayerKind::local, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/3}, {2, 17}};
+const Problem small{{aft_local, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/3}, {2, 17}};
 
 SafetensorsFile checkpoint(const Problem &problem) {
     const Weights weights = make_weights(problem);

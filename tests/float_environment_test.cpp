@@ -83,9 +83,8 @@ struct Case {
     Weights weights;
     std::vector<float> x, y;
 
-    explicit Case(LayerKind kind)
-        : problem{{kind, /*hidden=*/64, /*projected=*/32, /*max_seq_len=*/70, kind == LayerKind::local ? 9 : 0},
-                  {5, 70}},
+    explicit Case(LayerForm form)
+        : problem{{form, /*hidden=*/64, /*projected=*/32, /*max_seq_len=*/70, form.has_window() ? 9 : 0}, {5, 70}},
           weights(make_weights(problem)), x(make_input(problem)), y(x.size()) {
         for (float &w : weights.value_weight)
             w *= 1e-38f;
@@ -102,9 +101,9 @@ struct Case {
 }  // namespace
 
 TEST_CASE("results have the same bits in every floating-point environment, which stays as it was", "[environment]") {
-    for (const LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local})
+    for (const NamedForm &named : named_forms())
         for (const int threads : {1, 2}) {
-            Case of(kind);
+            Case of(named.form);
             const ThreadCount during(threads);
             const Layer layer(of.problem.config, of.weights, {"", "cpu"});
             of.forward(layer);
@@ -141,7 +140,7 @@ TEST_CASE("weights are prepared with the same bits in every floating-point envir
 }
 
 TEST_CASE("weights are loaded with the same bits in every floating-point environment", "[environment]") {
-    Case of(LayerKind::full);
+    Case of(aft_full);
     SafetensorsFile file;
     std::vector<double> values;
     for (const Parameter &parameter : parameters(of.problem.config)) {
@@ -162,7 +161,7 @@ TEST_CASE("weights are loaded with the same bits in every floating-point environ
     const Weights expected = load_weights(path, of.problem.config);
     for (const Mode &mode : modes) {
         Weights weights;
-        LayerConfig config{LayerKind::full};
+        LayerConfig config{aft_full};
         std::vector<float> query_weight;
         call_in(mode, [&] {
             config = config_from_weights(path, config);
@@ -176,7 +175,7 @@ TEST_CASE("weights are loaded with the same bits in every floating-point environ
 }
 
 TEST_CASE("the product of a bias's factors has the same bits in every floating-point environment", "[environment]") {
-    Case of(LayerKind::full);
+    Case of(aft_full);
     const std::int64_t S = of.problem.config.max_seq_len, rank = 7;
     SafetensorsFile file;
     for (const Parameter &parameter : parameters(of.problem.config))

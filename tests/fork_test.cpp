@@ -18,7 +18,7 @@ using namespace aft;
 namespace {
 
 // Rows enough for parallel loops.
-const Problem problem{{LayerKind::full, /*hidden=*/48, /*projected=*/40, /*max_seq_len=*/70, /*window=*/0}, {4, 70}};
+const Problem problem{{aft_full, /*hidden=*/48, /*projected=*/40, /*max_seq_len=*/70, /*window=*/0}, {4, 70}};
 
 /// The exit code of a child that runs f and exits as a program does, or minus the signal that ended it: that of the
 /// alarm when it hangs.

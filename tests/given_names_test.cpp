@@ -19,7 +19,7 @@ using Catch::Matchers::ContainsSubstring;
 TEST_CASE("a layer without an output projection puts out the gated mean", "[weights]") {
     const Naming &external = naming_table[4];
     REQUIRE(external.name == "external-attention");
-    const LayerConfig square{LayerKind::full, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
+    const LayerConfig square{aft_full, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
     SafetensorsFile file;
     add_layer(file, "attn.", square, external);
     CHECK(file.tensors.size() == 7);
@@ -45,7 +45,7 @@ TEST_CASE("a layer without an output projection puts out the gated mean", "[weig
     const std::vector<float> x = make_input({square, shape});
     const Reference reference = reference_forward(square, with_small, x, shape);
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.layer != square.kind || !can_run(kernel, {square, shape}))
+        if (!is_tested(kernel) || kernel.layer != square.form || !can_run(kernel, {square, shape}))
             continue;
         INFO(kernel.id);
         const std::vector<float> y = run(Layer(square, with_small, {kernel.id}), x, shape);
@@ -58,7 +58,7 @@ TEST_CASE("a layer without an output projection puts out the gated mean", "[weig
                 CHECK(moved[row + h] == y[row + (h + 1) % 5]);  // exactly the gated mean, whatever is summed around it
     }
 
-    CHECK_THROWS_WITH(load_weights(file, {LayerKind::full, 5, 4, 4, 0}),
+    CHECK_THROWS_WITH(load_weights(file, {aft_full, 5, 4, 4, 0}),
                       ContainsSubstring(
                           "external-attention has no output projection: projected is 4, must be hidden, 5"));
     file.tensors["attn.fc_q.weight"] = stored_tensor({3, 5}, std::vector<float>(15));
@@ -68,7 +68,7 @@ TEST_CASE("a layer without an output projection puts out the gated mean", "[weig
 }
 
 TEST_CASE("a dot-product attention with the names of External-Attention is refused", "[weights]") {
-    const LayerConfig square{LayerKind::simple, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
+    const LayerConfig square{aft_simple, /*hidden=*/5, /*projected=*/5, /*max_seq_len=*/4, 0};
     for (const std::string prefix : {"", "attn."}) {
         SafetensorsFile file;
         add_layer(file, prefix, square, naming_table[4]);
@@ -91,8 +91,8 @@ TEST_CASE("the names of a layer's tensors may be given", "[weights]") {
     check_same(weights, load_weights(file, local, {"b.", "aft-pytorch", names}), local);
     CHECK(config_from_weights(file, {}, {std::nullopt, "", names}).hidden == 3);
     CHECK_THROWS_WITH(load_weights(file, local, {std::nullopt, "labml-nn", names}),
-                      "has no layer, looked for attention.w_q.weight, key.weight, value.weight, output.weight (the map "
-                      "of names); has \"b.attention.w_q.bias\", \"b.attention.w_q.weight\", \"b.bias.W\", "
+                      "has no layer: looked for attention.w_q.weight, key.weight, value.weight, output.weight (the map "
+                      "of names); the file has \"b.attention.w_q.bias\", \"b.attention.w_q.weight\", \"b.bias.W\", "
                       "\"b.project.bias\", \"b.project.weight\", \"b.to_k.bias\", \"b.to_k.weight\", "
                       "\"b.to_v.bias\", \"b.to_v.weight\"");
 
@@ -101,7 +101,7 @@ TEST_CASE("the names of a layer's tensors may be given", "[weights]") {
     add_layer(labml, "", local, changed);
     labml.tensors["band"] = mask(4, [](auto t, auto s) { return std::abs(t - s) < 2; });
     const LoadOptions with_band{std::nullopt, "labml-nn", {{"local_mask", "band"}}};
-    CHECK(config_from_weights(labml, {LayerKind::local}, with_band).window == 2);
+    CHECK(config_from_weights(labml, {aft_local}, with_band).window == 2);
 
     file.tensors["b.norm.weight"] = stored_tensor({1}, {1});
     CHECK_THROWS_WITH(load_weights(file, local, {std::nullopt, "", names}),
@@ -113,7 +113,7 @@ TEST_CASE("the names of a layer's tensors may be given", "[weights]") {
 
 TEST_CASE("factors, and what a layer doesn't have, may be given by their names", "[weights]") {
     SafetensorsFile file;
-    const LayerConfig square{LayerKind::full, /*hidden=*/2, /*projected=*/2, /*max_seq_len=*/4, 0};
+    const LayerConfig square{aft_full, /*hidden=*/2, /*projected=*/2, /*max_seq_len=*/4, 0};
     add_layer(file, "", square, aft_pytorch);
     file.tensors.erase("project.weight");
     file.tensors.erase("project.bias");
@@ -133,10 +133,10 @@ TEST_CASE("a parameter that no layer has, and a layer without a key, can't be na
     add_layer(file, "", simple, aft_pytorch);
     CHECK_THROWS_AS(load_weights(file, simple, {std::nullopt, "", {{"to_q", "w_q"}}}), ConfigError);
     CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "", {{"to_q", "w_q"}}}),
-                      "name of \"to_q\", which no layer has: must be one of query, key, value, project, position_bias, "
+                      "parameter \"to_q\" doesn't exist: must be one of query, key, value, project, position_bias, "
                       "target_factor, source_factor, local_mask, beside");
     CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "", {{"key", ""}}}),
-                      "name of key is empty, every layer has one");
+                      "the name of key is empty, every layer has a key");
 }
 
 TEST_CASE("where no layer is found the file's names are listed, first those behind the prefix", "[weights]") {
@@ -144,9 +144,9 @@ TEST_CASE("where no layer is found the file's names are listed, first those behi
     for (int i = 10; i < 40; i++) {
         file.tensors["a." + std::to_string(i)] = file.tensors["b." + std::to_string(i)] = stored_tensor({1}, {1});
     }
-    CHECK_THROWS_WITH(load_weights(file, simple),
-                      ContainsSubstring("; has \"a.10\", \"a.11\", ") && ContainsSubstring("\"a.29\", 40 more"));
+    CHECK_THROWS_WITH(load_weights(file, simple), ContainsSubstring("; the file has \"a.10\", \"a.11\", ") &&
+                                                      ContainsSubstring("\"a.29\", 40 more"));
     CHECK_THROWS_WITH(load_weights(file, simple, {"b."}),
-                      ContainsSubstring("; has \"b.10\", ") && ContainsSubstring("\"b.29\", 10 more"));
-    CHECK_THROWS_WITH(load_weights(SafetensorsFile{}, simple), ContainsSubstring("; has no tensor"));
+                      ContainsSubstring("; the file has \"b.10\", ") && ContainsSubstring("\"b.29\", 10 more"));
+    CHECK_THROWS_WITH(load_weights(SafetensorsFile{}, simple), ContainsSubstring("; the file has no tensor"));
 }

@@ -51,7 +51,7 @@ std::vector<Golden> layer_goldens() {
 
 LayerConfig config_of(const Golden &golden) {
     const std::string &window = golden.metadata("window");
-    return {layer_kind(golden.metadata("layer")), golden.extent("dim"), golden.extent("hidden_dim"),
+    return {layer_form(golden.metadata("layer")), golden.extent("dim"), golden.extent("hidden_dim"),
             golden.extent("max_seqlen"), window == "none" ? 0 : std::stoll(window)};
 }
 

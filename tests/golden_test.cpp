@@ -52,10 +52,10 @@ std::vector<double> sample(const Golden &golden, const std::string &tensor, std:
 
 /// The position bias in any of the cases' forms: one for all or one per sample, dense or factorised, none, in a band,
 /// causal.
-PositionBias bias_of(const Golden &golden, std::int64_t b) {
+PairBias bias_of(const Golden &golden, std::int64_t b) {
     const bool local = golden.metadata("layer") == "local", causal = golden.metadata("causal") == "true";
     const std::int64_t window = local ? golden.extent("window") : std::numeric_limits<std::int64_t>::max();
-    PositionBias w = [](auto, auto) { return 0.0; };
+    PairBias w = [](auto, auto) { return 0.0; };
     for (const char *name : {"w", "wbias", "pos_bias"})
         if (golden.has(name)) {
             const StoredTensor &tensor = golden.file.tensors.at(name);
@@ -202,7 +202,7 @@ TEST_CASE("each kernel matches the golden cases or refuses their position bias",
         const LayerConfig config = config_of(golden);
         const Weights weights = load_weights(golden.path, config);
         for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.kind)
+            if (!is_tested(kernel) || kernel.layer != config.form)
                 continue;
             INFO(kernel.id << " on " << golden.name);
             try {

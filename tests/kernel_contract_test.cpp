@@ -181,7 +181,7 @@ TEST_CASE("no kernel prepares matrices that don't fit each other", "[kernels]") 
         std::vector<std::pair<std::string, std::vector<int>>> misfits = {{"key_weight", {e.hidden, e.projected / 2}},
                                                                          {"value_weight", {e.hidden - 1, e.projected}},
                                                                          {"project_weight", {e.hidden, e.projected}}};
-        if (kernels()[i].layer != LayerKind::simple) {
+        if (kernels()[i].layer.has_bias()) {
             misfits.push_back({"position_bias", {e.seq - 1, e.seq}});
         }
         for (const auto &[name, extents] : misfits) {

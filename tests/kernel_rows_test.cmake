@@ -95,7 +95,7 @@ expect_refusal("ALGORITHM is 'banded', must be dense or exact for layer full"
 expect_refusal("ALGORITHM is 'exact', must be softmax for layer simple"
                LAYER simple ALGORITHM exact SCHEDULE packed DEVICE cpu)
 expect_refusal("LAYER is 'ful', must be one of full, local, simple" LAYER ful ALGORITHM dense SCHEDULE packed DEVICE cpu)
-expect_refusal("OPERATION is 'backward', must be forward"
+expect_refusal("OPERATION is 'backward', which has no generator in generators/"
                OPERATION backward LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu)
 expect_refusal("ESTIMATES are '1;2', must be batch, seq, hidden, projected and window of an autoscheduled kernel"
                LAYER full ALGORITHM dense SCHEDULE li2018 DEVICE cpu ESTIMATES 1 2)

@@ -40,7 +40,7 @@ std::string extents_of(const KernelInfo &kernel) {
     if (minimum.seq > 1) {
         text << "B >= " << minimum.batch << ", T >= " << minimum.seq << ", H >= " << minimum.hidden
              << ", P >= " << minimum.projected;
-        if (kernel.layer == LayerKind::local) {
+        if (kernel.layer.has_window()) {
             text << ", s >= " << minimum.window;
         }
     } else if (seq.from != any.from || seq.to != any.to) {

@@ -97,9 +97,9 @@ void check(const KernelInfo &kernel, const Problem &problem) {
 
 /// One section per kernel, so that a failure names it and `aft_tests <test> -c <kernel>` runs it alone.
 template<typename ProblemsOf>
-void check_kernels(LayerKind kind, const ProblemsOf &problems_of) {
+void check_kernels(LayerForm form, const ProblemsOf &problems_of) {
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.layer != kind) {
+        if (!is_tested(kernel) || kernel.layer != form) {
             continue;
         }
         DYNAMIC_SECTION(kernel.id) {
@@ -116,8 +116,8 @@ std::vector<Problem> admitted(const KernelInfo &kernel, std::vector<Problem> pro
     return problems;
 }
 
-void check_layer(LayerKind kind) {
-    check_kernels(kind, [](const KernelInfo &kernel) {
+void check_layer(LayerForm form) {
+    check_kernels(form, [](const KernelInfo &kernel) {
         std::vector<Problem> problems = admitted(kernel, test_problems());
         const std::vector<Problem> at_minimum = problems_at_minimum(kernel);
         problems.insert(problems.end(), at_minimum.begin(), at_minimum.end());
@@ -125,15 +125,15 @@ void check_layer(LayerKind kind) {
     });
 }
 
-void check_random(LayerKind kind) {
+void check_random(LayerForm form) {
     if (!std::getenv("AFT_LONG_TESTS")) {
         SKIP("a sweep of some minutes, run with AFT_LONG_TESTS=1");
     }
     std::vector<Problem> problems;
     for (std::uint64_t seed = 1; seed <= 300; ++seed) {
-        problems.push_back(random_problem(kind, seed));
+        problems.push_back(random_problem(form, seed));
     }
-    check_kernels(kind, [&](const KernelInfo &kernel) { return admitted(kernel, problems); });
+    check_kernels(form, [&](const KernelInfo &kernel) { return admitted(kernel, problems); });
 }
 
 }  // namespace
@@ -155,7 +155,7 @@ TEST_CASE("kernels that keep bfloat16 are off by its roundings and no more", "[k
             CHECK(error_in_tolerances(reference, result(weights)) <= allowed_tolerances(kernel) / 16);
             CHECK(error_in_tolerances(reference, result(weights)) > 2);
             // AFTSimple keeps nothing but weights.
-            if (kernel.layer == LayerKind::simple)
+            if (!kernel.layer.has_bias())
                 CHECK(error_in_tolerances(reference_forward(problem.config, stored, x, problem.shape),
                                           result(stored)) <= 1);
         }
@@ -173,7 +173,7 @@ TEST_CASE("kernels that keep bfloat16 keep what it would round to infinity finit
             weights.query_weight = weights.key_weight = {0};
             weights.value_weight = {largest};
             weights.project_weight = {1};
-            if (kernel.layer != LayerKind::simple)
+            if (kernel.layer.has_bias())
                 weights.position_bias = {0};
             const std::vector<float> y = run(Layer(config, weights, {kernel.id}), {-1}, {1, 1});
             CHECK(std::abs(y[0] / largest + 0.5f) <= 1.0f / 256);
@@ -185,10 +185,10 @@ TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[
     constexpr float largest = std::numeric_limits<float>::max();
     const std::vector<float> edges = {largest, -largest, 0.75f * largest, -0.75f * largest, 1e-38f, 1};
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.layer == LayerKind::simple || !kernel.any_bias_range)
+        if (!is_tested(kernel) || !kernel.layer.has_bias() || !kernel.any_bias_range)
             continue;
         DYNAMIC_SECTION(kernel.id) {
-            Problem problem{{kernel.layer, 6, 2, 6, kernel.layer == LayerKind::local ? 3 : 0}, {1, 6}, Data::huge_keys};
+            Problem problem{{kernel.layer, 6, 2, 6, kernel.layer.has_window() ? 3 : 0}, {1, 6}, Data::huge_keys};
             Weights weights = make_weights(problem);
             std::vector<float> x = make_input(problem);
             for (int s = 0; s < 6; s++) {
@@ -204,22 +204,32 @@ TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[
     }
 }
 
-TEST_CASE("every AFTFull kernel matches the reference", "[kernels]") {
-    check_layer(LayerKind::full);
-}
-TEST_CASE("every AFTSimple kernel matches the reference", "[kernels]") {
-    check_layer(LayerKind::simple);
-}
-TEST_CASE("every AFTLocal kernel matches the reference", "[kernels]") {
-    check_layer(LayerKind::local);
-}
+namespace {
 
-TEST_CASE("every AFTFull kernel matches the reference on random problems", "[long]") {
-    check_random(LayerKind::full);
-}
-TEST_CASE("every AFTSimple kernel matches the reference on random problems", "[long]") {
-    check_random(LayerKind::simple);
-}
-TEST_CASE("every AFTLocal kernel matches the reference on random problems", "[long]") {
-    check_random(LayerKind::local);
-}
+/// A test case of every form that has a name. TEST_CASE makes none at run time, so this is what it does.
+class FormTest : public Catch::ITestInvoker {
+public:
+    FormTest(void (*check)(LayerForm), const LayerForm &form) : check_(check), form_(form) {}
+
+    static bool add(void (*check)(LayerForm), const std::string &about, const char *tags) {
+        for (const NamedForm &named : named_forms()) {
+            const std::string name = "every " + std::string(named.title) + about;
+            Catch::AutoReg(Catch::Detail::make_unique<FormTest>(check, named.form), CATCH_INTERNAL_LINEINFO, "",
+                           {name, tags});
+        }
+        return true;
+    }
+
+    void invoke() const override {
+        check_(form_);
+    }
+
+private:
+    void (*check_)(LayerForm);
+    LayerForm form_;
+};
+
+const bool tests_are_added = FormTest::add(check_layer, " kernel matches the reference", "[kernels]") &&
+                             FormTest::add(check_random, " kernel matches the reference on random problems", "[long]");
+
+}  // namespace

@@ -18,10 +18,8 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-const LayerKind kinds[] = {LayerKind::full, LayerKind::simple, LayerKind::local};
-
-Problem small(LayerKind kind) {
-    return {{kind, 12, 8, 20, kind == LayerKind::local ? 4 : 0}, {2, 17}};
+Problem small(LayerForm form) {
+    return {{form, 12, 8, 20, form.has_window() ? 4 : 0}, {2, 17}};
 }
 
 Layer make_layer(const Problem &problem, const std::string &kernel = "", const std::string &device = "") {
@@ -37,32 +35,32 @@ const KernelInfo *first_for(const Problem &problem, const Device &device) {
 }
 
 /// By the schedule, or `exact`.
-const KernelInfo *find(LayerKind kind, const std::string &wanted) {
+const KernelInfo *find(LayerForm form, const std::string &wanted) {
     for (const KernelInfo &kernel : kernels())
-        if (kernel.api == "cpu" && kernel.usable && kernel.layer == kind && label(kernel) == wanted)
+        if (kernel.api == "cpu" && kernel.usable && kernel.layer == form && label(kernel) == wanted)
             return &kernel;
     return nullptr;
 }
 
 /// Which kernel serves a layer: the first by hand for any shape, the exact one for any bias.
 void check_label(const Problem &problem, const std::string &expected) {
-    if (!find(problem.config.kind, expected))
+    if (!find(problem.config.form, expected))
         return;  // left out by AFT_SCHEDULES
     INFO(describe(problem));
     CHECK(label(make_layer(problem, "", "cpu").kernel_for(problem.shape)) == expected);
 }
 
-Problem with_bias(LayerKind kind, float range, std::int64_t source, Weights &weights) {
-    const Problem problem = small(kind);
+Problem with_bias(LayerForm form, float range, std::int64_t source, Weights &weights) {
+    const Problem problem = small(form);
     weights = make_weights(problem);
     std::fill(weights.position_bias.begin(), weights.position_bias.end(), 0.0f);
     weights.position_bias[5 * problem.config.max_seq_len + source] = range;
     return problem;
 }
 
-std::string label_with_bias(LayerKind kind, float range, std::int64_t source) {
+std::string label_with_bias(LayerForm form, float range, std::int64_t source) {
     Weights weights;
-    const Problem problem = with_bias(kind, range, source, weights);
+    const Problem problem = with_bias(form, range, source, weights);
     return label(Layer(problem.config, weights, {"", "cpu"}).kernel_for(problem.shape));
 }
 
@@ -84,34 +82,35 @@ TEST_CASE("a layer runs the first kernel of the table that can serve it on its d
 }
 
 TEST_CASE("the packed kernel serves layers of any size, the exact kernel any bias", "[selector]") {
-    for (const LayerKind kind : kinds) {
-        check_label(small(kind), "packed");
-        check_label({{kind, 1, 1, 1, 0}, {1, 1}}, "packed");
-        check_label({{kind, 256, 256, 256, kind == LayerKind::local ? 32 : 0}, {4, 256}}, "packed");
+    for (const NamedForm &named : named_forms()) {
+        const LayerForm form = named.form;
+        check_label(small(form), "packed");
+        check_label({{form, 1, 1, 1, 0}, {1, 1}}, "packed");
+        check_label({{form, 256, 256, 256, form.has_window() ? 32 : 0}, {4, 256}}, "packed");
     }
-    for (const LayerKind kind : {LayerKind::full, LayerKind::local})
-        check_label({{kind, 15, 5, 20, kind == LayerKind::local ? 3 : 0}, {2, 20}, Data::unbounded_bias}, "exact");
+    for (const LayerForm form : {aft_full, aft_local})
+        check_label({{form, 15, 5, 20, form.has_window() ? 3 : 0}, {2, 20}, Data::unbounded_bias}, "exact");
 }
 
 TEST_CASE("a row of position bias decides between fast and exact kernels by its range", "[selector]") {
     const float above = std::nextafter(max_bias_range, 100.0f), masked = -std::numeric_limits<float>::infinity();
-    for (const LayerKind kind : {LayerKind::full, LayerKind::local}) {
-        if (!find(kind, "exact") || !find(kind, "packed"))
+    for (const LayerForm form : {aft_full, aft_local}) {
+        if (!find(form, "exact") || !find(form, "packed"))
             continue;
-        CHECK(label_with_bias(kind, max_bias_range, 5) == "packed");
-        CHECK(label_with_bias(kind, -max_bias_range, 5) == "packed");
-        CHECK(label_with_bias(kind, above, 5) == "exact");
-        CHECK(label_with_bias(kind, -above, 5) == "exact");
-        CHECK(label_with_bias(kind, masked, 5) == "exact");
+        CHECK(label_with_bias(form, max_bias_range, 5) == "packed");
+        CHECK(label_with_bias(form, -max_bias_range, 5) == "packed");
+        CHECK(label_with_bias(form, above, 5) == "exact");
+        CHECK(label_with_bias(form, -above, 5) == "exact");
+        CHECK(label_with_bias(form, masked, 5) == "exact");
         // Source 9 is outside the window of target 5, so that AFTLocal doesn't see it.
-        CHECK(label_with_bias(kind, above, 9) == (kind == LayerKind::full ? "exact" : "packed"));
-        CHECK(label_with_bias(kind, masked, 9) == (kind == LayerKind::full ? "exact" : "packed"));
+        CHECK(label_with_bias(form, above, 9) == (form == aft_full ? "exact" : "packed"));
+        CHECK(label_with_bias(form, masked, 9) == (form == aft_full ? "exact" : "packed"));
     }
 }
 
 TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!kernel.usable || kernel.any_bias_range || kernel.layer == LayerKind::simple)
+        if (!kernel.usable || kernel.any_bias_range || !kernel.layer.has_bias())
             continue;
         INFO(kernel.id);
         Problem problem = problem_for(kernel);
@@ -124,10 +123,11 @@ TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", 
 }
 
 TEST_CASE("a kernel that is forced is the one that runs", "[selector]") {
-    for (const LayerKind kind : kinds) {
+    for (const NamedForm &named : named_forms()) {
+        const LayerForm form = named.form;
         // Kernels sum in different orders: on a problem with many terms some bits differ, unless it's always the same
         // kernel that runs.
-        const Problem problem{{kind, 301, 203, 211, kind == LayerKind::local ? 40 : 0}, {2, 211}};
+        const Problem problem{{form, 301, 203, 211, form.has_window() ? 40 : 0}, {2, 211}};
         const std::vector<float> x = make_input(problem);
         std::set<std::vector<float>> results;
         std::size_t forced = 0;
@@ -144,15 +144,16 @@ TEST_CASE("a kernel that is forced is the one that runs", "[selector]") {
 }
 
 TEST_CASE("of several targets the first that this CPU has serves a layer, whatever its bias", "[selector]") {
-    for (const LayerKind kind : kinds)
+    for (const NamedForm &named : named_forms())
         for (const Data data : {Data::normal, Data::unbounded_bias}) {
-            const bool is_served = data == Data::normal || kind == LayerKind::simple || find(kind, "exact");
-            const auto first = std::find_if(kernels().begin(), kernels().end(), [kind](const KernelInfo &kernel) {
-                return kernel.api == "cpu" && kernel.usable && kernel.layer == kind;
+            const LayerForm form = named.form;
+            const bool is_served = data == Data::normal || !form.has_bias() || find(form, "exact");
+            const auto first = std::find_if(kernels().begin(), kernels().end(), [form](const KernelInfo &kernel) {
+                return kernel.api == "cpu" && kernel.usable && kernel.layer == form;
             });
             if (first == kernels().end() || !is_served)
                 continue;
-            const Problem problem{{kind, 15, 5, 20, kind == LayerKind::local ? 3 : 0}, {2, 20}, data};
+            const Problem problem{{form, 15, 5, 20, form.has_window() ? 3 : 0}, {2, 20}, data};
             INFO(describe(problem));
             CHECK(make_layer(problem, "", "cpu").kernel_for(problem.shape).target == first->target);
         }
@@ -172,8 +173,9 @@ TEST_CASE("a kernel for a CPU that isn't here is refused with what this one lack
 }
 
 TEST_CASE("AFT_KERNEL forces a kernel, and LayerOptions go before it", "[selector]") {
-    for (const LayerKind kind : kinds) {
-        const Problem problem = small(kind);
+    for (const NamedForm &named : named_forms()) {
+        const LayerForm form = named.form;
+        const Problem problem = small(form);
         std::vector<std::string> ids;
         for (const KernelInfo &kernel : kernels())
             if (can_run(kernel, problem))
@@ -187,11 +189,11 @@ TEST_CASE("AFT_KERNEL forces a kernel, and LayerOptions go before it", "[selecto
 }
 
 TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[selector]") {
-    const Problem problem = small(LayerKind::full);
+    const Problem problem = small(aft_full);
     CHECK_THROWS_AS(make_layer(problem, "aft_full_cpu_nothing"), ConfigError);
     CHECK_THROWS_WITH(make_layer(problem, "aft_full_cpu_nothing"), ContainsSubstring("aft_full_cpu_nothing"));
     for (const KernelInfo &kernel : kernels())
-        if (kernel.layer == LayerKind::simple) {
+        if (!kernel.layer.has_bias()) {
             CHECK_THROWS_AS(make_layer(problem, kernel.id), ConfigError);
             CHECK_THROWS_WITH(make_layer(problem, kernel.id), ContainsSubstring(kernel.id));
         }
@@ -200,7 +202,7 @@ TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[se
 }
 
 TEST_CASE("what can't be and comes from the environment is refused with the variable's name", "[selector]") {
-    const Problem problem = small(LayerKind::full);
+    const Problem problem = small(aft_full);
     {
         const Environment forced("AFT_KERNEL", "nonsense");
         CHECK_THROWS_WITH(make_layer(problem),
@@ -209,7 +211,7 @@ TEST_CASE("what can't be and comes from the environment is refused with the vari
     }
     for (const KernelInfo &kernel : kernels()) {
         const Environment forced("AFT_KERNEL", kernel.id);
-        if (kernel.layer == LayerKind::simple || !kernel.usable)
+        if (!kernel.layer.has_bias() || !kernel.usable)
             CHECK_THROWS_WITH(make_layer(problem), ContainsSubstring("kernel " + kernel.id + " (from AFT_KERNEL) "));
         if (kernel.usable && kernel.api != "cpu" && can_run(kernel, problem))
             CHECK_THROWS_WITH(make_layer(problem, "", "cpu"),
@@ -228,7 +230,7 @@ TEST_CASE("what can't be and comes from the environment is refused with the vari
 
 TEST_CASE("a variable that is empty asks for nothing", "[selector]") {
     const Environment kernel("AFT_KERNEL", ""), device("AFT_DEVICE", "");
-    CHECK_NOTHROW(make_layer(small(LayerKind::full)));
+    CHECK_NOTHROW(make_layer(small(aft_full)));
 }
 
 TEST_CASE("a forced kernel refuses a shape below its minimum before it writes", "[selector]") {

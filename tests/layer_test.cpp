@@ -12,10 +12,11 @@
 
 using namespace aft;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
 
 namespace {
 
-const Problem small{{LayerKind::full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
+const Problem small{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
 
 using Strides = TensorView<float, 3>::Extents;
 
@@ -75,28 +76,33 @@ void check_config_refused(const LayerConfig &config, const std::string &problem)
 
 }  // namespace
 
-TEST_CASE("layer kinds have names", "[layer]") {
-    for (const LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local}) {
-        CHECK(layer_kind(name(kind)) == kind);
+TEST_CASE("forms of layers have names", "[layer]") {
+    for (const NamedForm &named : named_forms()) {
+        CHECK(name(named.form) == named.name);
+        CHECK(layer_form(named.name) == named.form);
     }
-    CHECK_THROWS_WITH(layer_kind("global"), "layer 'global' doesn't exist: must be full, simple or local");
+    CHECK_THROWS_WITH(layer_form("global"),
+                      StartsWith("layer 'global' doesn't exist: must be one of full, simple, local"));
 }
 
 TEST_CASE("a config that makes no sense is refused", "[layer]") {
-    check_config_refused({LayerKind::full, 0, 1, 1, 0}, "hidden is 0, must be 1 to 2147483647");
-    check_config_refused({LayerKind::full, 1, -3, 1, 0}, "projected is -3, must be 1 to 2147483647");
-    check_config_refused({LayerKind::simple, 1, 1, 2147483648, 0},
-                         "max_seq_len is 2147483648, must be 1 to 2147483647");
-    check_config_refused({LayerKind::local, 1, 1, 1, -1}, "window is -1, must be at least 0");
-    check_config_refused({static_cast<LayerKind>(9), 1, 1, 1, 0}, "layer kind 9 doesn't exist");
+    check_config_refused({aft_full, 0, 1, 1, 0}, "hidden is 0, must be 1 to 2147483647");
+    check_config_refused({aft_full, 1, -3, 1, 0}, "projected is -3, must be 1 to 2147483647");
+    check_config_refused({aft_simple, 1, 1, 2147483648, 0}, "max_seq_len is 2147483648, must be 1 to 2147483647");
+    check_config_refused({aft_local, 1, 1, 1, -1}, "window is -1, must be at least 0");
+    const LayerConfig unknown{{static_cast<PositionBias>(9)}, 1, 1, 1, 0};
+    CHECK_THROWS_AS(Layer(unknown, {}), ConfigError);
+    CHECK_THROWS_WITH(Layer(unknown, {}),
+                      StartsWith(
+                          "no layer has position bias 9, reach 0 and gate 0: must be the form of full, simple, local"));
 }
 
 TEST_CASE("parameters of more elements than kernels can count are refused", "[layer]") {
-    CHECK_THROWS_AS(Layer({LayerKind::full, 1, 1, 46341, 0}, {}), ShapeError);
-    CHECK_THROWS_WITH(Layer({LayerKind::full, 1, 1, 46341, 0}, {}),
+    CHECK_THROWS_AS(Layer({aft_full, 1, 1, 46341, 0}, {}), ShapeError);
+    CHECK_THROWS_WITH(Layer({aft_full, 1, 1, 46341, 0}, {}),
                       "wbias [46341, 46341] has 2147488281 elements, the limit is 2147483647");
-    CHECK_THROWS_WITH(Layer({LayerKind::simple, 2147483647, 2147483647, 1, 0}, {}), ContainsSubstring("to_q.weight"));
-    CHECK_THROWS_AS(Layer({LayerKind::simple, 1, 1, 46341, 0}, {}), WeightsError);  // has no wbias
+    CHECK_THROWS_WITH(Layer({aft_simple, 2147483647, 2147483647, 1, 0}, {}), ContainsSubstring("to_q.weight"));
+    CHECK_THROWS_AS(Layer({aft_simple, 1, 1, 46341, 0}, {}), WeightsError);  // has no wbias
 }
 
 TEST_CASE("extents that a layer can't take are refused before y is written", "[layer]") {
@@ -108,7 +114,7 @@ TEST_CASE("extents that a layer can't take are refused before y is written", "[l
     check_extents_refused({1'000'000'000, 1, 12}, "x: the batch stride is 12, must be at most 2");
     Memory memory;
     check_refused({memory.x.data(), {2, 17, 12}}, {memory.y.data(), {2, 16, 12}}, memory,
-                  "y is [2, 16, 12], must be as x [2, 17, 12]");
+                  "y is [2, 16, 12], must be [2, 17, 12] like x");
     check_refused({memory.x.data(), {2, 17, 12}}, {memory.y.data(), {1, 17, 12}}, memory, "y is [1, 17, 12]");
     check_refused({nullptr, {2, 17, 12}}, {memory.y.data(), {2, 17, 12}}, memory, "x: data is null");
     check_refused({memory.x.data(), {2, 17, 12}}, {nullptr, {2, 17, 12}}, memory, "y: data is null");
@@ -140,7 +146,8 @@ TEST_CASE("the extents of a call with nothing in it are checked all the same", "
     check_extents_refused({0, 17, 13}, "x: hidden is 13, must be 12");
     check_extents_refused({-1, 0, 12}, "x: batch is -1, must be at least 0");
     Memory memory;
-    check_refused({nullptr, {0, 17, 12}}, {nullptr, {0, 16, 12}}, memory, "y is [0, 16, 12], must be as x [0, 17, 12]");
+    check_refused({nullptr, {0, 17, 12}}, {nullptr, {0, 16, 12}}, memory,
+                  "y is [0, 16, 12], must be [0, 17, 12] like x");
     check_refused({nullptr, {0, 17, 12}}, {memory.y.data(), {2, 17, 12}}, memory, "y is [2, 17, 12]");
     check_refused({memory.x.data(), {2, 17, 12}}, {nullptr, {0, 17, 12}}, memory, "y is [0, 17, 12]");
 }
@@ -209,8 +216,9 @@ TEST_CASE("a layer that is moved keeps its weights", "[layer]") {
 }
 
 TEST_CASE("threads may share a layer", "[layer]") {
-    for (const LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local}) {
-        const Problem problem{{kind, 33, 21, 70, kind == LayerKind::local ? 9 : 0}, {3, 70}};
+    for (const NamedForm &named : named_forms()) {
+        const LayerForm form = named.form;
+        const Problem problem{{form, 33, 21, 70, form.has_window() ? 9 : 0}, {3, 70}};
         const Layer layer(problem.config, make_weights(problem));
         const std::vector<float> x = make_input(problem);
         const Shape shapes[] = {{3, 70}, {1, 70}, {2, 41}, {1, 1}};

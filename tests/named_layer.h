@@ -44,7 +44,7 @@ inline void check_same(const Weights &a, const Weights &b, const LayerConfig &co
     }
 }
 
-inline const LayerConfig simple{LayerKind::simple, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, 0};
-inline const LayerConfig local{LayerKind::local, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, /*window=*/2};
+inline const LayerConfig simple{aft_simple, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, 0};
+inline const LayerConfig local{aft_local, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, /*window=*/2};
 
 }  // namespace aft

@@ -39,8 +39,8 @@ TEST_CASE("a layer is found by the names of any network, wherever it is", "[weig
     for (const LayerConfig &config : {simple, local})
         for (const Naming &naming : naming_table)
             for (const std::string prefix : {"", "attn.", "blocks.0.attn."}) {
-                if ((config.kind == LayerKind::local && naming.position_bias.empty()) || naming.project.empty() ||
-                    naming.gate == Gate::none)
+                if ((config.form.has_window() && naming.position_bias.empty()) || naming.project.empty() ||
+                    !naming.has_gate)
                     continue;
                 INFO(naming.name << " at " << prefix);
                 // FeatureBooster's names are LiftFeat's too.
@@ -53,7 +53,7 @@ TEST_CASE("a layer is found by the names of any network, wherever it is", "[weig
                 check_same(weights, load_weights(file, config, {std::nullopt, fits_two}), config);
                 check_same(weights, load_weights(file, config, {prefix, std::string(naming.name)}), config);
                 const LayerConfig implied =
-                    config_from_weights(file, {config.kind, 0, 0, 4, 2}, {std::nullopt, fits_two});
+                    config_from_weights(file, {config.form, 0, 0, 4, 2}, {std::nullopt, fits_two});
                 CHECK(implied.hidden == 3);
                 CHECK(implied.projected == 2);
                 CHECK(implied.max_seq_len == 4);
@@ -74,13 +74,13 @@ TEST_CASE("a prefix chooses one layer of a network", "[weights]") {
     const LoadOptions any{std::nullopt, "featurebooster"};
     CHECK_THROWS_AS(load_weights(file, simple, any), WeightsError);
     CHECK_THROWS_WITH(load_weights(file, simple, any),
-                      "may have more than one layer, prefix or naming must choose: " + both);
+                      "may have more than one layer, choose one by prefix or naming: " + both);
     CHECK_THROWS_WITH(load_weights(file, simple),
-                      "may have more than one layer, prefix or naming must choose: \"attn_proj.layers.0.attn.\" "
+                      "may have more than one layer, choose one by prefix or naming: \"attn_proj.layers.0.attn.\" "
                       "(featurebooster or liftfeat), \"attn_proj.layers.1.attn.\" (featurebooster or liftfeat)");
     CHECK_THROWS_WITH(config_from_weights(file, simple, any), ContainsSubstring(both));
     CHECK_THROWS_WITH(load_weights(file, simple, {"attn_proj.layers.0.attn", "featurebooster"}),
-                      "has no layer with prefix \"attn_proj.layers.0.attn\"; there are: " + both);
+                      "has no layer with prefix \"attn_proj.layers.0.attn\"; the file has " + both);
     CHECK_THROWS_WITH(load_weights(file, local, {"attn_proj.layers.0.attn.", "featurebooster"}),
                       "layer \"attn_proj.layers.0.attn.\": featurebooster has no position bias, a local layer needs "
                       "one");
@@ -91,14 +91,15 @@ TEST_CASE("a layer that isn't there, or might be of two networks, is refused wit
     file.tensors["output.weight"] = stored_tensor({2, 2}, {1, 2, 3, 4});  // the head of a network
     CHECK_THROWS_AS(load_weights(file, simple), WeightsError);
     CHECK_THROWS_WITH(load_weights(file, simple),
-                      "has no layer, looked for to_q.weight, to_k.weight, to_v.weight, project.weight (aft-pytorch); "
+                      "has no layer: looked for to_q.weight, to_k.weight, to_v.weight, project.weight (aft-pytorch); "
                       "query.weight, key.weight, value.weight, output.weight (labml-nn); "
                       "query.weight, key.weight, value.weight, proj.weight (featurebooster); "
                       "query.weight, key.weight, value.weight, proj.weight (liftfeat); "
-                      "fc_q.weight, fc_k.weight, fc_v.weight (external-attention); has \"output.weight\"");
-    CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "labml-nn"}),
-                      "has no layer, looked for query.weight, key.weight, value.weight, output.weight (labml-nn); has "
-                      "\"output.weight\"");
+                      "fc_q.weight, fc_k.weight, fc_v.weight (external-attention); the file has \"output.weight\"");
+    CHECK_THROWS_WITH(
+        load_weights(file, simple, {std::nullopt, "labml-nn"}),
+        "has no layer: looked for query.weight, key.weight, value.weight, output.weight (labml-nn); the file has "
+        "\"output.weight\"");
     CHECK_THROWS_AS(load_weights(file, simple, {std::nullopt, "keras"}), ConfigError);
     CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "keras"}),
                       "naming \"keras\" doesn't exist: must be one of aft-pytorch, labml-nn, featurebooster, liftfeat, "
@@ -108,7 +109,7 @@ TEST_CASE("a layer that isn't there, or might be of two networks, is refused wit
     add_layer(file, "a.", simple, naming_table[1]);
     file.tensors.erase("a.output.weight");
     CHECK_THROWS_WITH(load_weights(file, simple), "layer \"a.\" fits labml-nn (sigmoid gate), featurebooster (sigmoid "
-                                                  "gate) and liftfeat (no gate): naming must choose");
+                                                  "gate) and liftfeat (no gate): choose one by naming");
     CHECK_THROWS_WITH(load_weights(file, simple, {"a.", "featurebooster"}),
                       "layer \"a.\": proj.weight is missing, must be [3, 2]; \"output.bias\" is unexpected");
 }
@@ -119,10 +120,10 @@ TEST_CASE("a layer that has a gate in one network and none in another is refused
     const Naming &featurebooster = naming_table[2];
     REQUIRE(featurebooster.name == "featurebooster");
     add_layer(file, "", simple, featurebooster);
-    const std::string both = "fits featurebooster (sigmoid gate) and liftfeat (no gate): naming must choose";
+    const std::string both = "fits featurebooster (sigmoid gate) and liftfeat (no gate): choose one by naming";
     CHECK_THROWS_AS(load_weights(file, simple), WeightsError);
     CHECK_THROWS_WITH(load_weights(file, simple), both);
-    CHECK_THROWS_WITH(config_from_weights(file, {LayerKind::simple}), both);
+    CHECK_THROWS_WITH(config_from_weights(file, {aft_simple}), both);
     CHECK(load_weights(file, simple, {std::nullopt, "featurebooster"}).query_weight.size() == 6);
     CHECK_THROWS_AS(load_weights(file, simple, {std::nullopt, "liftfeat"}), ConfigError);
     CHECK_THROWS_WITH(load_weights(file, simple, {std::nullopt, "liftfeat"}),
@@ -132,7 +133,7 @@ TEST_CASE("a layer that has a gate in one network and none in another is refused
 TEST_CASE("a prefix is a module's, or what it is said to be", "[weights]") {
     SafetensorsFile file;
     add_layer(file, "relative_", simple, naming_table[1]);
-    CHECK_THROWS_WITH(load_weights(file, simple), ContainsSubstring("has no layer, looked for"));
+    CHECK_THROWS_WITH(load_weights(file, simple), ContainsSubstring("has no layer: looked for"));
     CHECK(load_weights(file, simple, {"relative_"}).query_weight.size() == 6);
     add_layer(file, "", simple, aft_pytorch);
     CHECK(load_weights(file, simple).query_weight.size() == 6);
@@ -145,23 +146,23 @@ TEST_CASE("the mask of labml-nn gives the window", "[weights]") {
     SafetensorsFile file;
     add_layer(file, "", local, naming_table[1]);
     file.tensors["local_mask"] = mask(4, [](auto t, auto s) { return std::abs(t - s) < 2; });
-    CHECK(config_from_weights(file, {LayerKind::local, 0, 0, 0, 99}).window == 2);
+    CHECK(config_from_weights(file, {aft_local, 0, 0, 0, 99}).window == 2);
     CHECK_NOTHROW(load_weights(file, local));
-    CHECK_THROWS_WITH(load_weights(file, {LayerKind::local, 3, 2, 4, 3}), "local_mask has window 2, must have 3");
-    CHECK_THROWS_WITH(load_weights(file, {LayerKind::full, 3, 2, 4, 0}), "local_mask has window 2, must have 4");
+    CHECK_THROWS_WITH(load_weights(file, {aft_local, 3, 2, 4, 3}), "local_mask has window 2, must have 3");
+    CHECK_THROWS_WITH(load_weights(file, {aft_full, 3, 2, 4, 0}), "local_mask has window 2, must have 4");
 
     CHECK_THROWS_WITH(load_weights(file, simple), R"("local_mask" is unexpected; "pos_bias" is unexpected)");
 
     file.tensors["local_mask"] = mask(4, [](auto, auto) { return true; });
-    CHECK(config_from_weights(file, {LayerKind::local}).window == 4);
-    CHECK_NOTHROW(load_weights(file, {LayerKind::local, 3, 2, 4, 100}));
-    CHECK_NOTHROW(load_weights(file, {LayerKind::full, 3, 2, 4, 0}));
+    CHECK(config_from_weights(file, {aft_local}).window == 4);
+    CHECK_NOTHROW(load_weights(file, {aft_local, 3, 2, 4, 100}));
+    CHECK_NOTHROW(load_weights(file, {aft_full, 3, 2, 4, 0}));
     file.tensors["local_mask"] = mask(4, [](auto, auto) { return false; });
-    CHECK(config_from_weights(file, {LayerKind::local}).window == 0);
+    CHECK(config_from_weights(file, {aft_local}).window == 0);
 
     file.tensors["local_mask"] = mask(4, [](auto t, auto s) { return s <= t && t - s < 2; });
     const std::string one_sided = "local_mask is true at [1, 0], must be |t - t'| < 1 as in its first row";
-    CHECK_THROWS_WITH(config_from_weights(file, {LayerKind::local}), one_sided);
+    CHECK_THROWS_WITH(config_from_weights(file, {aft_local}), one_sided);
     CHECK_THROWS_WITH(load_weights(file, local), one_sided);
     file.tensors["local_mask"] = mask(3, [](auto, auto) { return true; });
     CHECK_THROWS_WITH(load_weights(file, local), "local_mask is BOOL [3, 3], must be BOOL [4, 4]");

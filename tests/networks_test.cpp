@@ -38,13 +38,13 @@ TEST_CASE("layers of labml-nn match their golden cases, time-major", "[golden]")
     for (const std::string name : {"labml_nomask_short", "labml_t1"}) {
         INFO(name);
         const Golden golden = golden_named(name);
-        const LayerConfig config = config_from_weights(golden.path, {LayerKind::local});
+        const LayerConfig config = config_from_weights(golden.path, {aft_local});
         CHECK(config.hidden == golden.extent("dim"));
         CHECK(config.max_seq_len == golden.extent("max_seqlen"));
         CHECK(config.window == golden.extent("window"));
         const Weights weights = load_weights(golden.path, config);
         for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.kind || kernel.minimum.seq > 1 ||
+            if (!is_tested(kernel) || kernel.layer != config.form || kernel.minimum.seq > 1 ||
                 kernel.storage != "float32")
                 continue;
             INFO(kernel.id);
@@ -55,7 +55,7 @@ TEST_CASE("layers of labml-nn match their golden cases, time-major", "[golden]")
 
 TEST_CASE("a mask of labml-nn is -inf in the position bias of a full layer", "[golden]") {
     const Golden golden = golden_named("labml_causal");
-    LayerConfig config = config_from_weights(golden.path, {LayerKind::local});
+    LayerConfig config = config_from_weights(golden.path, {aft_local});
     CHECK(config.window == 3);
     Weights weights = load_weights(golden.path, config);
     const std::vector<std::byte> &visible = golden.file.tensors.at("mask").bytes;
@@ -68,13 +68,13 @@ TEST_CASE("a mask of labml-nn is -inf in the position bias of a full layer", "[g
                 : std::abs(t - s) < config.window  ? w
                                                    : 0;
         }
-    config.kind = LayerKind::full;
+    config.form = aft_full;
     CHECK(golden_error(golden, run_time_major(Layer(config, weights), golden)) <= 1);
 }
 
 TEST_CASE("labml-nn's layer without biases is loaded", "[golden]") {
     const Golden golden = golden_named("labml_cross_causal_nobias");
-    const LayerConfig config = config_from_weights(golden.path, {LayerKind::local});
+    const LayerConfig config = config_from_weights(golden.path, {aft_local});
     CHECK(config.window == 5);
     const Weights weights = load_weights(golden.path, config);
     CHECK(weights.query_bias.empty());
@@ -93,7 +93,7 @@ TEST_CASE("a trained network of FeatureBooster gives what it gave in float64", "
         const std::vector<float> x = input.as_float();
         const std::vector<double> expected = file.tensors.at("layers." + i + ".aft_out_f64").as_double();
         const Shape shape{1, input.extents.at(0)};
-        const LayerConfig config = config_from_weights(file, {LayerKind::simple, 0, 0, shape.seq, 0}, layer_i);
+        const LayerConfig config = config_from_weights(file, {aft_simple, 0, 0, shape.seq, 0}, layer_i);
         const Weights weights = load_weights(file, config, layer_i);
         Reference reference = reference_forward(config, weights, x, shape);
         REQUIRE(reference.output.size() == expected.size());
@@ -101,7 +101,7 @@ TEST_CASE("a trained network of FeatureBooster gives what it gave in float64", "
             CHECK(std::abs(reference.output[at] - expected[at]) <= 1e-6 * reference.tolerance[at]);
         reference.output = expected;
         for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.kind || kernel.minimum.seq > shape.seq)
+            if (!is_tested(kernel) || kernel.layer != config.form || kernel.minimum.seq > shape.seq)
                 continue;
             INFO(kernel.id << " on layer " << i);
             const double error = error_in_tolerances(reference, run(Layer(config, weights, {kernel.id}), x, shape));

@@ -26,7 +26,7 @@ AFT_EXPORT int aft_plugin_run(int threads) {
         if (aft::thread_count() != threads) {
             aft::set_thread_count(threads);
         }
-        const aft::Layer layer({aft::LayerKind::full, H, H, T, 0}, weights);
+        const aft::Layer layer({aft::aft_full, H, H, T, 0}, weights);
         const std::vector<float> x(B * T * H, 3.0f);
         std::vector<float> y(x.size());
         layer.forward({x.data(), {B, T, H}}, {y.data(), {B, T, H}});

@@ -25,8 +25,8 @@ namespace {
 constexpr halide_type_t int32(halide_type_int, 32);
 constexpr halide_type_t pointer(halide_type_handle, 64);
 
-halide_filter_argument_t argument(const char *name, halide_argument_kind_t kind, int dimensions, halide_type_t type) {
-    return {name, kind, dimensions, type, nullptr, nullptr, nullptr, nullptr, nullptr};
+halide_filter_argument_t argument(const char *name, halide_argument_kind_t form, int dimensions, halide_type_t type) {
+    return {name, form, dimensions, type, nullptr, nullptr, nullptr, nullptr, nullptr};
 }
 
 std::vector<halide_filter_argument_t> forward_arguments = {
@@ -88,8 +88,8 @@ int prepare(void **arguments) {
 
 KernelRow row() {
     return {"fake",
-            Operation::forward,
-            LayerKind::simple,
+            "forward",
+            aft_simple,
             "softmax",
             "fake",
             "float32",
@@ -135,7 +135,7 @@ KernelRow step_row() {
     described = {1, static_cast<std::int32_t>(step_arguments.size()), step_arguments.data(), target.c_str(),
                  "fake_step"};
     KernelRow result = row();
-    result.operation = static_cast<Operation>(99);
+    result.operation = "made_up";
     result.call = {step, [] { return const_cast<const halide_filter_metadata_t *>(&described); }};
     return result;
 }
@@ -147,7 +147,7 @@ Weights fake_weights() {
     return weights;
 }
 
-const LayerConfig fake_config{LayerKind::simple, 2, 1, 8, 0};
+const LayerConfig fake_config{aft_simple, 2, 1, 8, 0};
 
 /// Makes the kernel and returns y of one element.
 float run_fake() {

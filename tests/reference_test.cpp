@@ -15,8 +15,8 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-Problem small(LayerKind kind, std::int64_t window = 0) {
-    return {{kind, 7, 5, 9, window}, {2, 8}};
+Problem small(LayerForm form, std::int64_t window = 0) {
+    return {{form, 7, 5, 9, window}, {2, 8}};
 }
 
 std::vector<double> output(const Problem &problem, const Weights &weights) {
@@ -44,7 +44,7 @@ TEST_CASE("the reference gives what a 2 x 2 case gives by hand", "[reference]") 
 }
 
 TEST_CASE("the reference projects, gates and adds biases as a 1 x 1 case does by hand", "[reference]") {
-    const LayerConfig config{LayerKind::full, 1, 1, 1, 0};
+    const LayerConfig config{aft_full, 1, 1, 1, 0};
     Weights weights;
     weights.query_weight = {2}, weights.query_bias = {-1};
     weights.key_weight = {100};
@@ -76,7 +76,7 @@ TEST_CASE("the reference ignores masked sources and gives 0 where all are masked
 }
 
 TEST_CASE("without position bias the reference gives the same for all three layers", "[reference]") {
-    const Problem full = small(LayerKind::full), local = small(LayerKind::local, 0), simple = small(LayerKind::simple);
+    const Problem full = small(aft_full), local = small(aft_local, 0), simple = small(aft_simple);
     Weights weights = make_weights(full);
     const std::vector<double> of_local = output(local, weights);
     std::fill(weights.position_bias.begin(), weights.position_bias.end(), 0.0f);
@@ -85,15 +85,15 @@ TEST_CASE("without position bias the reference gives the same for all three laye
 }
 
 TEST_CASE("with a window over the whole sequence the reference of AFTLocal is AFTFull", "[reference]") {
-    const Weights weights = make_weights(small(LayerKind::full));
-    const std::vector<double> full = output(small(LayerKind::full), weights);
-    CHECK(largest_difference(output(small(LayerKind::local, 8), weights), full) == 0);
-    CHECK(largest_difference(output(small(LayerKind::local, 2000000000), weights), full) == 0);
-    CHECK(largest_difference(output(small(LayerKind::local, 7), weights), full) > 1e-6);
+    const Weights weights = make_weights(small(aft_full));
+    const std::vector<double> full = output(small(aft_full), weights);
+    CHECK(largest_difference(output(small(aft_local, 8), weights), full) == 0);
+    CHECK(largest_difference(output(small(aft_local, 2000000000), weights), full) == 0);
+    CHECK(largest_difference(output(small(aft_local, 7), weights), full) > 1e-6);
 }
 
 TEST_CASE("the reference computes some rows as it computes all", "[reference]") {
-    const Problem problem = small(LayerKind::local, 3);
+    const Problem problem = small(aft_local, 3);
     const Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);
     const Reference all = reference_forward(problem.config, weights, x, problem.shape);
@@ -129,7 +129,7 @@ TEST_CASE("plain float32 stays below half of the tolerance on every test problem
 }
 
 TEST_CASE("the tolerance is a few millionths of the output, so that a lost source shows", "[reference]") {
-    const Problem problem{{LayerKind::full, 64, 48, 200, 0}, {1, 200}};
+    const Problem problem{{aft_full, 64, 48, 200, 0}, {1, 200}};
     Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);
     const Reference right = reference_forward(problem.config, weights, x, problem.shape);

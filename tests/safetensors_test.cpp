@@ -116,7 +116,7 @@ TEST_CASE("a file that isn't safetensors is refused", "[safetensors]") {
     check_refused("1234567", "has 7 bytes, too few");
     check_refused(std::string(8, '\0'), "doesn't start with '{'");
     check_refused(std::string(64, '\xff'), "18446744073709551615 bytes, the limit is 100000000");
-    check_refused(file_with("{}").substr(0, 9), "header has 2 bytes, the file only 1");
+    check_refused(file_with("{}").substr(0, 9), "header has 2 bytes, but the file has only 1");
     const std::uint64_t too_long = 100'000'001;
     check_refused(std::string(reinterpret_cast<const char *>(&too_long), 8), "the limit is 100000000");
     check_refused(file_with(" {}"), "doesn't start with '{'");
@@ -145,9 +145,9 @@ TEST_CASE("a file of another kind is called by its name", "[safetensors]") {
         {std::string("GGUF\3\0\0\0", 8) + std::string(64, '\0'), "is a GGUF file"},
         {"\x89HDF\r\n\x1a\n" + std::string(64, '\0'), "is an HDF5 file"},
         {"\x93NUMPY\1" + std::string(64, '\0'), "is an array of numpy"},
-        {"{}", "is JSON, neither a safetensors file nor an index of shards: has no \"weight_map\""},
-        {"[1, 2, 3, 4, 5, 6, 7, 8]", "is JSON, neither"},
-        {" \n{\"model_type\": \"aft\", \"weight_map\": 3}", "is JSON, neither"},
+        {"{}", "is JSON, but neither a safetensors file nor an index of shards: it has no \"weight_map\""},
+        {"[1, 2, 3, 4, 5, 6, 7, 8]", "is JSON, but neither"},
+        {" \n{\"model_type\": \"aft\", \"weight_map\": 3}", "is JSON, but neither"},
         {"{\"model_type\": ", "not JSON at byte"},
     };
     for (const auto &[content, problem] : kinds) {
@@ -169,7 +169,8 @@ TEST_CASE("a header that holds anything but tensors and metadata is refused", "[
     check_refused(file_with(R"({"a":{"dtype":32,"shape":[1],"data_offsets":[0,4]}})", 4), "unexpected 32");
     check_refused(file_with(R"({"a":{"dtype":"F32","shape":1,"data_offsets":[0,4]}})", 4), "unexpected 1");
     check_refused(file_with(R"({"a":{"dtype":"F32","shape":[[1]],"data_offsets":[0,4]}})", 4), "unexpected an array");
-    check_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":{}}})", 4), "is unknown");
+    check_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":{}}})", 4),
+                  "has an unknown key");
     check_refused(file_with("{" + entry("a", "F32", "-1", "0,4") + "}", 4), "unexpected -1");
     check_refused(file_with("{" + entry("a", "F32", "1.0", "0,4") + "}", 4), "unexpected a fraction");
     check_refused(file_with("{" + entry("a", "F32", "1e0", "0,4") + "}", 4), "unexpected a fraction");

@@ -27,13 +27,13 @@ TEST_CASE("kernel ids are unique and made of layer, API and schedule or exact", 
 TEST_CASE("the exact algorithm is scheduled like the others of its API, and takes any bias", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
         INFO(kernel.id);
-        CHECK(kernel.operation == Operation::forward);
+        CHECK(kernel.operation == "forward");
         if (kernel.algorithm == "exact") {
             CHECK(kernel.schedule == (kernel.api == "cpu" ? "packed" : "tiled"));
-            CHECK(kernel.layer != LayerKind::simple);
+            CHECK(kernel.layer.has_bias());
         } else {
-            CHECK(kernel.algorithm == (kernel.layer == LayerKind::full     ? "dense"
-                                       : kernel.layer == LayerKind::simple ? "softmax"
+            CHECK(kernel.algorithm == (kernel.layer == aft_full     ? "dense"
+                                       : !kernel.layer.has_bias() ? "softmax"
                                                                            : "banded"));
         }
         CHECK(kernel.any_bias_range == (kernel.algorithm == "exact" || kernel.algorithm == "softmax"));
@@ -44,37 +44,37 @@ TEST_CASE("the exact algorithm is scheduled like the others of its API, and take
 TEST_CASE("a kernel that doesn't fit a demand has the reason", "[selector]") {
     KernelInfo kernel;
     kernel.algorithm = "banded";
-    kernel.layer = LayerKind::local;
+    kernel.layer = aft_local;
     kernel.storage = "float32";
     kernel.minimum = {2, 16, 8, 8, 4};
     kernel.preferred.seq = {16, 64};
     kernel.preferred.hidden = {24, 24};
     kernel.usable = true;
-    const Demand demand{Operation::forward, {LayerKind::local, 24, 8, 32, 4}, {41, 0}};
+    const Demand demand{"forward", {aft_local, 24, 8, 32, 4}, {41, 0}};
     const auto check = [&](const Demand &changed, const std::optional<Shape> &shape, Fit fit, const char *reason) {
         const Judgement judgement = judge(kernel, changed, shape);
         INFO(reason);
         CHECK(judgement.fit == fit);
         CHECK(judgement.reason == reason);
     };
-    const auto with = [&](LayerConfig config) { return Demand{Operation::forward, config, {41, 0}}; };
+    const auto with = [&](LayerConfig config) { return Demand{"forward", config, {41, 0}}; };
     check(demand, {}, Fit::automatic, "");
     check(demand, Shape{2, 16}, Fit::automatic, "");
     check(demand, Shape{1, 16}, Fit::none, "takes batch >= 2, not 1");
     check(demand, Shape{2, 15}, Fit::none, "takes seq >= 16, not 15");
-    check(with({LayerKind::full, 24, 8, 32, 4}), {}, Fit::none, "is a kernel of layer local, not full");
-    check(with({LayerKind::local, 7, 8, 32, 4}), {}, Fit::none, "takes hidden >= 8, not 7");
-    check(with({LayerKind::local, 24, 7, 32, 4}), {}, Fit::none, "takes projected >= 8, not 7");
-    check(with({LayerKind::local, 24, 8, 15, 4}), {}, Fit::none, "takes max_seq_len >= 16, not 15");
-    check(with({LayerKind::local, 24, 8, 32, 3}), {}, Fit::none, "takes window >= 4, not 3");
-    check(with({LayerKind::local, 25, 8, 32, 4}), {}, Fit::by_id, "is for hidden 24, not 25");
-    check(with({LayerKind::local, 24, 8, 99, 4}), {}, Fit::automatic, "");
-    check(with({LayerKind::local, 24, 8, 99, 4}), Shape{2, 65}, Fit::by_id, "is for seq 16 to 64, not 65");
-    check({Operation::forward, demand.config, {42.5f, 3}}, {}, Fit::none,
+    check(with({aft_full, 24, 8, 32, 4}), {}, Fit::none, "is a kernel of layer local, not full");
+    check(with({aft_local, 7, 8, 32, 4}), {}, Fit::none, "takes hidden >= 8, not 7");
+    check(with({aft_local, 24, 7, 32, 4}), {}, Fit::none, "takes projected >= 8, not 7");
+    check(with({aft_local, 24, 8, 15, 4}), {}, Fit::none, "takes max_seq_len >= 16, not 15");
+    check(with({aft_local, 24, 8, 32, 3}), {}, Fit::none, "takes window >= 4, not 3");
+    check(with({aft_local, 25, 8, 32, 4}), {}, Fit::by_id, "is for hidden 24, not 25");
+    check(with({aft_local, 24, 8, 99, 4}), {}, Fit::automatic, "");
+    check(with({aft_local, 24, 8, 99, 4}), Shape{2, 65}, Fit::by_id, "is for seq 16 to 64, not 65");
+    check({"forward", demand.config, {42.5f, 3}}, {}, Fit::none,
           "takes a position bias whose rows have a range of at most 41, row 3 has 42.5");
-    kernel.operation = static_cast<Operation>(99);
+    kernel.operation = "made_up";
     CHECK(judge(kernel, demand).fit == Fit::none);
-    kernel.operation = Operation::forward;
+    kernel.operation = "forward";
     kernel.storage = "bfloat16";
     check(demand, {}, Fit::by_id, "stores bfloat16");
     check(demand, Shape{2, 15}, Fit::none, "takes seq >= 16, not 15");
@@ -92,7 +92,7 @@ TEST_CASE("a selection has every kernel of the layer and device, in the order of
             continue;
         for (const Problem &problem : test_problems()) {
             INFO(describe(problem) << " on " << device.id);
-            const Demand demand{Operation::forward, problem.config,
+            const Demand demand{"forward", problem.config,
                                 widest_bias_range(make_weights(problem), problem.config)};
             const Layer layer(problem.config, make_weights(problem), {"", device.id});
             const Selection selection = select(demand, {"", device.id}).front();
@@ -106,7 +106,7 @@ TEST_CASE("a selection has every kernel of the layer and device, in the order of
             }
             std::size_t of_layer = 0;
             for (const KernelInfo &kernel : kernels())
-                if (kernel.api == device.api && kernel.layer == problem.config.kind) {
+                if (kernel.api == device.api && kernel.layer == problem.config.form) {
                     of_layer++;
                     CHECK(selected.count(kernel.id) + passed_over.count(kernel.id) == 1);
                 }
@@ -122,8 +122,8 @@ TEST_CASE("a problem's bias is wide where its weights say so", "[selector]") {
         INFO(describe(problem));
         const BiasRange bias = widest_bias_range(make_weights(problem), problem.config);
         for (const KernelInfo &kernel : kernels())
-            if (kernel.layer == problem.config.kind)
+            if (kernel.layer == problem.config.form)
                 CHECK(judge(kernel, problem).fit ==
-                      judge(kernel, {Operation::forward, problem.config, bias}, problem.shape).fit);
+                      judge(kernel, {"forward", problem.config, bias}, problem.shape).fit);
     }
 }

@@ -42,7 +42,7 @@ bool was_ended_by(int status, int signal) {
 }
 
 tune::Toolchain toolchain() {
-    const Problem problem{{LayerKind::simple, 8, 8, 8, 0}, {1, 8}};
+    const Problem problem{{aft_simple, 8, 8, 8, 0}, {1, 8}};
     const tune::Toolchain tools = tune::toolchain_of_build(tune::target_of(tune::packed_row(problem)));
     if (!std::filesystem::exists(tools.generator))
         SKIP("the tests don't run where they were built");

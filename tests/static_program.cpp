@@ -18,7 +18,7 @@ int main() {
     weights.value_weight = weights.project_weight = std::vector<float>(4 * 4, 1);
     const std::vector<float> x(2 * 5 * 4, 3);
     std::vector<float> y(x.size());
-    const aft::Layer layer({aft::LayerKind::simple, /*hidden=*/4, /*projected=*/4, /*max_seq_len=*/5}, weights);
+    const aft::Layer layer({aft::aft_simple, /*hidden=*/4, /*projected=*/4, /*max_seq_len=*/5}, weights);
     layer.forward({x.data(), {2, 5, 4}}, {y.data(), {2, 5, 4}});
     for (const float value : y) {
         if (!(std::abs(value - 24) <= 1e-4f)) {

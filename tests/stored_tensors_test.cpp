@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const LayerConfig full{LayerKind::full, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, 0};
+const LayerConfig full{aft_full, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, 0};
 
 /// Every value is different: 1, 2, 3, ...
 SafetensorsFile checkpoint(const std::string &prefix = "") {
@@ -106,7 +106,7 @@ TEST_CASE("a layer comes from those shards that have its tensors", "[weights]") 
     check_same(load_weights(index, full, {"2."}), expected);
     CHECK_THROWS_WITH(load_weights(index, full, {"1."}), index + ": \"a\": can't be opened: No such file or directory");
     CHECK_THROWS_WITH(load_weights(index, full),
-                      index + ": may have more than one layer, prefix or naming must choose: \"1.\" (aft-pytorch), "
+                      index + ": may have more than one layer, choose one by prefix or naming: \"1.\" (aft-pytorch), "
                               "\"2.\" (aft-pytorch), \"3.\" (aft-pytorch)");
 }
 
@@ -135,22 +135,23 @@ TEST_CASE("a shard that isn't what the index says is refused", "[weights]") {
     a.tensors.erase("1.to_k.weight");
     write_safetensors(shards.path("a"), a);
     const std::string index = shards.index();
-    CHECK_THROWS_WITH(load_weights(index, full, {"1."}), index + ": has tensor \"1.to_k.weight\" in \"a\", where it "
-                                                                 "isn't");
+    CHECK_THROWS_WITH(load_weights(index, full, {"1."}), index + ": tensor \"1.to_k.weight\" isn't in \"a\", the "
+                                                                 "shard that the index names");
     std::ofstream(shards.path("a")) << R"({"weight_map": {"1.to_k.weight": "b"}})";
     CHECK_THROWS_WITH(load_weights(index, full, {"1."}), index + ": \"a\": is JSON, not a safetensors file");
 }
 
 TEST_CASE("an index that isn't one is refused", "[safetensors]") {
     check_index_refused(R"({"metadata": {}})",
-                        "is JSON, neither a safetensors file nor an index of shards: has no \"weight_map\"");
+                        "is JSON, but neither a safetensors file nor an index of shards: it has no \"weight_map\"");
     check_index_refused(R"({"weight_map": ["a", "b"]})",
-                        "is JSON, neither a safetensors file nor an index of shards: has no \"weight_map\"");
+                        "is JSON, but neither a safetensors file nor an index of shards: it has no \"weight_map\"");
     check_index_refused(R"([{"weight_map": {"a": "b"}}])",
-                        "is JSON, neither a safetensors file nor an index of shards: has no \"weight_map\"");
-    check_index_refused(R"({"weight_map": {"a": 1}})", "index of shards: tensor \"a\" needs the name of a file");
-    check_index_refused(R"({"weight_map": {"a": {}}})", "index of shards: tensor \"a\" needs the name of a file");
-    check_index_refused(R"({"weight_map": {"a": ["b"]}})", "index of shards: tensor \"a\" needs the name of a file");
+                        "is JSON, but neither a safetensors file nor an index of shards: it has no \"weight_map\"");
+    check_index_refused(R"({"weight_map": {"a": 1}})", "index of shards: tensor \"a\" must have the name of a file");
+    check_index_refused(R"({"weight_map": {"a": {}}})", "index of shards: tensor \"a\" must have the name of a file");
+    check_index_refused(R"({"weight_map": {"a": ["b"]}})",
+                        "index of shards: tensor \"a\" must have the name of a file");
     check_index_refused(R"({"weight_map": {"a": "b", "\u0061": "b"}})",
                         "index of shards: key \"a\" comes twice in \"weight_map\"");
     check_index_refused(R"({"weight_map": {}, "weight_map": {}})", "index of shards: key \"weight_map\" comes twice");

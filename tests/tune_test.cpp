@@ -199,7 +199,7 @@ TEST_CASE("results of trials outlive the search, but for the line that it was ki
 
 TEST_CASE("a candidate that can't be generated says why, and a tool that isn't there is named", "[tune]") {
     const Folder folder;
-    const Problem problem{{LayerKind::simple, 8, 8, 8, 0}, {1, 8}};
+    const Problem problem{{aft_simple, 8, 8, 8, 0}, {1, 8}};
     Toolchain toolchain = toolchain_of_build(target_of(packed_row(problem)));
     const Candidate unknown{"", {{"no_such_parameter", 1}}};
     CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build(unknown, problem),

@@ -1,4 +1,5 @@
 #include "temporary_file.h"
+#include "weights/bias_range.h"
 #include "weights/parameters.h"
 
 #include <aft/error.h>
@@ -23,8 +24,8 @@ namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
-LayerConfig small(LayerKind kind) {
-    return {kind, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, /*window=*/kind == LayerKind::local ? 2 : 0};
+LayerConfig small(LayerForm form) {
+    return {form, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, /*window=*/form.has_window() ? 2 : 0};
 }
 
 /// Every value is different: 1, 2, 3, ...
@@ -65,7 +66,7 @@ float range_of(const std::vector<float> &row, const LayerConfig &config, std::in
 }  // namespace
 
 TEST_CASE("weights are loaded by the names of aft-pytorch's state_dict", "[weights]") {
-    const LayerConfig config = small(LayerKind::full);
+    const LayerConfig config = small(aft_full);
     const Weights weights = load(checkpoint(config), config);
     CHECK(weights.query_weight == std::vector<float>{1, 2, 3, 4, 5, 6});
     CHECK(weights.query_bias == std::vector<float>{7, 8});
@@ -80,7 +81,7 @@ TEST_CASE("weights are loaded by the names of aft-pytorch's state_dict", "[weigh
 }
 
 TEST_CASE("biases may be missing, and tensors of others may be there", "[weights]") {
-    const LayerConfig config = small(LayerKind::simple);
+    const LayerConfig config = small(aft_simple);
     SafetensorsFile file = checkpoint(config);
     for (const char *name : {"to_q.bias", "to_k.bias", "to_v.bias", "project.bias"}) {
         file.tensors.erase(name);
@@ -93,7 +94,7 @@ TEST_CASE("biases may be missing, and tensors of others may be there", "[weights
 }
 
 TEST_CASE("everything that is wrong with a checkpoint is said at once", "[weights]") {
-    const LayerConfig config = small(LayerKind::full);
+    const LayerConfig config = small(aft_full);
     SafetensorsFile file = checkpoint(config);
     file.tensors.erase("to_q.weight");
     file.tensors["to_k.weight"] = stored_tensor({3, 2}, std::vector<float>(6));
@@ -110,7 +111,7 @@ TEST_CASE("everything that is wrong with a checkpoint is said at once", "[weight
 }
 
 TEST_CASE("what a layer has no use for is refused in its modules, and under a prefix everywhere", "[weights]") {
-    const LayerConfig config = small(LayerKind::simple);
+    const LayerConfig config = small(aft_simple);
     SafetensorsFile file = checkpoint(config);
     file.tensors["input"] = file.tensors["to_qk.weight"] = stored_tensor({1}, {1});
     CHECK_NOTHROW(load(file, config));
@@ -133,7 +134,7 @@ TEST_CASE("what a layer has no use for is refused in its modules, and under a pr
 }
 
 TEST_CASE("of very many problems the first are listed", "[weights]") {
-    const LayerConfig config = small(LayerKind::simple);
+    const LayerConfig config = small(aft_simple);
     SafetensorsFile file = checkpoint(config);
     for (int i = 0; i < 1000; i++) {
         file.tensors["to_q." + std::to_string(i)] = stored_tensor({1}, {1});
@@ -144,7 +145,7 @@ TEST_CASE("of very many problems the first are listed", "[weights]") {
 }
 
 TEST_CASE("tensors of 16 and 64 bits become weights", "[weights]") {
-    const LayerConfig config = small(LayerKind::full);
+    const LayerConfig config = small(aft_full);
     SafetensorsFile file = checkpoint(config);
     const auto replace = [&file](const std::string &name, const std::string &dtype, auto value) {
         StoredTensor &tensor = file.tensors.at(name);
@@ -171,7 +172,7 @@ TEST_CASE("tensors of 16 and 64 bits become weights", "[weights]") {
 }
 
 TEST_CASE("a position bias may be stored as factors", "[weights]") {
-    const LayerConfig config = small(LayerKind::local);
+    const LayerConfig config = small(aft_local);
     SafetensorsFile file = checkpoint(config);
     const auto load_factors = [&](const std::vector<float> &u, const std::vector<float> &v) {
         file.tensors["wbias_u"] = stored_tensor({4, static_cast<std::int64_t>(u.size()) / 4}, u);
@@ -186,7 +187,7 @@ TEST_CASE("a position bias may be stored as factors", "[weights]") {
     // Summed in float32 it would be 0.
     CHECK(load_factors({1e8f, 1, -1e8f, 1e8f, 1, -1e8f, 1e8f, 1, -1e8f, 1e8f, 1, -1e8f}, std::vector<float>(12, 1)) ==
           std::vector<float>(16, 1));
-    CHECK(config_from_weights(file, {LayerKind::full}).max_seq_len == 4);
+    CHECK(config_from_weights(file, {aft_full}).max_seq_len == 4);
 
     CHECK_THROWS_WITH(load_factors({1, 2, 3, 4}, std::vector<float>(8)),
                       ContainsSubstring("wbias_v is [4, 2], must be [4, 1]"));
@@ -200,7 +201,7 @@ TEST_CASE("a position bias may be stored as factors", "[weights]") {
 }
 
 TEST_CASE("weights that aren't numbers are refused, and only position biases may mask", "[weights]") {
-    const LayerConfig config = small(LayerKind::local);
+    const LayerConfig config = small(aft_local);
     Weights weights = zeros(config);
     weights.position_bias[0] = -infinity;
     CHECK_NOTHROW(check_weights(weights, config));
@@ -221,7 +222,7 @@ TEST_CASE("weights that aren't numbers are refused, and only position biases may
 }
 
 TEST_CASE("a layer refuses weights of another size", "[weights]") {
-    const LayerConfig config = small(LayerKind::full);
+    const LayerConfig config = small(aft_full);
     Weights weights = zeros(config);
     weights.query_weight.pop_back();
     weights.value_bias.push_back(0);
@@ -234,14 +235,14 @@ TEST_CASE("a layer refuses weights of another size", "[weights]") {
 
 TEST_CASE("a file's shapes imply the config", "[weights]") {
     const TemporaryFile at;
-    write_safetensors(at.path(), checkpoint(small(LayerKind::full)));
-    const LayerConfig full = config_from_weights(at.path(), {LayerKind::local, 0, 0, 0, 7});
+    write_safetensors(at.path(), checkpoint(small(aft_full)));
+    const LayerConfig full = config_from_weights(at.path(), {aft_local, 0, 0, 0, 7});
     CHECK(full.hidden == 3);
     CHECK(full.projected == 2);
     CHECK(full.max_seq_len == 4);
     CHECK(full.window == 7);
-    SafetensorsFile file = checkpoint(small(LayerKind::simple));
-    const LayerConfig simple = config_from_weights(file, {LayerKind::simple, 0, 0, 99, 0});
+    SafetensorsFile file = checkpoint(small(aft_simple));
+    const LayerConfig simple = config_from_weights(file, {aft_simple, 0, 0, 99, 0});
     CHECK(simple.hidden == 3);
     CHECK(simple.max_seq_len == 99);
 
@@ -254,7 +255,7 @@ TEST_CASE("a file's shapes imply the config", "[weights]") {
 }
 
 TEST_CASE("the range of a position bias is that of its widest row", "[weights]") {
-    const LayerConfig full = small(LayerKind::full), local = small(LayerKind::local);
+    const LayerConfig full = small(aft_full), local = small(aft_local);
     CHECK(range_of({5, 5, 5, 5}, full, 1) == 0);
     CHECK(range_of({-3, 5, 0, 1}, full, 3) == 8);
     CHECK(range_of({-infinity, 5, 0, 1}, full, 2) == infinity);
@@ -264,8 +265,8 @@ TEST_CASE("the range of a position bias is that of its widest row", "[weights]")
     CHECK(range_of({-3, 5, 0, 100}, local, 1) == 8);
     CHECK(range_of({-3, 5, 0, -infinity}, local, 1) == 8);
     CHECK(range_of({0, 0, -infinity, 0}, local, 1) == infinity);
-    CHECK(range_of({0, 0, 0, 9}, {LayerKind::local, 3, 2, 4, 1'000'000'000'000}, 0) == 9);
-    CHECK(range_of({9, 9, 9, 9}, {LayerKind::local, 3, 2, 4, 0}, 0) == 0);
-    Weights simple = zeros(small(LayerKind::simple));
-    CHECK(widest_bias_range(simple, small(LayerKind::simple)).range == 0);
+    CHECK(range_of({0, 0, 0, 9}, {aft_local, 3, 2, 4, 1'000'000'000'000}, 0) == 9);
+    CHECK(range_of({9, 9, 9, 9}, {aft_local, 3, 2, 4, 0}, 0) == 0);
+    Weights simple = zeros(small(aft_simple));
+    CHECK(widest_bias_range(simple, small(aft_simple)).range == 0);
 }

@@ -56,23 +56,20 @@ std::vector<Device> chosen_devices(const BenchOptions &options) {
 }
 
 std::vector<Problem> problems(const BenchOptions &options, const Device &device) {
-    std::vector<LayerKind> kinds;
-    for (const LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local}) {
-        if (options.layers.empty() ||
-            std::count(options.layers.begin(), options.layers.end(), std::string(name(kind))) != 0) {
-            kinds.push_back(kind);
-        }
-    }
     const std::vector<Problem> listed = options.quick   ? quick_benchmark_problems(device.api)
                                         : device.is_gpu ? gpu_benchmark_problems()
                                                         : benchmark_problems();
     std::vector<Problem> result;
-    for (const LayerKind kind : kinds) {
+    for (const NamedForm &named : named_forms()) {
+        if (!options.layers.empty() &&
+            std::find(options.layers.begin(), options.layers.end(), named.name) == options.layers.end()) {
+            continue;
+        }
         for (const std::string &shape : options.shapes) {
-            result.push_back(problem(shape, kind));
+            result.push_back(problem(shape, named.form));
         }
         for (const Problem &each : listed) {
-            if (options.shapes.empty() && each.config.kind == kind) {
+            if (options.shapes.empty() && each.config.form == named.form) {
                 result.push_back(each);
             }
         }
@@ -134,10 +131,8 @@ void add_bench(CLI::App &app, const std::string &command_line) {
         "\nExample:\n  aft bench --layer local --shape 4,1024,512,512,32 --threads 1 --report build/bench\n"
         "\nWithout --shape, the shapes are those of the paper's models. The exit code is 1 if a kernel is wrong.");
     const auto options = std::make_shared<BenchOptions>();
-    command->add_option("--layer", options->layers, "full, simple or local; default: all")
-        ->check(CLI::IsMember({"full", "simple", "local"}));
-    command->add_option("--shape", options->shapes,
-                        fmt::format("B,T,H,P or, for local, B,T,H,P,s; default s: {}", default_window));
+    add_layers(*command, options->layers);
+    command->add_option("--shape", options->shapes, shape_help());
     command->add_option("--schedule", options->schedules, "schedules to compare; default: all")
         ->check(CLI::IsMember(schedule_names()));
     command->add_option("--device", options->devices,

@@ -90,7 +90,7 @@ std::string kernels_as_json() {
         rows.push_back({{"kernel", kernel.id},
                         {"layer", name(kernel.layer)},
                         {"device", kernel.api},
-                        {"operation", name(kernel.operation)},
+                        {"operation", kernel.operation},
                         {"algorithm", kernel.algorithm},
                         {"schedule", kernel.schedule},
                         {"target", kernel.target},

@@ -13,6 +13,8 @@
 #include <exception>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace aft::cli {
 
@@ -30,8 +32,12 @@ int complain(ExitCode code, const char *what) noexcept {
 }
 
 int run(int argc, char **argv) {
-    CLI::App app("Attention-free transformer layers (AFTFull, AFTSimple, AFTLocal) as ahead-of-time compiled Halide "
-                 "kernels.");
+    std::vector<std::string_view> titles;
+    for (const NamedForm &named : named_forms()) {
+        titles.push_back(named.title);
+    }
+    CLI::App app(fmt::format("Attention-free transformer layers ({}) as ahead-of-time compiled Halide kernels.",
+                             fmt::join(titles, ", ")));
     app.name("aft");
     app.set_version_flag("--version", "aft " AFT_VERSION);
     app.footer("\nExample:\n  aft run model.safetensors --layer full --input in.safetensors --output out.safetensors\n"

@@ -2,7 +2,10 @@
 
 #include "commands.h"
 
+#include <aft/config.h>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -41,6 +44,14 @@ void add(CLI::App &command, const std::string &name, std::optional<Number> &valu
         ->type_name(std::is_integral_v<Number> ? "INT" : "FLOAT");
 }
 
+std::vector<std::string> layer_names() {
+    std::vector<std::string> names;
+    for (const NamedForm &named : named_forms()) {
+        names.emplace_back(named.name);
+    }
+    return names;
+}
+
 }  // namespace
 
 std::int64_t number(const std::string &what, std::string_view text, std::int64_t from, std::int64_t to) {
@@ -59,6 +70,17 @@ void add_number(CLI::App &command, const std::string &name, std::optional<std::i
 void add_number(CLI::App &command, const std::string &name, std::optional<double> &value, double from, double to,
                 const std::string &description) {
     add(command, name, value, from, to, description);
+}
+
+CLI::Option *add_layer(CLI::App &command, std::string &layer) {
+    const std::vector<std::string> names = layer_names();
+    return command.add_option("--layer", layer, fmt::format("{}", fmt::join(names, ", ")))->check(CLI::IsMember(names));
+}
+
+CLI::Option *add_layers(CLI::App &command, std::vector<std::string> &layers) {
+    const std::vector<std::string> names = layer_names();
+    return command.add_option("--layer", layers, fmt::format("{}; default: all", fmt::join(names, ", ")))
+        ->check(CLI::IsMember(names));
 }
 
 void add_threads(CLI::App &command, std::optional<std::int64_t> &threads) {

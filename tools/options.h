@@ -20,6 +20,10 @@ void add_number(CLI::App &command, const std::string &name, std::optional<std::i
 void add_number(CLI::App &command, const std::string &name, std::optional<double> &value, double from, double to,
                 const std::string &description);
 
+/// Adds --layer, which takes the name of a form, or several.
+CLI::Option *add_layer(CLI::App &command, std::string &layer);
+CLI::Option *add_layers(CLI::App &command, std::vector<std::string> &layers);
+
 /// Adds --threads, with the range of set_thread_count().
 void add_threads(CLI::App &command, std::optional<std::int64_t> &threads);
 

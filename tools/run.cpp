@@ -90,12 +90,12 @@ TensorView<T, 3> sequences(T *data, const std::vector<std::int64_t> &extents, bo
 std::pair<LayerConfig, Weights> load(const RunOptions &options, std::int64_t seq) {
     constexpr std::int64_t unknown = -1;
     LayerConfig config;
-    config.kind = layer_kind(options.layer);
+    config.form = layer_form(options.layer);
     config.window = unknown;
-    config.max_seq_len = std::max<std::int64_t>(seq, 1);  // stays for AFTSimple, which has no limit of its own
+    config.max_seq_len = std::max<std::int64_t>(seq, 1);  // stays without a position bias, which limits it
     config = config_from_weights(options.model, config, options.load);
-    if (config.kind == LayerKind::local && config.window == unknown && !options.window) {
-        throw UsageError(fmt::format("--layer local needs --window: {} doesn't say it", options.model));
+    if (config.form.has_window() && config.window == unknown && !options.window) {
+        throw UsageError(fmt::format("--layer {} needs --window: {} doesn't say it", options.layer, options.model));
     }
     config.window = options.window.value_or(config.window);
     return {config, load_weights(options.model, config, options.load)};
@@ -186,11 +186,10 @@ void add_run(CLI::App &app) {
         ->add_option("model", options->model,
                      "safetensors file with the weights, or the index of its shards (model.safetensors.index.json)")
         ->required();
-    command->add_option("--layer", options->layer, "full, simple or local")
-        ->required()
-        ->check(CLI::IsMember({"full", "simple", "local"}));
+    add_layer(*command, options->layer)->required();
     add_number(*command, "--window", options->window, 0, std::numeric_limits<std::int64_t>::max(),
-               "for local only: the bias holds where |t - t'| < WINDOW; default: the window of the model's local_mask");
+               "for layers with a window: the bias holds where |t - t'| < WINDOW; default: the window of the model's "
+               "local_mask");
     command->add_option_function<std::string>(
         "--prefix", [options](const std::string &prefix) { options->load.prefix = prefix; },
         "start of the names of the layer's tensors, such as blocks.0.attn.; default: the model's only layer");
@@ -217,8 +216,8 @@ void add_run(CLI::App &app) {
                         "id or API of the device to run on (see aft devices); default: the library chooses");
     add_threads(*command, options->threads);
     command->final_callback([options] {
-        if (options->layer != "local" && options->window) {
-            throw UsageError("--window is for --layer local, not " + options->layer);
+        if (options->window && !layer_form(options->layer).has_window()) {
+            throw UsageError("--layer " + options->layer + " has no window: leave out --window");
         }
         options->load.names = names(options->map);
         try {

@@ -15,6 +15,7 @@ namespace aft::cli {
 
 namespace {
 
+constexpr std::int64_t default_window = 32;
 constexpr std::int64_t max_elements = std::numeric_limits<std::int32_t>::max();
 
 // Numbers separated by commas. Throws UsageError.
@@ -30,7 +31,7 @@ std::vector<std::int64_t> numbers(const std::string &text) {
 
 }  // namespace
 
-Problem problem(const std::string &text, LayerKind kind) {
+Problem problem(const std::string &text, LayerForm form) {
     std::vector<std::int64_t> extents = numbers(text);
     if (extents.size() == 4) {
         extents.push_back(default_window);
@@ -49,9 +50,13 @@ Problem problem(const std::string &text, LayerKind kind) {
             fmt::format("--shape '{}' has a tensor of {:g} elements, the limit is {}", text, largest, max_elements));
     }
     Problem result;
-    result.config = {kind, hidden, projected, seq, kind == LayerKind::local ? window : 0};
+    result.config = {form, hidden, projected, seq, form.has_window() ? window : 0};
     result.shape = {batch, seq};
     return result;
+}
+
+std::string shape_help() {
+    return fmt::format("B,T,H,P or, with a window, B,T,H,P,s; default s: {}", default_window);
 }
 
 }  // namespace aft::cli

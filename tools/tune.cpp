@@ -42,7 +42,7 @@ void on_interrupt(int) {
 }
 
 std::string summary(const tune::ProfileEntry &entry) {
-    const std::string what = fmt::format("{} {}, {} threads: ", name(entry.problem.config.kind),
+    const std::string what = fmt::format("{} {}, {} threads: ", name(entry.problem.config.form),
                                          bench::shape_name(entry.problem), entry.threads);
     if (!entry.tuned) {
         return what + fmt::format("packed stays, {:.4g} ms, after {} trials", entry.packed_ms, entry.trials);
@@ -66,7 +66,7 @@ void tune(const TuneOptions &options) {
     }
     std::vector<Problem> problems;
     for (const std::string &shape : options.shapes) {
-        problems.push_back(problem(shape, layer_kind(options.layer)));
+        problems.push_back(problem(shape, layer_form(options.layer)));
     }
     const std::string target = tune::target_of(tune::packed_row(problems.front()));
     const std::string cpu = bench::this_machine().cpu, isa = tune::isa_of(target);
@@ -114,13 +114,8 @@ void add_tune(CLI::App &app) {
         "\nThe search needs the build tree that aft comes from, and its C++ compiler or the environment's CXX.\n"
         "Ctrl-C ends the search and keeps its result; the same command continues the search.");
     const auto options = std::make_shared<TuneOptions>();
-    command->add_option("--layer", options->layer, "full, simple or local")
-        ->required()
-        ->check(CLI::IsMember({"full", "simple", "local"}));
-    command
-        ->add_option("--shape", options->shapes,
-                     fmt::format("B,T,H,P or, for local, B,T,H,P,s; default s: {}", default_window))
-        ->required();
+    add_layer(*command, options->layer)->required();
+    command->add_option("--shape", options->shapes, shape_help())->required();
     add_threads(*command, options->threads);
     add_number(*command, "--budget", options->minutes, 0.01, 10000.0,
                fmt::format("minutes of search for each shape, 0.01 to 10000; default: {}", default_minutes));

@@ -34,7 +34,7 @@ Candidate with(Candidate candidate, const Axis &axis, const std::map<std::string
     return candidate;
 }
 
-std::vector<Axis> packed_axes(LayerKind layer, int lanes) {
+std::vector<Axis> packed_axes(LayerForm layer, int lanes) {
     // The defaults of generators/schedules/tiles.h are left out.
     const auto one = [](const char *name, const std::vector<int> &values) {
         Axis axis{{{}}};
@@ -59,7 +59,7 @@ std::vector<Axis> packed_axes(LayerKind layer, int lanes) {
                               one("unrolled_steps", lanes == 4 ? std::vector<int>{2} : std::vector<int>{2, 8})};
     axes.push_back(one("key_value_group", {1, 2, 8, 16}));
     axes.push_back(one("jobs", {4, 8, 32, 64}));
-    if (layer != LayerKind::simple) {  // whose targets have no sums
+    if (layer.has_bias()) {  // whose targets have no sums
         axes.push_back(one("target_group", {4, 8, 32}));
     }
     return axes;

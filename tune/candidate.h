@@ -31,7 +31,7 @@ struct Axis {
 Candidate with(Candidate candidate, const Axis &axis, const std::map<std::string, int> &setting);
 
 /// The axes of `packed` for a layer, in the order that they are searched in. lanes: floats in a vector of the target.
-std::vector<Axis> packed_axes(LayerKind layer, int lanes);
+std::vector<Axis> packed_axes(LayerForm layer, int lanes);
 
 /// Floats in the vectors that Halide uses for a target.
 int vector_lanes(const std::string &target);

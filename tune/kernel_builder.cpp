@@ -120,7 +120,7 @@ KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
 
 std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, const Problem &problem) const {
     // No shape is in the name of a hand schedule: it has none in its arguments.
-    const std::string key = fmt::format("{} {} {}", fingerprint_, name(problem.config.kind),
+    const std::string key = fmt::format("{} {} {}", fingerprint_, name(problem.config.form),
                                         fmt::join(forward_arguments(candidate, problem), " "));
     const fs::path library = folder_ / (hash(key) + ".so");
     if (!fs::exists(library)) {
@@ -145,7 +145,9 @@ std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, co
 
 void KernelBuilder::make(const Candidate &candidate, const Problem &problem, const fs::path &library) const {
     const WorkFolder work(folder_);
-    const std::string layer(name(problem.config.kind));
+    const LayerForm &form = problem.config.form;
+    const std::string layer_bias = form.has_window() ? "banded" : form.has_bias() ? "dense" : "none";
+    const std::string algorithm = packed_row(problem).algorithm;
     const auto generate = [&](const std::string &half, const std::string &function,
                               const std::vector<std::string> &arguments) {
         std::vector<std::string> command = {toolchain_.generator.string(),
@@ -160,8 +162,8 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
                                             "-o",
                                             work.path.string(),
                                             "target=" + toolchain_.target,
-                                            "layer_bias=" + usual.bias,
-                                            "algorithm=" + usual.algorithm};
+                                            "layer_bias=" + layer_bias,
+                                            "algorithm=" + algorithm};
         if (half == "forward" && !candidate.autoscheduler.empty()) {
             command.insert(command.end(), {"-p", toolchain_.adams2019.string()});
         }

@@ -26,7 +26,7 @@ double rounded(double value) {
 
 Json to_json(const ProfileEntry &entry) {
     const LayerConfig &config = entry.problem.config;
-    Json row = {{"layer", name(config.kind)},
+    Json row = {{"layer", name(config.form)},
                 {"shape",
                  {{"batch", entry.problem.shape.batch},
                   {"seq", entry.problem.shape.seq},
@@ -59,7 +59,7 @@ ProfileEntry from_json(const Json &row) {
     ProfileEntry entry;
     LayerConfig &config = entry.problem.config;
     const Json &shape = row.at("shape");
-    config.kind = layer_kind(row.at("layer").get<std::string>());
+    config.form = layer_form(row.at("layer").get<std::string>());
     config.hidden = shape.at("hidden");
     config.projected = shape.at("projected");
     config.window = shape.at("window");
@@ -81,7 +81,7 @@ ProfileEntry from_json(const Json &row) {
 }
 
 bool same_problem(const Problem &a, const Problem &b) {
-    return a.config.kind == b.config.kind && a.config.hidden == b.config.hidden &&
+    return a.config.form == b.config.form && a.config.hidden == b.config.hidden &&
            a.config.projected == b.config.projected && a.config.window == b.config.window &&
            a.shape.batch == b.shape.batch && a.shape.seq == b.shape.seq;
 }

@@ -44,7 +44,7 @@ class Tuner {
 public:
     Tuner(const TuneOptions &options, const KernelBuilder &builder)
         : options_(options), builder_(builder), packed_(packed_row(options.problem)), target_(target_of(packed_)),
-          axes_(packed_axes(options.problem.config.kind, vector_lanes(target_))), trials_(options.problem),
+          axes_(packed_axes(options.problem.config.form, vector_lanes(target_))), trials_(options.problem),
           journal_(options.folder / "results.jsonl") {}
 
     ProfileEntry run() {
@@ -129,7 +129,7 @@ private:
     // All that a result depends on.
     std::string key(const Candidate &incumbent, const Candidate &candidate) const {
         return fmt::format("{} {} {} {} threads: {} against {}", builder_.fingerprint(),
-                           name(options_.problem.config.kind), bench::shape_name(options_.problem), thread_count(),
+                           name(options_.problem.config.form), bench::shape_name(options_.problem), thread_count(),
                            describe(candidate), describe(incumbent));
     }
 
@@ -166,7 +166,7 @@ private:
         const auto best = std::min_element(ratios_.begin(), ratios_.end(), by_ratio);
         const int left = static_cast<int>(std::max(options_.budget_seconds - seconds_since(start_), 0.0));
         options_.progress(fmt::format("{} {}: {}:{:02} left, best {:.3f} of packed, {}",
-                                      name(options_.problem.config.kind), bench::shape_name(options_.problem),
+                                      name(options_.problem.config.form), bench::shape_name(options_.problem),
                                       left / 60, left % 60, best->second, what));
     }
 
@@ -219,7 +219,7 @@ const KernelRow &packed_row(const Problem &problem) {
         }
     }
     throw std::runtime_error(
-        fmt::format("this build has no kernel packed of layer {} to compare with", name(problem.config.kind)));
+        fmt::format("this build has no kernel packed of layer {} to compare with", name(problem.config.form)));
 }
 
 std::string target_of(const KernelRow &row) {

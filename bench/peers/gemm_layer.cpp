@@ -40,11 +40,11 @@ GemmLayer::GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weig
     terms_.resize(rows * 2 * P);
     totals_.resize(static_cast<std::size_t>(B) * 2 * P);
     gated_.resize(rows * P);
-    if (config.kind == LayerKind::simple) {
+    if (!config.form.has_bias()) {
         return;
     }
     sums_.resize(rows * 2 * P);
-    const int window = config.kind == LayerKind::local ? static_cast<int>(config.window) : T;
+    const int window = config.form.has_window() ? static_cast<int>(config.window) : T;
     const int targets = banded ? std::max(window, min_block) : T;
     for (int first = 0; first < T; first += targets) {
         const int end = std::min(first + targets, T);

@@ -23,7 +23,7 @@ StoredTensor stored(const char *dtype, const std::vector<std::int64_t> &extents,
 }  // namespace
 
 void write_problem(const Problem &problem, const std::string &path) {
-    const auto [kind, H, P, S, window] = problem.config;
+    const auto [form, H, P, S, window] = problem.config;
     const auto [B, T] = problem.shape;
     const Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);
@@ -34,7 +34,7 @@ void write_problem(const Problem &problem, const std::string &path) {
     const Reference reference = reference_forward(problem.config, weights, x, problem.shape, rows);
 
     SafetensorsFile file;
-    file.metadata = {{"layer", std::string(name(kind))}, {"window", std::to_string(window)}};
+    file.metadata = {{"layer", std::string(name(form))}, {"window", std::to_string(window)}};
     auto &tensors = file.tensors;
     tensors["to_q.weight"] = stored_tensor({P, H}, weights.query_weight);
     tensors["to_k.weight"] = stored_tensor({P, H}, weights.key_weight);
@@ -44,7 +44,7 @@ void write_problem(const Problem &problem, const std::string &path) {
     tensors["to_k.bias"] = stored_tensor({P}, weights.key_bias);
     tensors["to_v.bias"] = stored_tensor({P}, weights.value_bias);
     tensors["project.bias"] = stored_tensor({H}, weights.project_bias);
-    if (kind != LayerKind::simple) {
+    if (form.has_bias()) {
         tensors["wbias"] = stored_tensor({S, S}, weights.position_bias);
     }
     const auto checked = static_cast<std::int64_t>(rows.size());

@@ -52,7 +52,7 @@ public:
         x_ = input.as_float();
         y_.assign(x_.size(), std::numeric_limits<float>::quiet_NaN());
         const Shape shape{input.extents[0], input.extents[1]};
-        LayerConfig config{layer_kind(file.metadata.at("layer")), 0, 0, shape.seq,
+        LayerConfig config{layer_form(file.metadata.at("layer")), 0, 0, shape.seq,
                            std::stoll(file.metadata.at("window"))};
         config = config_from_weights(path, config);
         const Weights weights = load_weights(path, config);
@@ -150,7 +150,7 @@ Problem problem(const std::string &layer, const std::string &shape) {
         throw std::runtime_error("'" + shape + "' isn't B,T,H,P or B,T,H,P,s");
     }
     Problem problem;
-    problem.config = {layer_kind(layer), extents[2], extents[3], extents[1], extents[4]};
+    problem.config = {layer_form(layer), extents[2], extents[3], extents[1], extents[4]};
     problem.shape = {extents[0], extents[1]};
     return problem;
 }

@@ -52,9 +52,9 @@ float largest_difference(const std::vector<float> &a, const std::vector<float> &
 
 int main() {
     int wrong = 0;
-    for (const aft::LayerKind kind : {aft::LayerKind::full, aft::LayerKind::local}) {
+    for (const aft::LayerForm form : {aft::aft_full, aft::aft_local}) {
         const std::int64_t seq = 512, hidden = 256, projected = 256;
-        const aft::LayerConfig config{kind, hidden, projected, seq, /*window=*/32};
+        const aft::LayerConfig config{form, hidden, projected, seq, /*window=*/32};
         aft::Weights weights;
         weights.query_weight = random_values(projected * hidden, 0.1f);
         weights.key_weight = random_values(projected * hidden, 0.1f);
@@ -65,15 +65,15 @@ int main() {
 
         // A layer runs our kernel by default.
         const std::string chosen = aft::Layer(config, weights).kernel_for({1, seq}).id;
-        std::cout << aft::name(kind) << ": " << chosen << " is chosen\n";
+        std::cout << aft::name(form) << ": " << chosen << " is chosen\n";
         wrong += chosen.find("my_kernels_") != 0;  // the first of the two tables
 
         std::vector<float> expected, y;
-        const std::string of_library = "aft_" + std::string(aft::name(kind)) + "_cpu_packed";
+        const std::string of_library = "aft_" + std::string(aft::name(form)) + "_cpu_packed";
         const double its_time = run(aft::Layer(config, weights, {of_library}), x, expected);
         std::cout << "    " << of_library << ": " << its_time << " ms\n";
         for (const aft::KernelInfo &kernel : aft::kernels()) {
-            if (kernel.layer == kind && kernel.id.find("my_") == 0) {
+            if (kernel.layer == form && kernel.id.find("my_") == 0) {
                 const double time = run(aft::Layer(config, weights, {kernel.id}), x, y);
                 const float error = largest_difference(y, expected);
                 std::cout << "    " << kernel.id << ": " << time << " ms, off by " << error << '\n';

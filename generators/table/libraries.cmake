@@ -1,6 +1,6 @@
 # A row becomes two static libraries: the kernel, and the one that prepares its parameters.
 
-# The command lines of the generators: the generator of a half, `forward` or `prepare`, of the kernel `id`, and its
+# The command lines of the generators: the generator of a half of the kernel `id`, its operation or `prepare`, and its
 # parameters. Parameters are prepared on the CPU, in the layout that the kernel's schedule has on its device.
 function(aft_generator_command generator params id half)
     aft_get_row(${id})
@@ -11,7 +11,7 @@ function(aft_generator_command generator params id half)
     endif()
     aft_algorithm_column(bias bias LAYER ${ROW_LAYER})
     set(values layer_bias=${bias} algorithm=${ROW_ALGORITHM} schedule=${schedule})
-    if(half STREQUAL "forward" OR NOT is_flat)
+    if(NOT half STREQUAL "prepare" OR NOT is_flat)
         list(APPEND values device=${ROW_DEVICE})
         if(ROW_STORAGE STREQUAL "bfloat16")
             list(APPEND values bfloat16=true)
@@ -113,5 +113,5 @@ function(aft_add_kernel_libraries table id)
     aft_library_names(forward prepare ${table} ${id})
     aft_autoscheduler(autoscheduler ${ROW_BY})
     aft_add_library(${prepare} ${table} ${id} prepare cpu "")
-    aft_add_library(${forward} ${table} ${id} forward ${ROW_DEVICE} "${autoscheduler}")
+    aft_add_library(${forward} ${table} ${id} ${ROW_OPERATION} ${ROW_DEVICE} "${autoscheduler}")
 endfunction()

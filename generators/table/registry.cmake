@@ -15,7 +15,7 @@ function(aft_registry_row out table id)
         list(APPEND preferred "{${range}}")
     endforeach()
     list(JOIN preferred ", " preferred)
-    string(JOIN ", " row "\"${id}\"" Operation::${ROW_OPERATION} LayerKind::${ROW_LAYER} "\"${ROW_ALGORITHM}\""
+    string(JOIN ", " row "\"${id}\"" "\"${ROW_OPERATION}\"" aft_${ROW_LAYER} "\"${ROW_ALGORITHM}\""
            "\"${ROW_SCHEDULE}\"" "\"${ROW_STORAGE}\"" "\"${ROW_DEVICE}\"" ${any_bias_range} "{${preferred}}"
            "{${prepare}_argv, ${prepare}_metadata}" "{${forward}_argv, ${forward}_metadata}")
     set(${out} "    {${row}},\n" PARENT_SCOPE)

@@ -1,7 +1,7 @@
 # The rows of a table of kernels. A table is the library's own, `aft`, or one of aft_add_kernels(). Each row is one
 # kernel, with these columns:
 #
-#   OPERATION   forward (x -> y)
+#   OPERATION   forward (x -> y): the name of a generator, <operation>_generator.cpp
 #   LAYER       a layer of algorithms.cmake
 #   ALGORITHM   one of its algorithms
 #   SCHEDULE    packed, tiled, naive, an autoscheduler, tuned, or the name of a program's own schedule
@@ -87,8 +87,8 @@ function(aft_check_row kernel)
     if(ROW_UNPARSED_ARGUMENTS)
         message(FATAL_ERROR "${kernel}: unknown columns ${ROW_UNPARSED_ARGUMENTS}")
     endif()
-    if(NOT ROW_OPERATION STREQUAL "forward")
-        message(FATAL_ERROR "${kernel}: OPERATION is '${ROW_OPERATION}', must be forward")
+    if(NOT EXISTS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../${ROW_OPERATION}_generator.cpp")
+        message(FATAL_ERROR "${kernel}: OPERATION is '${ROW_OPERATION}', which has no generator in generators/")
     endif()
     aft_algorithms(algorithms "${ROW_LAYER}")
     if(NOT algorithms)

@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// What a layer computes, and how it is run.
+/// A layer's form and sizes, and the options to run it.
 
 #include <aft/export.h>
 #include <aft/standard_library.h>
@@ -9,30 +9,86 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace aft {
 
-/// The three layers of "An Attention Free Transformer" (Zhai et al., arXiv 2105.14103).
-enum class LayerKind {
-    full,    ///< AFTFull: a position bias between any two positions
-    simple,  ///< AFTSimple: no position bias
-    local,   ///< AFTLocal: a position bias within a window, 0 outside
+/// The position bias w[t, t'] that a layer adds to the key of source t' for target t.
+enum class PositionBias {
+    none,    ///< w is 0
+    dense,   ///< w[t, t'] is a parameter of the layer for any two positions
+    banded,  ///< w[t, t'] is a parameter where |t - t'| < window, and 0 elsewhere
 };
 
-/// "full", "simple" or "local".
-AFT_API std::string_view name(LayerKind kind);
+/// The sources that a target sees.
+enum class Reach {
+    all,  ///< every source
+};
 
-/// The inverse of name(). Throws ConfigError.
-AFT_API LayerKind layer_kind(std::string_view name);
+/// The factor of the weighted mean.
+enum class Gate {
+    sigmoid,  ///< sigmoid(Q)
+};
 
-/// What a layer computes, apart from its weights.
+/// The formula of a layer, as a choice for each of its parts.
+struct LayerForm {
+    PositionBias bias = PositionBias::dense;  ///< added to the keys
+    Reach reach = Reach::all;                 ///< of the mean
+    Gate gate = Gate::sigmoid;                ///< of the mean
+
+    /// Whether the layer has the parameter position_bias, [S, S].
+    constexpr bool has_bias() const {
+        return bias != PositionBias::none;
+    }
+    /// Whether LayerConfig::window limits the position bias.
+    constexpr bool has_window() const {
+        return bias == PositionBias::banded;
+    }
+};
+
+/// Two forms are the same when all their parts are.
+constexpr bool operator==(const LayerForm &a, const LayerForm &b) {
+    return a.bias == b.bias && a.reach == b.reach && a.gate == b.gate;
+}
+/// See operator==().
+constexpr bool operator!=(const LayerForm &a, const LayerForm &b) {
+    return !(a == b);
+}
+
+/// AFTFull of "An Attention Free Transformer" (Zhai et al., arXiv 2105.14103): a position bias between any two
+/// positions.
+inline constexpr LayerForm aft_full{PositionBias::dense};
+/// AFTSimple: no position bias.
+inline constexpr LayerForm aft_simple{PositionBias::none};
+/// AFTLocal: a position bias within a window, 0 outside.
+inline constexpr LayerForm aft_local{PositionBias::banded};
+
+/// A form with a name. The library has kernels for these forms.
+struct NamedForm {
+    std::string_view name;   ///< "full": in ids of kernels, on the command line, in reports
+    std::string_view title;  ///< "AFTFull", as in the paper
+    std::string_view bias;   ///< "w[t, t'] between any two positions", for readers of a report
+    std::int32_t c_kind;     ///< AFT_LAYER_FULL of <aft/aft_c.h>
+    LayerForm form;          ///< aft_full
+};
+
+/// Every form that has a name. Thread-safe.
+AFT_API const std::vector<NamedForm> &named_forms();
+
+/// The name of a form: "full", "simple" or "local". Throws ConfigError for a form without a name.
+AFT_API std::string_view name(const LayerForm &form);
+
+/// The form with a name: the inverse of name(). Throws ConfigError for any other text.
+AFT_API LayerForm layer_form(std::string_view name);
+
+/// The form and the sizes of a layer. Its weights are not part of it.
 struct LayerConfig {
-    /// Which of the three layers.
-    LayerKind kind = LayerKind::full;
+    /// One of named_forms().
+    LayerForm form = aft_full;
     std::int64_t hidden = 0;       ///< H, channels of input and output, >= 1
     std::int64_t projected = 0;    ///< P, channels of query, key and value, >= 1
-    std::int64_t max_seq_len = 0;  ///< S, the longest sequence, >= 1; full and local: the size of the position bias
-    std::int64_t window = 0;       ///< s, local only: the bias holds where |t - t'| < s and is 0 elsewhere; >= 0
+    std::int64_t max_seq_len = 0;  ///< S, the longest sequence, >= 1; a position bias is [S, S]
+    std::int64_t window = 0;       ///< s, of banded biases only: the bias holds where |t - t'| < s; >= 0
 };
 
 /// The part of the shape that may change from call to call.
@@ -41,15 +97,16 @@ struct Shape {
     std::int64_t seq = 1;    ///< 0..max_seq_len
 };
 
-/// How a layer is run.
+/// The kernel and the device of a layer. The library chooses where a member is empty.
 struct LayerOptions {
-    /// The id of the kernel that must run. Empty: that of the environment's AFT_KERNEL, and without one the choice of
-    /// the registry.
+    /// The id of the kernel that must run. If it is empty, the environment's AFT_KERNEL names the kernel. If that is
+    /// empty too, the library chooses one for each shape.
     std::string kernel = {};
-    /// The device that the layer lives on: an id of devices(), or an API for its first usable device. Empty: that of
-    /// the environment's AFT_DEVICE; without one, the first usable device of the forced kernel's API, and without one
-    /// the first GPU of devices() that is usable, has a kernel for the layer and memory for its weights, or the CPU.
-    /// A device or a kernel that is named loads the drivers of its own API only: "cpu" loads none.
+    /// The device that the layer lives on: an id of devices(), or an API, which means its first usable device. If it is
+    /// empty, the environment's AFT_DEVICE names the device. If that is empty too, a forced kernel runs on the first
+    /// usable device of its API; any other layer lives on the first usable GPU of devices() that has a kernel for it
+    /// and memory for its weights, or on the CPU. A named device or kernel loads the drivers of its own API only; "cpu"
+    /// loads none.
     std::string device = {};
 };
 

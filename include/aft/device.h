@@ -14,27 +14,28 @@
 
 namespace aft {
 
-/// A device of this machine that this build has kernels for, or the reason why there is none.
+/// A device of this machine that this build has kernels for. Without such a device, the reason.
 struct Device {
     std::string id;            ///< cpu, or `<api>:<number>`: cuda:0, opencl:0, opencl:1
-    std::string api;           ///< cpu, cuda, opencl or vulkan: the `api` of its kernels
-    std::string name;          ///< the driver's name for it; empty when no device was found
-    std::uint64_t memory = 0;  ///< bytes; 0 when unknown
-    bool is_gpu = false;       ///< false: the CPU, also behind a driver that runs OpenCL or Vulkan on it
-    bool usable = false;       ///< some kernel of this build can run on it
-    std::string reason;        ///< why not; empty when it is usable
+    std::string api;           ///< cpu, cuda, opencl or vulkan: that of its kernels
+    std::string name;          ///< its name in its driver; empty if no device was found
+    std::uint64_t memory = 0;  ///< bytes; 0 if unknown
+    bool is_gpu = false;       ///< false for the CPU, and for drivers that run OpenCL or Vulkan on the CPU
+    bool usable = false;       ///< whether some kernel of this build can run on it
+    std::string reason;        ///< why it isn't usable; empty if it is
 };
 
-/// Every device, in the order in which layers choose: GPUs by cuda, opencl and vulkan, then the CPU, then drivers that
-/// run on the CPU. Layers use the last ones only when they are asked for. An API without a device is listed once and
-/// last, with the reason. Vulkan has one device, since a process can use one: the first GPU, or a device of the type
-/// that the environment's HL_VK_DEVICE_TYPE names (gpu, integrated-gpu, virtual-gpu, cpu). The first call looks for the
-/// devices and loads the drivers; a statically linked program can load none and has the CPU alone. Never fails,
-/// whatever is missing or broken. Thread-safe.
+/// Every device, in the order of automatic choice: GPUs (cuda, opencl, vulkan), then the CPU, then drivers that run on
+/// the CPU. A layer uses such a driver only if LayerOptions or the environment names it. An API without a device has
+/// one entry at the end, with the reason. A process can use one Vulkan device: the first GPU, or the first device of
+/// the type in the environment's HL_VK_DEVICE_TYPE (gpu, integrated-gpu, virtual-gpu, cpu).
+///
+/// The first call loads the drivers and finds the devices; later calls return the same list. A statically linked
+/// program can't load drivers, so it has the CPU only. Never fails, even if a driver is missing or broken. Thread-safe.
 AFT_API const std::vector<Device> &devices();
 
-/// A tensor in the memory of a CUDA device. Its data is a device pointer, from cudaMalloc, cuMemAlloc or torch's
-/// data_ptr().
+/// A tensor in the memory of a CUDA device. Its data is a device pointer (from cudaMalloc, cuMemAlloc or torch's
+/// data_ptr()).
 template<typename T, std::size_t Rank>
 struct DeviceView {
     TensorView<T, Rank> tensor;  ///< extents, strides in elements, and the device pointer

@@ -10,37 +10,37 @@
 
 namespace aft {
 
-/// What every exception of the library derives from. what() is one line that names the value and the limit.
+/// The base of the library's exceptions. what() is one line that names the value and the limit.
 class AFT_API Error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// A shape, a stride or an overlap that a call can't take. Thrown before anything is written.
+/// A call doesn't accept a shape, a stride or an overlap. Thrown before anything is written.
 class AFT_API ShapeError : public Error {
 public:
     using Error::Error;
 };
 
-/// A LayerConfig or LayerOptions that makes no sense, or a kernel that is unknown or can't serve the layer.
+/// A LayerConfig or LayerOptions makes no sense, or the named kernel doesn't exist or can't serve the layer.
 class AFT_API ConfigError : public Error {
 public:
     using Error::Error;
 };
 
-/// Weights that don't fit the config, or a file that doesn't hold them.
+/// Weights don't fit the config, or a file doesn't hold them.
 class AFT_API WeightsError : public Error {
 public:
     using Error::Error;
 };
 
-/// A device that was asked for isn't there or can't be used, or one in use failed: no memory, a lost driver.
+/// The named device doesn't exist or can't be used, or a device in use failed: out of memory, or its driver was lost.
 class AFT_API DeviceError : public Error {
 public:
     using Error::Error;
 };
 
-/// A generated kernel failed; what() has the kernel's id and Halide's message. The output is undefined.
+/// A generated kernel failed. what() has the kernel's id and Halide's message. The output is undefined.
 class AFT_API KernelError : public Error {
 public:
     using Error::Error;

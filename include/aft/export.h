@@ -1,9 +1,9 @@
 #pragma once
 
 /// @file
-/// What a shared library exports.
+/// The mark of functions that a shared library exports.
 
-/// What a shared library of aft exports, when all else in it is hidden. C and C++.
+/// Marks what a shared library of aft exports. Everything else in it is hidden. For C and C++.
 #if !defined(_WIN32)
 #define AFT_API __attribute__((visibility("default")))
 #elif defined(aft_EXPORTS)  // while the library is built as a shared one; its callers need no mark

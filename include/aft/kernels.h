@@ -10,23 +10,9 @@
 #include <cstdint>
 #include <limits>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace aft {
-
-/// An operation of a layer that kernels compute.
-enum class Operation {
-    forward,  ///< y = layer(x)
-};
-
-/// "forward".
-constexpr std::string_view name(Operation operation) {
-    switch (operation) {
-        case Operation::forward: return "forward";
-    }
-    return "";
-}
 
 /// The smallest extents that a kernel takes.
 struct MinimumExtents {
@@ -53,15 +39,15 @@ struct PreferredExtents {
 /// One kernel of this build: an operation of one layer, by one algorithm, scheduled one way for one target.
 struct KernelInfo {
     std::string id;  ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
-    Operation operation = Operation::forward;  ///< the operation that it computes
-    LayerKind layer = LayerKind::full;         ///< the layer that it computes it for
+    std::string operation;  ///< the operation on a layer that it computes: forward, y = layer(x)
+    LayerForm layer;                           ///< the form of its layers
     /// How it computes the mean of the values. `dense` (AFTFull) sums over all sources, `banded` (AFTLocal) over the
     /// window and adds sums of whole blocks, `softmax` (AFTSimple) takes one mean for all targets, and `exact` (AFTFull
     /// and AFTLocal) sums relative to the largest exponent of each target and channel.
     std::string algorithm;
     std::string schedule;  ///< packed, naive, tiled, adams2019, ...
     /// float32 or bfloat16: the type in which weights, exponentials of the bias and sources are stored. Sums are in
-    /// float32. A kernel that stores bfloat16 runs only when it is asked for by its id.
+    /// float32. A kernel that stores bfloat16 runs only if the caller names it.
     std::string storage;
     std::string api;              ///< the API of its devices: cpu, cuda, opencl or vulkan
     std::string target;           ///< the Halide target that it was compiled for

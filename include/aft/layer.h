@@ -21,67 +21,75 @@ namespace aft {
 ///
 ///     Q, K, V = x Wq + bq, x Wk + bk, x Wv + bv      y = (sigmoid(Q) * A) Wo + bo
 ///
-/// where A is, for every target t and channel, the mean of V over the sources t', weighted by exp(K[t'] + w[t, t'])
-/// (full), the same with w = 0 for |t - t'| >= window (local), or by exp(K[t']) (simple).
-/// A row of w that masks every source gives A = 0.
+/// A[t, c] is the mean of V[t', c] over the sources t'. Its weights are exp(K[t', c] + w[t, t']), where w is the
+/// position bias of the layer's form (PositionBias). A is 0 where w masks every source of a target.
 ///
-/// After fork(), the child may call the parent's layers on the CPU and make new ones, whatever other threads of the
-/// parent were doing, unless one was in its first call of the library. Layers on other devices are the parent's alone.
+/// After fork(), the child may call the parent's layers on the CPU and make new ones. Other threads of the parent may
+/// be in calls at the time of the fork, except in their first call of the library. The child must not use layers of the
+/// parent on other devices.
 class AFT_API Layer {
 public:
-    /// Checks config and weights, chooses the device and the kernels that may run, and prepares the weights for each of
-    /// them, once; `weights` isn't kept. Position biases whose range is above max_bias_range, or with -inf entries, get
-    /// a kernel that takes them. A device that nobody asked for and that fails, for want of memory say, is passed over.
-    /// Throws ConfigError, WeightsError, KernelError, DeviceError for a device that was asked for, and ShapeError for a
+    /// Checks `config` and `weights`, chooses the device and the kernels that may run, and prepares the weights for
+    /// each of these kernels once. The layer keeps no reference to `weights`. If a row of the position bias has a range
+    /// above max_bias_range or a -inf, the layer runs on a kernel with any_bias_range. If an automatically chosen
+    /// device fails (out of memory, for example), the next one is tried.
+    ///
+    /// Throws ConfigError, WeightsError and KernelError; DeviceError if a named device can't be used; ShapeError for a
     /// parameter of more than 2^31 - 1 elements.
     Layer(const LayerConfig &config, const Weights &weights, const LayerOptions &options = {});
     ~Layer();
-    /// What is left of the other one may only be destroyed or assigned to.
+    /// A moved-from layer may only be destroyed or assigned to.
     Layer(Layer &&) noexcept;
-    /// The same; what the layer had before is freed.
+    /// Frees what the layer had before. A moved-from layer may only be destroyed or assigned to.
     Layer &operator=(Layer &&) noexcept;
 
     /// y = layer(x).
-    /// - x: [batch >= 0, seq in 0..max_seq_len, hidden] of float32, the channels contiguous (stride 1), rows and
-    ///   samples at any positive stride that keeps them apart.
-    /// - y: the same extents, the same rule for its strides; fully overwritten; must not overlap x.
+    /// - x: [batch >= 0, seq in 0..max_seq_len, hidden] of float32. The channels are contiguous (stride 1). Rows and
+    ///   samples may have any positive stride that keeps them apart.
+    /// - y: the extents of x, with the same rule for its strides. The call overwrites it fully. It must not overlap x.
     ///
-    /// Where batch or seq is 0 nothing is done, and the data may be null. A layer on a GPU copies x there and y back,
-    /// and returns when y is complete.
-    /// Throws ShapeError before y is written; KernelError if the kernel fails because memory runs out, or because what
-    /// it keeps between two stages is beyond 2^31 - 1 bytes: 4 x batch x seq x the larger of hidden and projected, seq
-    /// in whole tiles (of 2 to 11 rows on a CPU, 32 or 64 on a GPU), channels in whole vectors (a smaller batch helps);
-    /// DeviceError if the device fails, or has no memory left (y is undefined then). Thread-safe: any number of calls
-    /// at a time. Allocates: at the first call of a shape, and when more calls run at a time than ever before; other
-    /// calls reuse. The result has the same bits for any number of threads, and for a sample alone or in a batch.
+    /// If batch or seq is 0, the call does nothing, and the data may be null. A layer on a GPU copies x to the device
+    /// and y back. The call returns when y is complete.
+    ///
+    /// Throws ShapeError before it writes y. Throws KernelError if the kernel runs out of memory, or if an intermediate
+    /// result has more than 2^31 - 1 bytes: 4 x batch x seq x the larger of hidden and projected, with seq in whole
+    /// tiles (2 to 11 rows on a CPU, 32 or 64 on a GPU) and channels in whole vectors; a smaller batch helps. Throws
+    /// DeviceError if the device fails or runs out of memory. After a KernelError or a DeviceError, y is undefined.
+    ///
+    /// Thread-safe: any number of calls may run at a time. Allocates at the first call of a shape, and when more calls
+    /// run at a time than ever before. Other calls reuse that memory. The result has the same bits for any number of
+    /// threads, and for a sample alone or in a batch.
     ///
     /// Kernels on a CPU round to nearest, keep denormals and trap no exception, whatever floating-point environment the
-    /// caller has set; it is restored on return, its flags too. So is that of a caller who makes a layer or loads
-    /// weights. On other devices denormals are the device's matter: CUDA kernels keep them in products and sums.
+    /// caller has set. The call restores the caller's environment, including its flags; so do the constructor and the
+    /// functions that load weights. On other devices, the device decides about denormals: CUDA kernels keep them in
+    /// products and sums.
     void forward(TensorView<const float, 3> x, TensorView<float, 3> y) const;
 
-    /// The same where x and y lie in the memory of the layer's CUDA device: nothing is copied, and nothing waits. The
-    /// work is queued on `stream`, and y is complete when the stream has come to its end: read it from work on the same
-    /// stream, or after synchronize(). Kernels of the layer use the device's primary context, as the CUDA runtime and
-    /// PyTorch do. Scratch memory is kept between calls. Extents and strides as above. Throws ShapeError and
-    /// DeviceError (a layer on another API; memory that isn't the device's; cudaStreamPerThread, which is another
-    /// stream in every thread) before anything is queued, KernelError when a launch fails. Thread-safe.
+    /// y = layer(x) for tensors in the memory of the layer's CUDA device. The call copies nothing and waits for
+    /// nothing: it queues the work on `stream`. Read y in later work on the same stream, or after synchronize(). The
+    /// layer's kernels use the device's primary context, as the CUDA runtime and PyTorch do. The layer keeps scratch
+    /// memory between calls. The rules for extents and strides are those of the other forward().
+    ///
+    /// Throws ShapeError and DeviceError before it queues anything. DeviceError means: the layer is on another API, the
+    /// memory isn't the device's, or the stream is cudaStreamPerThread, which is another stream in every thread. Throws
+    /// KernelError when a launch fails. Thread-safe.
     void forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream stream = nullptr) const;
 
-    /// Waits until the device has done all that was queued on it. Throws DeviceError if some of it failed.
+    /// Waits until the device has done all queued work. Throws DeviceError if some of it failed.
     void synchronize() const;
 
-    /// Where the layer lives.
+    /// The device that the layer lives on.
     const Device &device() const;
 
-    /// The kernel that forward() runs for a shape; for an empty one, for which nothing runs, the kernel that the layer
-    /// has for whatever no other is for. Throws ShapeError.
+    /// The kernel that forward() runs for a shape. An empty shape runs none; for it, this is the kernel for the shapes
+    /// that no other kernel of the layer is for. Throws ShapeError.
     const KernelInfo &kernel_for(const Shape &shape) const;
 
-    /// What it computes, as it was given.
+    /// The config that the layer was made with.
     const LayerConfig &config() const;
 
-    /// Bytes of the host's memory that the layer keeps from call to call as scratch. They are freed with the layer.
+    /// Bytes of host memory that the layer keeps between calls as scratch. The destructor frees them.
     std::size_t scratch_bytes() const;
 
 private:

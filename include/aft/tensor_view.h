@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// Tensors in somebody else's memory.
+/// Views of tensors in the caller's memory.
 
 #include <array>
 #include <cstddef>
@@ -10,8 +10,8 @@
 
 namespace aft {
 
-/// A tensor in somebody else's memory. Extents and strides are outermost first ([batch, seq, hidden]), strides count
-/// elements. A view owns nothing and checks nothing: the call that takes it says what it accepts.
+/// A tensor in the caller's memory. Extents and strides are outermost first ([batch, seq, hidden]); strides count
+/// elements. A view owns nothing and checks nothing. The function that takes it documents and checks what it accepts.
 template<typename T, std::size_t Rank>
 struct TensorView {
     /// One number per dimension.
@@ -21,10 +21,10 @@ struct TensorView {
     Extents extents{};  ///< outermost first
     Extents strides{};  ///< in elements
 
-    /// Of nothing.
+    /// A view of no tensor.
     TensorView() = default;
 
-    /// Dense, row-major.
+    /// A dense, row-major tensor.
     TensorView(T *first, Extents shape) : data(first), extents(shape) {
         std::uint64_t stride = 1;  // unsigned: extents that no call takes may overflow it
         for (std::size_t i = Rank; i-- > 0;) {
@@ -33,10 +33,10 @@ struct TensorView {
         }
     }
 
-    /// With gaps between rows or samples.
+    /// A tensor with any strides: with gaps between rows or samples, for example.
     TensorView(T *first, Extents shape, Extents distances) : data(first), extents(shape), strides(distances) {}
 
-    /// A view of values is a view of constant values.
+    /// A view of constants can be made from a view of variables.
     template<typename U, typename = std::enable_if_t<std::is_same_v<const U, T> && !std::is_const_v<U>>>
     TensorView(const TensorView<U, Rank> &other) : data(other.data), extents(other.extents), strides(other.strides) {}
 };

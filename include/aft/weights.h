@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// The parameters of a layer, and files that have them.
+/// The parameters of a layer, and functions that read them from files.
 
 #include <aft/config.h>
 #include <aft/export.h>
@@ -15,8 +15,8 @@
 
 namespace aft {
 
-/// The parameters of one layer, row-major, with the shapes of aft-pytorch's state_dict (y = x W^T + b). A bias may be
-/// empty, which means 0.
+/// The parameters of one layer, row-major, with the shapes of aft-pytorch's state_dict (y = x W^T + b). An empty bias
+/// of a projection means 0.
 struct Weights {
     std::vector<float> query_weight;    ///< to_q.weight: [P, H]
     std::vector<float> query_bias;      ///< to_q.bias: [P]
@@ -26,53 +26,59 @@ struct Weights {
     std::vector<float> value_bias;      ///< to_v.bias: [P]
     std::vector<float> project_weight;  ///< project.weight: [H, P]
     std::vector<float> project_bias;    ///< project.bias: [H]
-    /// wbias: [S, S], target by source; full and local only. -inf masks a pair. AFTLocal reads only its band.
+    /// wbias: [S, S], target by source, of forms with a position bias. -inf masks a pair. A layer with a window reads
+    /// only the entries within the window.
     std::vector<float> position_bias;
 };
 
-/// Which layer of a file is meant. With nothing set, the file must have one layer with the names of one network.
+/// Selects one layer of a file. Without options, the file must have exactly one layer, with the names of one network.
 struct LoadOptions {
-    /// What the layer's names begin with: "attn_proj.layers.0.attn.", or "" for no more than its own names.
+    /// The start of the layer's tensor names: "attn_proj.layers.0.attn.". "" selects the layer whose names have no
+    /// prefix. If it isn't set, the layer is searched for.
     std::optional<std::string> prefix = {};
-    /// One of namings(). Empty: the one that the file's names fit; "aft-pytorch" with names.
+    /// One of namings(). If it is empty, the names in the file decide, or with `names`, it is "aft-pytorch".
     std::string naming = {};
-    /// Names in the file, behind the prefix, that take the place of the naming's: of the modules query, key, value,
-    /// project, of the tensors position_bias or target_factor and source_factor, local_mask, and beside, a module that
-    /// lies among these and is no part of the layer. {{"query", "w_q"}} is w_q.weight, w_q.bias. An empty name: the
-    /// file has no such tensor. Without a project, hidden must be projected, and the gated mean is the output.
+    /// Names in the file, behind the prefix, that replace those of the naming. The keys are the modules query, key,
+    /// value and project; the tensors position_bias, or target_factor and source_factor, and local_mask; and beside, a
+    /// module that lies among these and isn't part of the layer. {{"query", "w_q"}} means w_q.weight and w_q.bias. An
+    /// empty name means that the file has no such tensor. Without a project, hidden must equal projected, and the gated
+    /// mean is the output.
     std::map<std::string, std::string> names = {};
 };
 
-/// The networks whose names of a layer's tensors are known: "aft-pytorch", "labml-nn", "featurebooster", "liftfeat" and
-/// "external-attention". docs/weights.md has the names.
+/// The networks whose tensor names the library knows: "aft-pytorch", "labml-nn", "featurebooster", "liftfeat" and
+/// "external-attention". docs/weights.md lists the names.
 AFT_API std::vector<std::string> namings();
 
-/// The weights of a layer of a safetensors file, or of its shards by their index (read_safetensors). Tensors are F32,
-/// F16, BF16, F64, F8_E4M3 or F8_E5M2 and become float32 (StoredTensor::as_float). A name that only the file's metadata
-/// has, with that of a tensor, is that tensor (save_model() of safetensors.torch writes so what shares memory). Biases
-/// may be missing. A position bias may be stored as factors u, v [S, r]: it is u v^T, summed in double. Where a file
-/// has the mask of AFTLocal's band, it must be that of config.window. A network without an output projection gets the
-/// identity for it, which leaves finite values as they are.
+/// Reads the weights of one layer from a safetensors file, or from shards by their index (read_safetensors).
+/// - Tensors are F32, F16, BF16, F64, F8_E4M3 or F8_E5M2. They become float32 (StoredTensor::as_float).
+/// - If only the file's metadata has a name, with the name of a tensor as its value, the name means that tensor.
+///   save_model() of safetensors.torch stores tensors that share memory this way.
+/// - The biases of the projections may be missing.
+/// - A position bias may be stored as factors u, v [S, r]. It is u v^T, summed in double.
+/// - If the file has the mask of a window, it must be that of config.window, or hide nothing if the form has no window.
+/// - A network without an output projection gets the identity as its projection, which keeps finite values as they are.
 ///
-/// Throws ConfigError for a naming or a parameter that doesn't exist, a config that makes no sense, or a network
-/// without a gate ("liftfeat"), which no kernel computes yet; ShapeError for a parameter of more than 2^31 - 1
-/// elements; and WeightsError: that names the layers of the file where they are more than one, the namings where its
-/// names fit more than one, the file's names where they fit none, or else that lists everything wrong with the layer:
-/// tensors that are missing, of another shape or dtype, or not finite (a position bias may be -inf), and tensors that
-/// the layer has no use for, without which it would compute something else. Those are, under a prefix, all that is
-/// there; without one, all in the layer's modules (to_q.*).
+/// Throws ConfigError if a naming or a parameter doesn't exist, if the config makes no sense, or if the network has no
+/// gate ("liftfeat"): no kernel computes such a layer yet. Throws ShapeError for a parameter of more than 2^31 - 1
+/// elements. Throws one WeightsError with all that is wrong. If the file has several layers, it names them. If the
+/// names fit several namings, it names these. If they fit none, it lists the file's names. Otherwise it lists
+/// everything wrong with the layer: tensors that are missing, that have another shape or dtype, or that aren't finite
+/// (a position bias may be -inf), and tensors that the layer has no use for, because with them it would compute
+/// something else. With a prefix, these are all other tensors behind it. Without one, they are all other tensors in the
+/// layer's modules (to_q.*).
 ///
-/// Thread-safe. From a path are read its header and the layer's tensors, in shards those of the shards that have some.
-/// A file that was read before (read_safetensors) serves for all its layers.
+/// Thread-safe. Reads only the header and the layer's tensors, and only the shards that have some of them. To load many
+/// layers of one file, read it once with read_safetensors().
 AFT_API Weights load_weights(const std::string &path, const LayerConfig &config, const LoadOptions &options = {});
-/// The same.
+/// Reads the weights of one layer from a file in memory. See the other load_weights().
 AFT_API Weights load_weights(const SafetensorsFile &file, const LayerConfig &config, const LoadOptions &options = {});
 
-/// The config that the shapes of a file's layer imply: hidden and projected, for full and local max_seq_len, and for
-/// local the window where the file has its mask (max_seq_len where the mask hides nothing). What a file doesn't hold is
-/// left as it is in `config`. Throws ConfigError and WeightsError as load_weights() does. Thread-safe.
+/// The config that the shapes of a stored layer imply. Sets hidden and projected; with a position bias, max_seq_len;
+/// and with a window, the window, if the file has its mask (max_seq_len if the mask hides nothing). The other members
+/// of `config` stay. Throws ConfigError and WeightsError as load_weights() does. Thread-safe.
 AFT_API LayerConfig config_from_weights(const std::string &path, LayerConfig config, const LoadOptions &options = {});
-/// The same.
+/// The config that the shapes of a layer in memory imply. See the other config_from_weights().
 AFT_API LayerConfig config_from_weights(const SafetensorsFile &file, LayerConfig config,
                                         const LoadOptions &options = {});
 

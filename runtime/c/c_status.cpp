@@ -9,10 +9,10 @@
 namespace aft {
 namespace {
 
-thread_local char last_error[4096];
+thread_local char message_of_thread[4096];
 
 aft_status keep(aft_status status, const char *message) noexcept {
-    std::snprintf(last_error, sizeof(last_error), "%s", message);
+    std::snprintf(message_of_thread, sizeof(message_of_thread), "%s", message);
     return status;
 }
 
@@ -42,8 +42,8 @@ aft_status keep_error() noexcept {
     }
 }
 
-}  // namespace aft
-
-const char *aft_last_error() {
-    return aft::last_error;
+const char *last_message() noexcept {
+    return message_of_thread;
 }
+
+}  // namespace aft

@@ -6,16 +6,19 @@
 
 namespace aft {
 
-/// What only a caller of the C API can get wrong: a null pointer, an index, a struct_size.
+/// A mistake that only C callers can make: a null pointer, a wrong index or struct_size.
 class ArgumentError : public std::invalid_argument {
 public:
     using std::invalid_argument::invalid_argument;
 };
 
-/// The status of the exception that is being handled, whose message becomes this thread's aft_last_error().
+/// The status of the exception that is being handled. Keeps its message for this thread.
 aft_status keep_error() noexcept;
 
-/// Runs `body`. Nothing that it throws goes further.
+/// The message that this thread kept last; "" if it has kept none.
+const char *last_message() noexcept;
+
+/// Runs `body` and turns every exception into a status.
 template<typename Body>
 aft_status guarded(const Body &body) noexcept {
     try {

@@ -10,7 +10,7 @@
 namespace aft {
 namespace {
 
-constexpr std::size_t start_bytes = 512;  // of what kinds are told by
+constexpr std::size_t start_bytes = 512;  // that tell the kind of a file
 constexpr std::string_view blanks = " \t\r\n";
 
 std::string start_of(const InputFile &file) {
@@ -40,7 +40,7 @@ InputFile::InputFile(const std::string &path) {
     if (stat(path.c_str(), &status) != 0) {
         fail_reading("can't be opened");
     }
-    if (!S_ISREG(status.st_mode)) {  // before it is opened, which would wait for the other end of a pipe
+    if (!S_ISREG(status.st_mode)) {  // checked before open(), which would wait for the other end of a pipe
         throw WeightsError("not a regular file");
     }
     file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

@@ -11,7 +11,7 @@
 
 namespace aft {
 
-/// A regular file that is read in pieces. Its errors, WeightsErrors, don't name it (with_path).
+/// A regular file that is read in pieces. Its errors are WeightsErrors that don't name it (with_path).
 class InputFile {
 public:
     explicit InputFile(const std::string &path);
@@ -19,7 +19,7 @@ public:
     std::uint64_t bytes() const {
         return bytes_;
     }
-    /// Throws when the file has become shorter than it was.
+    /// Throws if the file has become shorter.
     void read(std::uint64_t begin, void *data, std::size_t bytes) const;
     /// begin + bytes is at most bytes().
     std::string text(std::uint64_t begin, std::size_t bytes) const;
@@ -29,13 +29,13 @@ private:
     std::uint64_t bytes_;
 };
 
-/// The problem with a file that isn't safetensors, by its first bytes: "is an HTML page, ...". "": they say nothing.
+/// The message about a file that isn't safetensors, by its first bytes: "is an HTML page, ...". "" if they don't tell.
 std::string_view other_kind(const InputFile &file);
 
-/// Whether the file is JSON. None is a safetensors file, whose first 8 bytes are a length with zeros in it.
+/// Whether the file is JSON. A safetensors file isn't: it begins with a length in 8 bytes, with zeros in it.
 bool is_json(const InputFile &file);
 
-/// Does f(), whose WeightsErrors then begin with the path.
+/// Calls f(), and puts the path before the messages of its WeightsErrors.
 template<typename Function>
 auto with_path(const std::string &path, const Function &f) {
     try {

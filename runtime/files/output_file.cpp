@@ -29,8 +29,8 @@ bool is_on_proc(const fs::path &link) {
     return file.is_open() && fstatfs(file.number(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC;
 }
 
-/// The path at the end of links, which may not be there. Nothing where one of the links is of /proc: it leads to an
-/// open file, and its text is no path.
+/// The path at the end of links, which may not exist. Nothing if one of the links is in /proc: it leads to an open
+/// file, and its text is no path.
 std::optional<fs::path> behind_links(fs::path path) {
     std::error_code error;
     for (int links = 0; links <= most_links; links++) {
@@ -67,7 +67,7 @@ void check_writable(const std::string &path, const struct stat &status) {
     }
 }
 
-/// One more descriptor of a socket that this process has open: paths of /proc to sockets can't be opened.
+/// Another descriptor of a socket that this process has open. open() refuses paths of /proc to sockets.
 int copy_of_socket(const struct stat &socket) {
     std::error_code error;
     for (const fs::directory_entry &entry : fs::directory_iterator("/proc/self/fd", error)) {
@@ -81,7 +81,7 @@ int copy_of_socket(const struct stat &socket) {
     return -1;
 }
 
-/// write(2), for which a pipe that nobody reads is an error and not a signal that ends the process.
+/// write(2), except that a pipe without a reader is an error and not a signal that ends the process.
 ssize_t write_some(int file, const char *data, std::size_t bytes) {
     sigset_t pipe, before, pending;
     sigemptyset(&pipe);
@@ -139,7 +139,7 @@ void OutputFile::create_beside(const std::string &target) {
         errno = name_.empty() ? ENOENT : errno;
         fail_writing();
     }
-    // The umask cuts a new one's mode. An old one's comes at the end: the system clears bits of it when it's written.
+    // The umask cuts the mode of a new file. That of an old one is set at the end: writing clears some of its bits.
     unfinished_.emplace(folder_.number(), old_ ? S_IRUSR | S_IWUSR : 0666);
     struct stat made = {};
     if (old_ && (fstat(descriptor(), &made) != 0 || ((made.st_uid != old_->st_uid || made.st_gid != old_->st_gid) &&

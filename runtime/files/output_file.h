@@ -10,9 +10,9 @@
 
 namespace aft {
 
-/// A file that is written. A regular one is a temporary beside its place, which it takes on commit() and not before. A
-/// pipe, a socket, a character device, and whatever lies behind a link of /proc such as /dev/stdout, is written as it
-/// stands. Its errors, WeightsErrors, don't name the file (with_path).
+/// A file that is written. A regular file is written as a temporary beside its place, which it takes on commit(). A
+/// pipe, a socket, a character device and any target of a link in /proc, such as /dev/stdout, are written directly.
+/// Its errors are WeightsErrors that don't name the file (with_path).
 class OutputFile {
 public:
     explicit OutputFile(const std::string &path);
@@ -27,7 +27,7 @@ private:
         return unfinished_ ? unfinished_->descriptor() : in_place_.number();
     }
 
-    std::optional<struct stat> old_;  // what was there
+    std::optional<struct stat> old_;  // the file that was there
     FileDescriptor in_place_;
     FileDescriptor folder_;  // of the place that it takes
     std::string name_;       // there

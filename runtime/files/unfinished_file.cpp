@@ -1,7 +1,6 @@
 #include "files/unfinished_file.h"
 
 #include <aft/error.h>
-#include <aft/safetensors.h>
 
 #include <atomic>
 #include <cerrno>
@@ -102,8 +101,8 @@ void UnfinishedFile::take_place(const std::string &name) {
     has_place_ = true;
 }
 
-// Calls nothing but what POSIX lets handlers of signals call.
-void remove_unfinished_files() noexcept {
+// Calls only functions that POSIX allows in handlers of signals.
+void UnfinishedFile::remove_all() noexcept {
     const int error = errno;
     const pid_t process = getpid();
     for (const Slot &slot : slots) {

@@ -8,8 +8,8 @@
 
 namespace aft {
 
-/// A new temporary file in a folder. It is removed at the end, and by remove_unfinished_files() before, unless it has
-/// taken its place. Throws WeightsError, which doesn't name the file.
+/// A new temporary file in a folder. Unless it has taken its place, the destructor removes it, and so does
+/// remove_all(). Throws WeightsError, which doesn't name the file.
 class UnfinishedFile {
 public:
     /// `folder` must stay open as long.
@@ -21,13 +21,16 @@ public:
     int descriptor() const {
         return file_.number();
     }
-    /// Becomes the file `name` of the folder. Throws when the system can't.
+    /// Becomes the file `name` of the folder. Throws if the system refuses.
     void take_place(const std::string &name);
+
+    /// Removes the files that this process is writing, up to 64 of them. For handlers of signals: async-signal-safe.
+    static void remove_all() noexcept;
 
 private:
     int folder_;
     std::uint64_t number_ = 0;  // random; its name has it
-    int slot_ = 0;              // where remove_unfinished_files() finds it
+    int slot_ = 0;              // where remove_all() finds it
     bool has_place_ = false;
     FileDescriptor file_;
 };

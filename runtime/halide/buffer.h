@@ -1,8 +1,8 @@
 #pragma once
 
 #include "halide/halide.h"
+#include "halide/limits.h"
 #include "halide/operand.h"
-#include "weights/parameters.h"
 
 #include <algorithm>
 #include <array>

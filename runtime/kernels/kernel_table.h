@@ -25,8 +25,8 @@ struct GeneratedFunction {
 /// generators.
 struct KernelRow {
     const char *id;
-    Operation operation;
-    LayerKind layer;
+    const char *operation;
+    LayerForm layer;
     const char *algorithm;
     const char *schedule;
     const char *storage;

@@ -61,7 +61,7 @@ std::vector<Extent> extents_of(const KernelInfo &kernel, const LayerConfig &conf
     std::vector<Extent> extents = {{"hidden", config.hidden, minimum.hidden, preferred.hidden},
                                    {"projected", config.projected, minimum.projected, preferred.projected},
                                    {"max_seq_len", config.max_seq_len, minimum.seq, {preferred.seq.from, Range().to}}};
-    if (config.kind == LayerKind::local) {
+    if (config.form.has_window()) {
         extents.push_back({"window", config.window, minimum.window, preferred.window});
     }
     if (shape) {
@@ -92,12 +92,12 @@ const Kernel &kernel_named(const Wish &wish, const Demand &demand) {
             const std::vector<Kernel> &kernels = kernels_of(row.api);
             return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &k) { return &k.row == &row; });
         }
-        if (row.operation == demand.operation && row.layer == demand.config.kind) {
+        if (row.operation == demand.operation && row.layer == demand.config.form) {
             ids += (ids.empty() ? "" : ", ") + std::string(row.id);
         }
     }
     throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " +
-                      std::string(name(demand.config.kind)) + " has " + ids);
+                      std::string(name(demand.config.form)) + " has " + ids);
 }
 
 /// "; aft_full_cpu_exact takes any" when the bias is beyond the range of the fast kernels and another one takes it.
@@ -145,7 +145,7 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
     bool is_complete = false;
     for (const Kernel &kernel : kernels_of(device.info.api)) {
         const KernelInfo &info = kernel.info;
-        if (info.operation != demand.operation || info.layer != demand.config.kind) {
+        if (info.operation != demand.operation || info.layer != demand.config.form) {
             continue;
         }
         if (is_complete) {
@@ -194,11 +194,11 @@ Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optio
     const LayerConfig &config = demand.config;
     if (kernel.operation != demand.operation) {
         return {Fit::none,
-                "computes " + std::string(name(kernel.operation)) + ", not " + std::string(name(demand.operation))};
+                "computes " + kernel.operation + ", not " + demand.operation};
     }
-    if (kernel.layer != config.kind) {
+    if (kernel.layer != config.form) {
         return {Fit::none,
-                "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.kind))};
+                "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.form))};
     }
     const Judgement here = judge(kernel);
     if (here.fit == Fit::none) {

@@ -2,7 +2,7 @@
 
 #include "kernels/device.h"
 #include "kernels/kernels.h"
-#include "weights/parameters.h"
+#include "weights/bias_range.h"
 
 #include <aft/kernels.h>
 
@@ -15,7 +15,7 @@ namespace aft {
 
 /// The operation that a layer needs a kernel for.
 struct Demand {
-    Operation operation;
+    std::string operation;
     LayerConfig config;
     BiasRange bias;
 };

@@ -1,49 +1,51 @@
-#include "weights/parameters.h"
-
+#include <aft/aft_c.h>
 #include <aft/config.h>
 #include <aft/error.h>
 
 namespace aft {
+namespace {
 
-std::string_view name(LayerKind kind) {
-    switch (kind) {
-        case LayerKind::full: return "full";
-        case LayerKind::simple: return "simple";
-        case LayerKind::local: return "local";
+std::string list_of_names() {
+    std::string names;
+    for (const NamedForm &named : named_forms()) {
+        names.append(names.empty() ? "" : ", ").append(named.name);
     }
-    throw ConfigError("layer kind " + std::to_string(static_cast<int>(kind)) + " doesn't exist");
+    return names;
 }
 
-LayerKind layer_kind(std::string_view name) {
-    for (LayerKind kind : {LayerKind::full, LayerKind::simple, LayerKind::local}) {
-        if (aft::name(kind) == name) {
-            return kind;
-        }
-    }
-    throw ConfigError("layer '" + std::string(name) + "' doesn't exist: must be full, simple or local");
+template<typename Part>
+std::string number(Part part) {
+    return std::to_string(static_cast<int>(part));
 }
 
-void check_config(const LayerConfig &config) {
-    name(config.kind);
-    auto check_extent = [](const char *what, std::int64_t extent) {
-        if (extent < 1 || extent > max_elements) {
-            throw ConfigError(std::string(what) + " is " + std::to_string(extent) + ", must be 1 to " +
-                              std::to_string(max_elements));
-        }
+}  // namespace
+
+const std::vector<NamedForm> &named_forms() {
+    static const std::vector<NamedForm> all = {
+        {"full", "AFTFull", "w[t, t'] between any two positions", AFT_LAYER_FULL, aft_full},
+        {"simple", "AFTSimple", "w = 0", AFT_LAYER_SIMPLE, aft_simple},
+        {"local", "AFTLocal", "w[t, t'] where |t - t'| < s, and 0 elsewhere", AFT_LAYER_LOCAL, aft_local},
     };
-    check_extent("hidden", config.hidden);
-    check_extent("projected", config.projected);
-    check_extent("max_seq_len", config.max_seq_len);
-    if (config.kind == LayerKind::local && config.window < 0) {
-        throw ConfigError("window is " + std::to_string(config.window) + ", must be at least 0");
-    }
-    for (const Parameter &parameter : parameters(config)) {
-        if (parameter.size() > max_elements) {
-            throw ShapeError(parameter.tensor + " " + to_string(parameter.extents) + " has " +
-                             std::to_string(parameter.size()) + " elements, the limit is " +
-                             std::to_string(max_elements));
+    return all;
+}
+
+std::string_view name(const LayerForm &form) {
+    for (const NamedForm &named : named_forms()) {
+        if (named.form == form) {
+            return named.name;
         }
     }
+    throw ConfigError("no layer has position bias " + number(form.bias) + ", reach " + number(form.reach) +
+                      " and gate " + number(form.gate) + ": must be the form of " + list_of_names());
+}
+
+LayerForm layer_form(std::string_view name) {
+    for (const NamedForm &named : named_forms()) {
+        if (named.name == name) {
+            return named.form;
+        }
+    }
+    throw ConfigError("layer '" + std::string(name) + "' doesn't exist: must be one of " + list_of_names());
 }
 
 }  // namespace aft

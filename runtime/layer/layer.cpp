@@ -2,6 +2,8 @@
 #include "kernels/prepared_kernel.h"
 #include "kernels/selector.h"
 #include "threads/float_environment.h"
+#include "weights/bias_range.h"
+#include "weights/parameters.h"
 
 #include <aft/error.h>
 #include <aft/layer.h>
@@ -56,10 +58,11 @@ void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const
     }
     // Innermost first: rows inside samples, or samples inside rows (time-major tensors).
     struct Dimension {
-        const char *which;
+        const char *which, *elements;
         std::int64_t extent, stride;
     };
-    Dimension inner{"the row stride", seq, row_stride}, outer{"the batch stride", batch, batch_stride};
+    Dimension inner{"the row stride", " rows", seq, row_stride},
+        outer{"the batch stride", " samples", batch, batch_stride};
     if (outer.stride < inner.stride && batch > 1) {
         std::swap(inner, outer);
     }
@@ -74,7 +77,7 @@ void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const
         if (dimension.stride > max_elements / dimension.extent) {
             fail(dimension.which, dimension.stride,
                  "at most " + std::to_string(max_elements / dimension.extent) + " for " +
-                     std::to_string(dimension.extent) + " of them");
+                     std::to_string(dimension.extent) + dimension.elements);
         }
         span += (dimension.extent - 1) * dimension.stride;
     }
@@ -100,8 +103,8 @@ void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 
                          " on " + device.id);
     }
     if (x.extents != y.extents) {
-        throw ShapeError("y is " + to_string({y.extents.begin(), y.extents.end()}) + ", must be as x " +
-                         to_string({x.extents.begin(), x.extents.end()}));
+        throw ShapeError("y is " + to_string({y.extents.begin(), y.extents.end()}) + ", must be " +
+                         to_string({x.extents.begin(), x.extents.end()}) + " like x");
     }
     const std::less<const float *> before;
     if (!is_empty(shape_of(x)) && before(x.data, end_of(y)) && before(y.data, end_of(x))) {
@@ -147,7 +150,7 @@ struct Layer::Implementation {
         if (context) {
             try {
                 context->synchronize();
-            } catch (const DeviceError &) {  // of a call: its caller hears of it from the stream
+            } catch (const DeviceError &) {  // of a call; its caller gets it from the stream
             }
         }
         kernels.clear();
@@ -169,7 +172,7 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptio
     check_weights(weights, config);
     implementation_->config = config;
     const std::vector<Selection> selections =
-        select({Operation::forward, config, widest_bias_range(weights, config)}, options);
+        select({"forward", config, widest_bias_range(weights, config)}, options);
     for (std::size_t i = 0; i < selections.size(); i++) {
         try {
             implementation_->move_to(selections[i], weights);
@@ -197,7 +200,7 @@ void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream
     check_tensors(x.tensor, y.tensor, config(), device());
     const auto *cuda = dynamic_cast<const CudaContext *>(implementation_->context.get());
     if (!cuda) {
-        throw DeviceError("x and y are in the memory of a CUDA device, the layer is on " + device().id);
+        throw DeviceError("x and y are in the memory of a CUDA device, but the layer is on " + device().id);
     }
     if (stream == stream_per_thread) {
         throw DeviceError("the stream is cudaStreamPerThread, must be one that is the same in every thread");

@@ -1,5 +1,5 @@
 #include "weights/naming.h"
-#include "weights/problems.h"
+#include "weights/enumeration.h"
 #include "weights/safetensors_header.h"
 
 #include <aft/error.h>
@@ -13,10 +13,10 @@
 namespace aft {
 namespace {
 
-/// So many of its three or four matrices a file must have before it is said to have a layer with tensors missing.
+/// A file with so many of a layer's three or four matrices has the layer, with tensors missing.
 constexpr std::size_t fewest_matrices = 2;
 
-/// By prefix and naming, how many of the matrices are missing.
+/// The number of missing matrices, by prefix and naming.
 using Places = std::map<std::pair<std::string, const Naming *>, std::size_t>;
 
 /// The parameters by their names in LoadOptions::names.
@@ -55,11 +55,10 @@ Naming with_names(Naming naming, const std::map<std::string, std::string> &names
             for (const auto &known : renamed) {
                 all.add(std::string(known.parameter));
             }
-            throw ConfigError("name of " + in_quotes(named.first) + ", which no layer has: must be one of " +
-                              all.text());
+            throw ConfigError("parameter " + in_quotes(named.first) + " doesn't exist: must be one of " + all.text());
         }
         if (found->needed && named.second.empty()) {
-            throw ConfigError("name of " + named.first + " is empty, every layer has one");
+            throw ConfigError("the name of " + named.first + " is empty, every layer has a " + named.first);
         }
         naming.*found->name = named.second;
     }
@@ -106,7 +105,7 @@ Places places_in(const StoredTensors &tensors, const std::vector<Naming> &allowe
     return places;
 }
 
-/// Keeps those that miss the fewest matrices.
+/// Keeps the places that miss the fewest matrices.
 void keep_likeliest(Places &places) {
     const auto has_enough = [](const auto &place) {
         return place.first.second->modules().size() - place.second >= fewest_matrices;
@@ -140,7 +139,7 @@ std::string list_gates(const Places &places) {
     std::size_t left = places.size();
     for (const auto &place : places) {
         const Naming &naming = *place.first.second;
-        all += std::string(naming.name) + (naming.gate == Gate::none ? " (no gate)" : " (sigmoid gate)");
+        all += std::string(naming.name) + (naming.has_gate ? " (sigmoid gate)" : " (no gate)");
         all += --left > 1 ? ", " : left == 1 ? " and " : "";
     }
     return all;
@@ -158,7 +157,7 @@ std::string sought(const std::vector<Naming> &allowed) {
     return all.text();
 }
 
-/// The names that begin with the prefix; all where none does.
+/// The names that begin with the prefix, or all if none does.
 std::string names_in(const StoredTensors &tensors, const std::string &prefix) {
     Enumeration all(", "), with_prefix(", ");
     for (const auto &tensor : tensors.names()) {
@@ -184,14 +183,6 @@ std::vector<std::string_view> Naming::modules() const {
     return all;
 }
 
-std::vector<std::string> namings() {
-    std::vector<std::string> names;
-    for (const Naming &naming : naming_table) {
-        names.emplace_back(naming.name);
-    }
-    return names;
-}
-
 std::string where(const StoredTensors &tensors) {
     return tensors.path().empty() ? "" : tensors.path() + ": ";
 }
@@ -208,20 +199,20 @@ LayerPlace locate(const StoredTensors &tensors, const LoadOptions &options) {
     keep_likeliest(places);
     if (places.empty()) {
         const std::string prefix = options.prefix.value_or("");
-        throw WeightsError(where(tensors) + "has no layer" +
-                           (options.prefix ? " with prefix " + in_quotes(prefix) : "") +
-                           (all.empty() ? ", looked for " + sought(allowed) + "; has " + names_in(tensors, prefix)
-                                        : "; there are: " + list(all)));
+        throw WeightsError(
+            where(tensors) + "has no layer" + (options.prefix ? " with prefix " + in_quotes(prefix) : "") +
+            (all.empty() ? ": looked for " + sought(allowed) + "; the file has " + names_in(tensors, prefix)
+                         : "; the file has " + list(all)));
     }
     const auto &[prefix, naming] = places.begin()->first;
     if (places.rbegin()->first.first != prefix) {
         throw WeightsError(where(tensors) +
-                           "may have more than one layer, prefix or naming must choose: " + list(places));
+                           "may have more than one layer, choose one by prefix or naming: " + list(places));
     }
     if (places.size() > 1) {
-        throw WeightsError(where(tensors) + in_layer(prefix) + "fits " + list_gates(places) + ": naming must choose");
+        throw WeightsError(where(tensors) + in_layer(prefix) + "fits " + list_gates(places) + ": choose one by naming");
     }
-    if (naming->gate == Gate::none) {
+    if (!naming->has_gate) {
         throw ConfigError(where(tensors) + in_layer(prefix) + "has no gate (" + std::string(naming->name) +
                           "): no kernel computes a layer without a gate yet");
     }

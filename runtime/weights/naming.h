@@ -10,10 +10,7 @@
 
 namespace aft {
 
-/// The factor of the weighted mean: sigmoid(Q), or none.
-enum class Gate { sigmoid, none };
-
-/// What a network calls the tensors of a layer, under the layer's prefix. Empty: it has no such tensor.
+/// The names that a network gives to the tensors of a layer, behind the layer's prefix. Empty: it has no such tensor.
 struct Naming {
     std::string_view name;
     std::string_view query, key, value;             // modules with a weight and perhaps a bias
@@ -23,9 +20,9 @@ struct Naming {
     std::string_view local_mask;                    // BOOL [S, S], true in AFTLocal's band
     std::string_view beside;                        // a module that lies among these and that the layer leaves out
     std::string_view foreign;                       // one that only another layer with these names has
-    Gate gate = Gate::sigmoid;
+    bool has_gate = true;                           // sigmoid(Q), a factor of the mean
 
-    /// Those that the network has, of query, key, value and project.
+    /// The modules query, key, value and, if the network has it, project.
     std::vector<std::string_view> modules() const;
 };
 
@@ -33,12 +30,12 @@ inline constexpr Naming naming_table[] = {
     {"aft-pytorch", "to_q", "to_k", "to_v", "project", "wbias", "wbias_u", "wbias_v", "", "", ""},
     {"labml-nn", "query", "key", "value", "output", "pos_bias", "", "", "local_mask", "", ""},
     {"featurebooster", "query", "key", "value", "proj", "", "", "", "", "layer_norm", ""},
-    {"liftfeat", "query", "key", "value", "proj", "", "", "", "", "layer_norm", "", Gate::none},
+    {"liftfeat", "query", "key", "value", "proj", "", "", "", "", "layer_norm", "", false},
     {"external-attention", "fc_q", "fc_k", "fc_v", "", "position_biases", "", "", "", "", "fc_o"},
 };
 inline constexpr const Naming &aft_pytorch = naming_table[0];
 
-/// A layer in a checkpoint. The naming's views are of the table and of LoadOptions::names.
+/// The place of a layer in a checkpoint. The naming's views point into the table and into LoadOptions::names.
 struct LayerPlace {
     std::string prefix;
     Naming naming;
@@ -47,8 +44,9 @@ struct LayerPlace {
 /// The start of a message: "model.safetensors: ".
 std::string where(const StoredTensors &tensors);
 
-/// The one layer that `options` leave. Throws ConfigError for a naming or a parameter that doesn't exist, and for a
-/// layer that no kernel computes; WeightsError that lists what there is to choose from, or what was looked for.
+/// The one layer that `options` select. Throws ConfigError for a naming or a parameter that doesn't exist, and for a
+/// layer that no kernel computes. Throws WeightsError that lists the layers to choose from or, if there is none, the
+/// names that were looked for.
 LayerPlace locate(const StoredTensors &tensors, const LoadOptions &options);
 
 }  // namespace aft

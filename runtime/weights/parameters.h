@@ -1,17 +1,15 @@
 #pragma once
 
+#include "halide/limits.h"
+
 #include <aft/config.h>
 #include <aft/weights.h>
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
 namespace aft {
-
-/// Generated code counts elements in 32 bits.
-inline constexpr std::int64_t max_elements = std::numeric_limits<std::int32_t>::max();
 
 struct Naming;
 
@@ -29,33 +27,18 @@ struct Parameter {
     }
 };
 
-/// The parameters of a layer, with the names of aft-pytorch or others.
+/// The parameters of a layer, with the names of aft-pytorch or of `naming`.
 std::vector<Parameter> parameters(const LayerConfig &config);
 std::vector<Parameter> parameters(const LayerConfig &config, const Naming &naming);
 
 /// "[2, 3]"
 std::string to_string(const std::vector<std::int64_t> &extents);
 
-/// Throws ConfigError for extents that make no sense, ShapeError for parameters above max_elements.
+/// Throws ConfigError for a form without a name and for extents out of range, ShapeError for parameters above
+/// max_elements.
 void check_config(const LayerConfig &config);
 
-/// Throws WeightsError that lists every parameter of a wrong size and every value that can't be.
+/// Throws WeightsError that lists every parameter of a wrong size and every value that a layer can't take.
 void check_weights(const Weights &weights, const LayerConfig &config);
-
-/// w[t, t'] = sum_r u[t, r] v[t', r], summed in double. u, v: [S, r] -> [S, S]
-std::vector<float> factor_product(const std::vector<float> &u, const std::vector<float> &v, std::int64_t S);
-
-/// [size, size]. The projection of a network that has none and puts out the gated mean itself: 1 times each value plus
-/// 0 times the others is that value exactly, as long as all of them are finite.
-std::vector<float> identity(std::int64_t size);
-
-/// The row of the position bias whose values differ most.
-struct BiasRange {
-    float range = 0;
-    std::int64_t row = 0;
-};
-
-/// Infinite for a row that masks a source. AFTLocal: over the band and 0. AFTSimple: 0.
-BiasRange widest_bias_range(const Weights &weights, const LayerConfig &config);
 
 }  // namespace aft

@@ -1,6 +1,8 @@
 #include "files/input_file.h"
 #include "files/output_file.h"
+#include "files/unfinished_file.h"
 #include "threads/float_environment.h"
+#include "weights/parameters.h"
 #include "weights/safetensors_header.h"
 #include "weights/stored_tensors.h"
 
@@ -26,12 +28,12 @@ void write_file(const std::string &path, const SafetensorsFile &file) {
     for (const auto &[name, stored] : file.tensors) {
         const std::uint64_t element = element_bytes(stored.dtype);
         if (name == metadata_key || element == 0 || tensor_bytes(stored.extents, element) != stored.bytes.size()) {
-            throw WeightsError("tensor " + in_quotes(name) + " can't be stored: dtype " + in_quotes(stored.dtype) +
-                               " with " + std::to_string(stored.bytes.size()) + " bytes");
+            throw WeightsError("tensor " + in_quotes(name) + " can't be stored: " + in_quotes(stored.dtype) + " " +
+                               to_string(stored.extents) + " with " + std::to_string(stored.bytes.size()) + " bytes");
         }
         header.tensors.push_back({name, stored.dtype, stored.extents, stored.bytes.size()});
     }
-    // The widest elements first, from a multiple of 8 on: then every tensor is aligned.
+    // The widest elements come first, at a multiple of 8, so that every tensor is aligned.
     std::stable_sort(header.tensors.begin(), header.tensors.end(),
                      [](const auto &a, const auto &b) { return element_bytes(a.dtype) > element_bytes(b.dtype); });
     std::string text = header_text(header);
@@ -134,10 +136,15 @@ void write_safetensors(const std::string &path, const SafetensorsFile &file) {
     with_path(path, [&] { write_file(path, file); });
 }
 
+void remove_unfinished_files() noexcept {
+    UnfinishedFile::remove_all();
+}
+
 StoredTensor stored_tensor(const std::vector<std::int64_t> &extents, const std::vector<float> &values) {
     const std::size_t bytes = values.size() * sizeof(float);
     if (tensor_bytes(extents, sizeof(float)) != bytes) {
-        throw WeightsError("a tensor can't have " + std::to_string(values.size()) + " values and other extents");
+        throw WeightsError("a tensor " + to_string(extents) + " can't have " + std::to_string(values.size()) +
+                           " values");
     }
     StoredTensor tensor{"F32", extents, std::vector<std::byte>(bytes)};
     if (bytes > 0) {

@@ -27,8 +27,7 @@ struct Entry {
     std::vector<std::int64_t> extents, offsets;
 };
 
-/// Takes the JSON as it is parsed, so that what doesn't belong in a header is refused where it stands and nothing is
-/// built from it.
+/// Takes the JSON as it is parsed. So it refuses unknown content at its place and builds nothing from it.
 class HeaderParser : public json::json_sax_t {
 public:
     std::map<std::string, Entry> entries;
@@ -63,7 +62,7 @@ public:
             fail("key " + in_quotes(key) + " comes twice in " + in_quotes(name_));
         }
         if (place_ == Place::tensor && key != "dtype" && key != "shape" && key != "data_offsets") {
-            fail("key " + in_quotes(key) + " of tensor " + in_quotes(name_) + " is unknown");
+            fail("tensor " + in_quotes(name_) + " has an unknown key " + in_quotes(key));
         }
         field_ = key;
         return true;
@@ -217,7 +216,7 @@ SafetensorsHeader parse_header(const std::string &text, std::uint64_t data_bytes
     return header;
 }
 
-// Not as a value of the JSON library, whose destructor allocates and so may end the process.
+// Written by hand: the destructor of the JSON library's values allocates, which may end the process.
 std::string header_text(const SafetensorsHeader &header) {
     std::string text = "{";
     const auto begin_entry = [&text](const std::string &key) {

@@ -8,8 +8,8 @@
 namespace aft {
 namespace {
 
-/// Takes the JSON as it is parsed, and what else an index may hold by its depth alone: no value of the JSON library is
-/// made, whose destructor allocates and so may end the process.
+/// Takes the JSON as it is parsed, and skips other content by its depth. It makes no value of the JSON library, whose
+/// destructor allocates and so may end the process.
 class IndexParser : public nlohmann::json::json_sax_t {
 public:
     ShardIndex index;
@@ -96,10 +96,10 @@ private:
     bool is_shard() const {
         return depth_ == 2 && section_ == "weight_map";
     }
-    /// Anything but a string, which is wrong where the index names a shard.
+    /// Any value but a string. It is wrong in place of the name of a shard.
     bool begin_value() const {
         if (is_shard()) {
-            fail("tensor " + in_quotes(key_) + " needs the name of a file");
+            fail("tensor " + in_quotes(key_) + " must have the name of a file");
         }
         return true;
     }
@@ -118,7 +118,7 @@ ShardIndex parse_index(const std::string &text) {
     IndexParser parser;
     nlohmann::json::sax_parse(text, &parser);
     if (!parser.has_weight_map) {
-        throw WeightsError("is JSON, neither a safetensors file nor an index of shards: has no \"weight_map\"");
+        throw WeightsError("is JSON, but neither a safetensors file nor an index of shards: it has no \"weight_map\"");
     }
     return std::move(parser.index);
 }

@@ -5,10 +5,10 @@
 
 namespace aft {
 
-/// Which files a checkpoint's tensors are in: `model.safetensors.index.json` of Hugging Face.
+/// The files that a checkpoint's tensors are in: `model.safetensors.index.json` of Hugging Face.
 struct ShardIndex {
     std::map<std::string, std::string> shards;    // by tensor; names of files beside the index
-    std::map<std::string, std::string> metadata;  // what of it is strings
+    std::map<std::string, std::string> metadata;  // its strings
 };
 
 /// Parses {"metadata": {...}, "weight_map": {tensor: file}}. Throws WeightsError.

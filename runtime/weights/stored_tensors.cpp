@@ -50,7 +50,7 @@ private:
     TensorFile file_;
 };
 
-/// A shard is opened for the first of its tensors that is asked for.
+/// Opens a shard for the first read of one of its tensors.
 class TensorsInShards final : public StoredTensors {
 public:
     TensorsInShards(const std::string &path, ShardIndex index)
@@ -80,8 +80,8 @@ private:
     const SafetensorsHeader::Tensor &find(const std::string &stored, const TensorFile &shard) const {
         const auto found = shard.tensors().find(stored);
         if (found == shard.tensors().end()) {
-            throw WeightsError(path() + ": has tensor " + in_quotes(stored) + " in " + in_quotes(shards_.at(stored)) +
-                               ", where it isn't");
+            throw WeightsError(path() + ": tensor " + in_quotes(stored) + " isn't in " + in_quotes(shards_.at(stored)) +
+                               ", the shard that the index names");
         }
         return found->second;
     }

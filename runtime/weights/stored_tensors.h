@@ -17,11 +17,11 @@ struct TensorType {
     std::vector<std::int64_t> extents;  // outermost first
 };
 
-/// The tensors of a checkpoint: of a file or of shards, of which only what is asked for is read, or of a
-/// SafetensorsFile in memory. Throws WeightsError that names the file.
+/// The tensors of a checkpoint: in a file, in shards, or in a SafetensorsFile in memory. Of files, only the tensors in
+/// use are read. Throws WeightsError that names the file.
 class StoredTensors {
 public:
-    /// By name, the name that the tensor is stored under. It is another one where the metadata ties the two:
+    /// Maps each name to the name that its tensor is stored under. The two differ where the metadata ties them:
     /// save_model() of safetensors.torch leaves out tensors that share memory with others.
     using Names = std::map<std::string, std::string>;
 
@@ -46,7 +46,7 @@ public:
 
     /// `stored` is a value of names().
     virtual TensorType type(const std::string &stored) = 0;
-    /// The tensor, which is put into `space` if it isn't in memory already.
+    /// The tensor. `space` holds it if it isn't in memory already.
     virtual const StoredTensor &read(const std::string &stored, StoredTensor &space) = 0;
 
 protected:

@@ -9,7 +9,7 @@ std::string count_of_bytes(std::uint64_t bytes) {
     return std::to_string(bytes) + " bytes";
 }
 
-/// The header's text. Nothing is allocated before it is known that the file has as many bytes.
+/// The header's text. Allocates only after it has checked that the file has as many bytes.
 std::string header_of(const InputFile &file) {
     const auto refuse = [&file](const std::string &problem) {
         const std::string_view kind = other_kind(file);
@@ -25,7 +25,7 @@ std::string header_of(const InputFile &file) {
     }
     const std::uint64_t rest = file.bytes() - sizeof(bytes);
     if (bytes > rest) {
-        refuse("header has " + count_of_bytes(bytes) + ", the file only " + std::to_string(rest) + " after its length");
+        refuse("header has " + count_of_bytes(bytes) + ", but the file has only " + std::to_string(rest) + " for it");
     }
     std::string text = file.text(sizeof(bytes), bytes);
     if (text.empty() || text[0] != '{') {

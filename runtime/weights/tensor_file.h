@@ -10,11 +10,10 @@
 
 namespace aft {
 
-/// A safetensors file whose header was read, and whose tensors are when they are asked for. Throws WeightsError that
-/// names the file.
+/// A safetensors file. The constructor reads its header, read() a tensor. Throws WeightsError that names the file.
 class TensorFile {
 public:
-    /// `called`: in messages.
+    /// `called`: its name in messages.
     TensorFile(std::string called, InputFile file);
 
     const std::map<std::string, SafetensorsHeader::Tensor> &tensors() const {

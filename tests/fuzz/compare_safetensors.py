@@ -25,7 +25,7 @@ DTYPES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, 
 # Where our reader is stricter, by a pattern of its message. Each is a file that no writer makes.
 STRICTER = {
     "comes twice": "a key comes twice, the package keeps one of them",
-    "key .* is unknown": "a tensor has a key beside dtype, shape and data_offsets, which the package ignores",
+    "has an unknown key": "a tensor has a key beside dtype, shape and data_offsets, which the package ignores",
     'unexpected null in "__metadata__"': "the metadata is null, which the package takes for none",
     r"unexpected \d{19,20} in": "an extent of 2^63 or more in a tensor without elements",
     "more than 2\\^64 bytes": "the other extents of a tensor without elements, times its dtype, are beyond 2^64",

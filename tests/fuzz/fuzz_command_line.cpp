@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     }
     for (const std::string &argument : arguments) {
         try {
-            const aft::Problem problem = aft::cli::problem(argument, aft::LayerKind::local);
+            const aft::Problem problem = aft::cli::problem(argument, aft::aft_local);
             require(problem.shape.batch >= 1 && problem.shape.seq >= 1 && problem.config.window >= 0);
         } catch (const aft::cli::UsageError &) {}
     }

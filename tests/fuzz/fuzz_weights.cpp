@@ -1,6 +1,7 @@
 // Any bytes as a checkpoint: the first chooses the layer and its window, the rest is the file.
 #include "memory_file.h"
 
+#include "weights/bias_range.h"
 #include "weights/parameters.h"
 
 #include <aft/error.h>
@@ -13,13 +14,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     if (size == 0) {
         return 0;
     }
+    const std::vector<aft::NamedForm> &forms = aft::named_forms();
     aft::LayerConfig config;
-    config.kind = static_cast<aft::LayerKind>(data[0] % 3);
-    config.window = config.kind == aft::LayerKind::local ? data[0] / 3 : 0;
+    config.form = forms[data[0] % forms.size()].form;
+    config.window = config.form.has_window() ? static_cast<std::int64_t>(data[0] / forms.size()) : 0;
     config.max_seq_len = 4;
     const std::string &path = memory.with(data + 1, size - 1);
     try {
-        aft::load_weights(path, {config.kind, 3, 2, 4, config.window});
+        aft::load_weights(path, {config.form, 3, 2, 4, config.window});
     } catch (const aft::WeightsError &) {}
     try {
         config = aft::config_from_weights(path, config);

@@ -62,7 +62,7 @@ void require(bool condition, const char *what) {
 }
 
 void run_layer() {
-    const aft::LayerConfig config{aft::LayerKind::full, /*hidden=*/64, /*projected=*/64, /*max_seq_len=*/100};
+    const aft::LayerConfig config{aft::aft_full, /*hidden=*/64, /*projected=*/64, /*max_seq_len=*/100};
     aft::Weights weights;
     weights.query_weight = weights.key_weight = weights.value_weight = weights.project_weight =
         std::vector<float>(64 * 64, 0.01f);

@@ -25,10 +25,6 @@ struct aft_layer {
 namespace aft {
 namespace {
 
-static_assert(static_cast<aft_layer_kind>(LayerKind::full) == AFT_LAYER_FULL &&
-              static_cast<aft_layer_kind>(LayerKind::simple) == AFT_LAYER_SIMPLE &&
-              static_cast<aft_layer_kind>(LayerKind::local) == AFT_LAYER_LOCAL);
-
 template<typename T>
 T &given(const char *what, T *pointer) {
     if (!pointer) {
@@ -37,8 +33,8 @@ T &given(const char *what, T *pointer) {
     return *pointer;
 }
 
-/// A caller's struct, which may be older or newer than this library: members that it lacks are 0, and those that it has
-/// beyond must be.
+/// A caller's struct, which may be older or newer than this library. Members that it lacks are 0. Members that the
+/// library lacks must be 0.
 template<typename Struct>
 Struct read_struct(const char *what, const Struct *pointer) {
     constexpr std::uint64_t smallest = sizeof(Struct::struct_size), largest = 4096;  // else it was never set
@@ -51,25 +47,40 @@ Struct read_struct(const char *what, const Struct *pointer) {
     const std::uint64_t known = std::min<std::uint64_t>(size, sizeof(Struct));
     const auto *unknown = std::find_if(bytes + known, bytes + size, [](unsigned char byte) { return byte != 0; });
     if (unknown != bytes + size) {
-        throw ArgumentError(std::string(what) + " has a member at byte " + std::to_string(unknown - bytes) +
-                            ", aft " AFT_VERSION " knows " + std::to_string(sizeof(Struct)) + " bytes");
+        throw ArgumentError(std::string(what) + " has a value at byte " + std::to_string(unknown - bytes) +
+                            ", aft " AFT_VERSION " knows its first " + std::to_string(sizeof(Struct)) + " bytes");
     }
     Struct result = {};
     std::memcpy(&result, bytes, known);
     return result;
 }
 
-LayerConfig read_config(const aft_config *pointer) {
-    const aft_config config = read_struct("config", pointer);
-    return {static_cast<LayerKind>(config.kind), config.hidden, config.projected, config.max_seq_len, config.window};
+LayerForm form_of(aft_layer_kind kind) {
+    std::string kinds;
+    for (const NamedForm &named : named_forms()) {
+        if (named.c_kind == kind) {
+            return named.form;
+        }
+        kinds += (kinds.empty() ? "" : ", ") + std::to_string(named.c_kind) + " (" + std::string(named.name) + ")";
+    }
+    throw ConfigError("kind is " + std::to_string(kind) + ", must be one of " + kinds);
 }
 
-/// Keeps to the size of the caller's struct, which was read before.
+aft_layer_kind kind_of(const LayerForm &form) {
+    const std::vector<NamedForm> &all = named_forms();
+    return std::find_if(all.begin(), all.end(), [&](const NamedForm &named) { return named.form == form; })->c_kind;
+}
+
+LayerConfig read_config(const aft_config *pointer) {
+    const aft_config config = read_struct("config", pointer);
+    return {form_of(config.kind), config.hidden, config.projected, config.max_seq_len, config.window};
+}
+
+/// Writes no more than the size of the caller's struct, which was read before.
 void write_config(const LayerConfig &config, aft_config *pointer) {
     const std::uint64_t size = pointer->struct_size;
-    const aft_config written = {
-        size,         static_cast<aft_layer_kind>(config.kind), config.hidden, config.projected, config.max_seq_len,
-        config.window};
+    const aft_config written = {size,         kind_of(config.form), config.hidden, config.projected, config.max_seq_len,
+                                config.window};
     std::memcpy(pointer, &written, std::min<std::uint64_t>(size, sizeof(written)));
 }
 
@@ -86,7 +97,7 @@ LoadOptions read_options(const aft_load_options *pointer) {
         for (const char *const *name = options.names; name && *name; name++) {
             const char *equals = std::strchr(*name, '=');
             if (!equals || !result.names.emplace(std::string(*name, equals), equals + 1).second) {
-                throw ArgumentError("options has name " + std::string(*name) +
+                throw ArgumentError("options.names has " + std::string(*name) +
                                     ", must be PARAMETER=NAME, each parameter once");
             }
         }
@@ -99,7 +110,7 @@ aft_kernel_info c_info(const KernelInfo &kernel) {
     const MinimumExtents &minimum = kernel.minimum;
     const PreferredExtents &preferred = kernel.preferred;
     return {kernel.id.c_str(),
-            static_cast<aft_layer_kind>(kernel.layer),
+            kind_of(kernel.layer),
             kernel.usable,
             kernel.reason.c_str(),
             kernel.api.c_str(),
@@ -116,7 +127,7 @@ aft_kernel_info c_info(const KernelInfo &kernel) {
             range(preferred.hidden),
             range(preferred.projected),
             range(preferred.window),
-            name(kernel.operation).data(),
+            kernel.operation.c_str(),
             kernel.algorithm.c_str()};
 }
 
@@ -125,7 +136,7 @@ aft_device_info c_info(const Device &device) {
             device.is_gpu,     device.usable,      device.reason.c_str()};
 }
 
-/// Each is made on its first use and kept: a program that uses the CPU has no drivers loaded.
+/// Made on the first use and kept. So a program that uses only the CPU loads no drivers.
 template<typename CInfo, typename Info>
 const CInfo *kept(const Info &info) {
     static std::mutex mutex;
@@ -190,6 +201,10 @@ using namespace aft;
 
 const char *aft_version() {
     return AFT_VERSION;
+}
+
+const char *aft_last_error() {
+    return last_message();
 }
 
 aft_status aft_kernel_count(int64_t *count) {
@@ -295,7 +310,7 @@ aft_status aft_layer_kernel_for(const aft_layer *layer, int64_t batch, int64_t s
 
 aft_status aft_layer_config(const aft_layer *layer, aft_config *config) {
     return guarded([&] {
-        read_config(config);
+        read_struct("config", config);
         write_config(given("layer", layer).layer.config(), config);
     });
 }

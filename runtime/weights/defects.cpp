@@ -1,4 +1,4 @@
-#include "weights/problems.h"
+#include "weights/defects.h"
 #include "weights/parameters.h"
 
 #include <aft/error.h>
@@ -16,8 +16,8 @@ std::string position(std::size_t index, const std::vector<std::int64_t> &extents
 
 }  // namespace
 
-bool Problems::check(const std::string &tensor, const std::vector<float> &values,
-                     const std::vector<std::int64_t> &extents, bool may_mask) {
+bool Defects::check(const std::string &tensor, const std::vector<float> &values,
+                    const std::vector<std::int64_t> &extents, bool may_mask) {
     std::uint64_t size = 1;
     for (const std::int64_t extent : extents) {
         size *= static_cast<std::uint64_t>(extent);
@@ -36,7 +36,7 @@ bool Problems::check(const std::string &tensor, const std::vector<float> &values
     return wrong == values.end();
 }
 
-void Problems::raise(const std::string &where) const {
+void Defects::raise(const std::string &where) const {
     if (!all_.empty()) {
         throw WeightsError(where + all_.text());
     }

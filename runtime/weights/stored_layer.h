@@ -1,0 +1,65 @@
+#pragma once
+
+#include "weights/defects.h"
+#include "weights/naming.h"
+#include "weights/stored_tensors.h"
+
+#include <aft/config.h>
+#include <aft/weights.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace aft {
+
+/// A layer in a checkpoint. Its functions collect all that is wrong with the layer, and raise() throws it.
+class StoredLayer {
+public:
+    /// `tensors` must live as long. Throws as locate().
+    StoredLayer(StoredTensors &tensors, const LayerForm &form, const LoadOptions &options);
+
+    const Naming &naming() const {
+        return place_.naming;
+    }
+
+    /// A tensor's values. Empty after a defect, and for an optional tensor that the file lacks.
+    std::vector<float> values(const std::string &name, const std::vector<std::int64_t> &extents, bool optional,
+                              bool may_mask);
+    /// [S, S], stored whole or as factors. Empty after a defect.
+    std::vector<float> position_bias(std::int64_t S);
+
+    /// The extents of a matrix; zeros after a defect.
+    std::array<std::int64_t, 2> matrix(const std::string &name);
+    /// S of the position bias, whole or as factors; 0 after a defect.
+    std::int64_t max_seq_len();
+    /// The s of the mask that is true where |t - t'| < s; S when it hides nothing. Nothing where there is no mask.
+    std::optional<std::int64_t> window(std::int64_t S);
+
+    /// A network without an output projection has as many channels after the gate as before the layer.
+    void check_unprojected(const LayerConfig &config);
+    /// A mask in the file must be that of the config's window; without a window, it must hide nothing.
+    void check_window(const LayerConfig &config);
+
+    /// Adds tensors that the layer has no use for, and throws WeightsError if there is any defect.
+    void raise();
+
+private:
+    const std::string *find(const std::string &name) const;
+    std::optional<TensorType> type_of(const std::string &name) const;
+    bool is_factorised() const;
+    bool has_position_bias();
+    std::set<std::string> known_names() const;
+    bool is_of_layer(const std::string &tensor) const;
+
+    StoredTensors &tensors_;
+    const LayerPlace place_;
+    const LayerForm form_;
+    const std::string bias_, target_factor_, source_factor_, mask_;
+    Defects defects_;
+};
+
+}  // namespace aft
