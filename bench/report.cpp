@@ -112,7 +112,7 @@ Json json_of(const Comparison &comparison) {
     const DeviceResult cpu = cpu_of(comparison);
     Json report;
     report["layers"] = Json::array();
-    for (const NamedForm &each : named_forms()) {
+    for (const NamedForm &each : named_forms) {
         report["layers"].push_back({{"name", each.name}, {"title", each.title}, {"bias", each.bias}});
     }
     report["machine"] = {

@@ -56,24 +56,20 @@ private:
 
     template<typename Mean, typename Form>
     void define_and_schedule(Form &form) {
-        if constexpr (std::is_same_v<Form, Flat> && std::is_same_v<Mean, MeanTag<Exact>>) {
-            _halide_user_error << "the algorithm exact has no flat form\n";
-        } else {
-            const LayerInputs in = inputs();
-            typename Mean::template LayerIn<Form> layer(form, in, prepared_funcs(), channel, row, batch);
-            y(channel, row, batch) = layer.y;
+        const LayerInputs in = inputs();
+        typename Mean::template LayerIn<Form> layer(form, in, prepared_funcs(), channel, row, batch);
+        y(channel, row, batch) = layer.y;
 
-            constrain(in);
-            constrain_operands(form);
-            if (using_autoscheduler()) {
-                // Adams2019 unrolls whole loops that are short at the estimates though their extents are run-time
-                // values; this makes them plain loops where lowering would stop.
-                setenv("HL_PERMIT_FAILED_UNROLL", "1", 1);
-                set_estimates();
-            } else {
-                Scheduler{schedule_name, device, get_target(), tile_request(), short_sequences, own}.apply(form, layer,
-                                                                                                           y, in);
-            }
+        constrain(in);
+        constrain_operands(form);
+        if (using_autoscheduler()) {
+            // Adams2019 unrolls whole loops that are short at the estimates though their extents are run-time
+            // values; this makes them plain loops where lowering would stop.
+            setenv("HL_PERMIT_FAILED_UNROLL", "1", 1);
+            set_estimates();
+        } else {
+            Scheduler{schedule_name, device, get_target(), tile_request(), short_sequences, own}.apply(form, layer,
+                                                                                                       y, in);
         }
     }
 

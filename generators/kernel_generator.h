@@ -28,7 +28,7 @@ public:
                                    {{"none", PositionBias::none},
                                     {"dense", PositionBias::dense},
                                     {"banded", PositionBias::banded}}};
-    Param<Algorithm> algorithm{"algorithm", Algorithm::dense, algorithm_names()};
+    Param<Algorithm> algorithm{"algorithm", Algorithm{}, algorithm_names()};
     Param<Schedule> schedule_name{
         "schedule",
         Schedule::naive,

@@ -234,7 +234,7 @@ std::vector<Problem> test_problems() {
     const std::array<std::int64_t, 32> sizes = {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 15,  16,  17,  23,
                                                 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 97, 127, 128, 129, 257};
     std::vector<Problem> problems;
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         const LayerForm form = named.form;
         for (std::size_t i = 0; i < sizes.size(); ++i) {
             const std::int64_t T = sizes[i], H = sizes[(7 * i + 3) % sizes.size()],
@@ -295,7 +295,7 @@ struct Size {
 /// Each size for each layer, the sequence as long as the model's.
 std::vector<Problem> for_each_layer(const std::vector<Size> &sizes) {
     std::vector<Problem> problems;
-    for (const NamedForm &named : named_forms())
+    for (const NamedForm &named : named_forms)
         for (const Size &size : sizes) {
             const std::int64_t window = named.form.has_window() ? size.window : 0;
             problems.push_back({{named.form, size.channels, size.channels, size.seq, window}, {size.batch, size.seq}});

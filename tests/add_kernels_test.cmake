@@ -49,8 +49,8 @@ TARGET arm-64-linux"
 # AFTSimple has no `exact`; extents that are left out are any, and a schedule of one's own comes first.
 aft_add_kernels(mine SHAPES "T=1:16" "H=64" SCHEDULES exact SCHEDULE_SOURCE folder/tiled_rows.cpp PARAMS tile_rows=4)
 set(rows)
-set(layers full simple local)
-set(algorithms dense softmax banded)
+set(layers full local simple)
+set(algorithms dense banded softmax)
 foreach(layer algorithm IN ZIP_LISTS layers algorithms)
     set(own "ALGORITHM ${algorithm} SCHEDULE tiled_rows BY own")
     set(exact "ALGORITHM exact SCHEDULE packed BY packed")
@@ -93,7 +93,7 @@ expect_refusal("mine needs SHAPES, and SCHEDULES or a SCHEDULE_SOURCE" mine SCHE
 expect_refusal("mine needs SHAPES, and SCHEDULES or a SCHEDULE_SOURCE" mine ${shape})
 expect_refusal("unknown arguments SHEDULES" mine SHEDULES packed ${shape})
 expect_refusal("SCHEDULES has 'packd', which doesn't exist" mine SCHEDULES packd ${shape})
-expect_refusal("LAYERS has 'ful', must be full, simple or local" mine LAYERS ful SCHEDULES packed ${shape})
+expect_refusal("LAYERS has 'ful', must be one of full, local, simple" mine LAYERS ful SCHEDULES packed ${shape})
 expect_refusal("DEVICE is cuda, must be one that aft was built for: cpu" mine SCHEDULES tiled DEVICE cuda ${shape})
 expect_refusal("adams2019 needs every extent of layer local in shape 'T=512,H=256,P=128'"
                mine LAYERS local SCHEDULES adams2019 ${shape})

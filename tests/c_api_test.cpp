@@ -116,8 +116,18 @@ TEST_CASE("the thread count in C is that in C++", "[c]") {
     CHECK(thread_count() == 2);
 }
 
+TEST_CASE("the kinds of layers in C are the named forms", "[c]") {
+    std::map<std::int32_t, LayerForm> forms;
+    for (const NamedForm &named : named_forms) {
+        CHECK(forms.emplace(named.c_kind, named.form).second);
+    }
+    CHECK(forms.at(AFT_LAYER_FULL) == aft_full);
+    CHECK(forms.at(AFT_LAYER_SIMPLE) == aft_simple);
+    CHECK(forms.at(AFT_LAYER_LOCAL) == aft_local);
+}
+
 TEST_CASE("a layer in C gives the bits of the one in C++", "[c]") {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         const Problem problem = problem_of(named.form);
         INFO(describe(problem));
         const Weights weights = make_weights(problem);

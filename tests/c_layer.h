@@ -26,7 +26,7 @@ using CLayer = std::unique_ptr<aft_layer, Destroy>;
 
 /// Of a form with a name.
 inline aft_layer_kind c_kind(const LayerForm &form) {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         if (named.form == form) {
             return named.c_kind;
         }

@@ -1,4 +1,4 @@
-"""docs/extending.md lists every file that a new form of layer touches: no other source names a form."""
+"""docs/extending.md lists every file that a new form or mean touches: no other source names one."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import unittest
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
 GUIDE = "docs/extending.md"
-MOST_FILES = 8
+MOST_FILES = {"Add a mean": 6, "Add a layer form": 8, "Add an operation": 7}
 
 # Sources of the product. Tests and examples use forms; bench/peers/ and scripts/ say which forms other libraries have.
 FOLDERS = ("include", "runtime", "reference", "tools", "tune", "bench")
@@ -19,15 +19,21 @@ def read(path):
         return file.read()
 
 
-def listed_files():
-    """The paths of the numbered list under "Add a layer form"."""
-    section = read(GUIDE).partition("\n## Add a layer form\n")[2].partition("\n## ")[0]
-    return re.findall(r"^\d+\. `([^`]+)`:", section, re.MULTILINE)
+def listed_files(section):
+    """The paths of the numbered list of a section."""
+    text = read(GUIDE).partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    items = re.findall(r"^\d+\. (`[^`]+`(?: and `[^`]+`)?):", text, re.MULTILINE)
+    return [path for item in items for path in re.findall(r"`([^`]+)`", item)]
 
 
 def named_forms():
-    """(name, title, C constant, C++ constant) of every row of the list."""
-    return re.findall(r'\{"(\w+)", "([^"]+)", "[^"]+", (AFT_LAYER_\w+), (aft_\w+)\}', read("runtime/layer/config.cpp"))
+    """(name, title, C++ constant) of every row of the list."""
+    return re.findall(r'\{"(\w+)", "([^"]+)", "[^"]+", \d+, (aft_\w+)\}', read("include/aft/config.h"))
+
+
+def means():
+    """(algorithm, class) of every mean."""
+    return re.findall(r'case Algorithm::(\w+): return f\(MeanTag<(\w+)>\(\)\);', read("generators/algorithms/means/means.h"))
 
 
 def part_values():
@@ -44,12 +50,9 @@ def without_comments(path):
     return re.sub(r"//[^\n]*|/\*.*?\*/|<!--.*?-->", "", text, flags=re.DOTALL)
 
 
-def files_that_name_a_form():
-    tokens = {rf"\b{re.escape(word)}\b" for _, title, *constants in named_forms() for word in (title, *constants)}
-    tokens |= {rf'"{name}"' for name, *_ in named_forms()}
-    tokens |= {rf"\b{value}\b" for value in part_values() if value != "PositionBias::none"}  # the absence of a bias
+def files_with(tokens, folders):
     pattern = re.compile("|".join(sorted(tokens)))
-    for folder in FOLDERS:
+    for folder in folders:
         for place, _, names in os.walk(os.path.join(ROOT, folder)):
             for name in names:
                 path = os.path.relpath(os.path.join(place, name), ROOT)
@@ -57,21 +60,44 @@ def files_that_name_a_form():
                     yield path
 
 
-class LayerForms(unittest.TestCase):
-    def test_the_list_of_forms_is_found(self):
-        self.assertIn(("local", "AFTLocal", "AFT_LAYER_LOCAL", "aft_local"), named_forms())
+def files_that_name_a_form():
+    tokens = {rf"\b{re.escape(word)}\b" for _, *words in named_forms() for word in words}
+    tokens |= {rf'"{name}"' for name, *_ in named_forms()}
+    tokens |= {rf"\bAFT_LAYER_{name.upper()}\b" for name, *_ in named_forms()}
+    tokens |= {rf"\b{value}\b" for value in part_values() if value != "PositionBias::none"}  # the absence of a bias
+    return set(files_with(tokens, FOLDERS))
+
+
+def files_that_name_a_mean():
+    """By their classes and enumerators; in CMake by their names, those that aren't names of biases, too."""
+    tokens = {rf"\b{name}<|<{name}>|Algorithm::{algorithm}\b" for algorithm, name in means()}
+    sources = set(files_with(tokens, ("generators",)))
+    biases = {value.partition("::")[2] for value in part_values()}
+    words = {rf"\b{algorithm}\b" for algorithm, _ in means() if algorithm not in biases}
+    return sources | {path for path in files_with(words, ("generators",)) if path.endswith(".cmake")}
+
+
+class Guide(unittest.TestCase):
+    def test_the_lists_are_found(self):
+        self.assertIn(("local", "AFTLocal", "aft_local"), named_forms())
         self.assertIn("PositionBias::banded", part_values())
         self.assertIn("Reach::all", part_values())
+        self.assertIn(("banded", "Banded"), means())
 
-    def test_a_new_form_touches_few_files(self):
-        self.assertLessEqual(len(set(listed_files())), MOST_FILES)
+    def test_each_change_touches_few_files(self):
+        for section, most in MOST_FILES.items():
+            self.assertTrue(0 < len(set(listed_files(section))) <= most, f"{section}: {listed_files(section)}")
 
     def test_no_other_source_names_a_form(self):
-        self.assertEqual(sorted(set(files_that_name_a_form()) - set(listed_files())), [])
+        self.assertEqual(sorted(files_that_name_a_form() - set(listed_files("Add a layer form"))), [])
+
+    def test_no_other_source_names_a_mean(self):
+        listed = set(listed_files("Add a mean"))
+        self.assertEqual(sorted({path for path in files_that_name_a_mean() if "/means/" not in path} - listed), [])
 
     def test_the_guide_lists_no_source_without_need(self):
-        sources = {path for path in listed_files() if path.startswith(FOLDERS)}
-        self.assertEqual(sorted(sources - set(files_that_name_a_form())), [])
+        sources = {path for path in listed_files("Add a layer form") if path.startswith(FOLDERS)}
+        self.assertEqual(sorted(sources - files_that_name_a_form()), [])
 
     def test_every_form_has_its_documentation(self):
         for _, title, *_ in named_forms():

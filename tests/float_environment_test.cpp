@@ -101,7 +101,7 @@ struct Case {
 }  // namespace
 
 TEST_CASE("results have the same bits in every floating-point environment, which stays as it was", "[environment]") {
-    for (const NamedForm &named : named_forms())
+    for (const NamedForm &named : named_forms)
         for (const int threads : {1, 2}) {
             Case of(named.form);
             const ThreadCount during(threads);

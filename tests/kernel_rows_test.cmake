@@ -4,6 +4,14 @@ cmake_minimum_required(VERSION 3.28)
 include(${CMAKE_CURRENT_LIST_DIR}/../generators/table/rows.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/../generators/table/libraries.cmake)
 
+if(REFUSED STREQUAL "text")
+    aft_begin_kernels(aft DEVICES cpu SCHEDULES all TARGETS host)
+    aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
+        usual | naive  | float32 | | |
+        usual | pakced | float32 | | |
+    ]])
+    return()
+endif()
 if(REFUSED)
     aft_begin_kernels(aft DEVICES cpu SCHEDULES all TARGETS host)
     aft_kernel(aft OPERATION forward LAYER full ALGORITHM dense SCHEDULE naive STORAGE float32 DEVICE cpu)
@@ -105,5 +113,6 @@ expect_refusal("PREFERRED has 'batch=1:2', must be seq, hidden, projected or win
                LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu PREFERRED batch=1:2)
 expect_refusal("PARAMS has 'bfloat16=true', which another column says"
                LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu PARAMS bfloat16=true)
+expect_refusal("No layer has an algorithm that the schedule can make on cpu: usual | pakced" text)
 expect_refusal("unknown columns SHEDULE" SHEDULE packed LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu)
 expect_refusal("Two kernels have the id aft_full_cpu_naive" LAYER full ALGORITHM dense SCHEDULE naive DEVICE cpu)

@@ -212,7 +212,7 @@ public:
     FormTest(void (*check)(LayerForm), const LayerForm &form) : check_(check), form_(form) {}
 
     static bool add(void (*check)(LayerForm), const std::string &about, const char *tags) {
-        for (const NamedForm &named : named_forms()) {
+        for (const NamedForm &named : named_forms) {
             const std::string name = "every " + std::string(named.title) + about;
             Catch::AutoReg(Catch::Detail::make_unique<FormTest>(check, named.form), CATCH_INTERNAL_LINEINFO, "",
                            {name, tags});

@@ -82,7 +82,7 @@ TEST_CASE("a layer runs the first kernel of the table that can serve it on its d
 }
 
 TEST_CASE("the packed kernel serves layers of any size, the exact kernel any bias", "[selector]") {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         const LayerForm form = named.form;
         check_label(small(form), "packed");
         check_label({{form, 1, 1, 1, 0}, {1, 1}}, "packed");
@@ -123,7 +123,7 @@ TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", 
 }
 
 TEST_CASE("a kernel that is forced is the one that runs", "[selector]") {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         const LayerForm form = named.form;
         // Kernels sum in different orders: on a problem with many terms some bits differ, unless it's always the same
         // kernel that runs.
@@ -144,7 +144,7 @@ TEST_CASE("a kernel that is forced is the one that runs", "[selector]") {
 }
 
 TEST_CASE("of several targets the first that this CPU has serves a layer, whatever its bias", "[selector]") {
-    for (const NamedForm &named : named_forms())
+    for (const NamedForm &named : named_forms)
         for (const Data data : {Data::normal, Data::unbounded_bias}) {
             const LayerForm form = named.form;
             const bool is_served = data == Data::normal || !form.has_bias() || find(form, "exact");
@@ -173,7 +173,7 @@ TEST_CASE("a kernel for a CPU that isn't here is refused with what this one lack
 }
 
 TEST_CASE("AFT_KERNEL forces a kernel, and LayerOptions go before it", "[selector]") {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         const LayerForm form = named.form;
         const Problem problem = small(form);
         std::vector<std::string> ids;

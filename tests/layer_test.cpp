@@ -77,7 +77,7 @@ void check_config_refused(const LayerConfig &config, const std::string &problem)
 }  // namespace
 
 TEST_CASE("forms of layers have names", "[layer]") {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         CHECK(name(named.form) == named.name);
         CHECK(layer_form(named.name) == named.form);
     }
@@ -216,7 +216,7 @@ TEST_CASE("a layer that is moved keeps its weights", "[layer]") {
 }
 
 TEST_CASE("threads may share a layer", "[layer]") {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         const LayerForm form = named.form;
         const Problem problem{{form, 33, 21, 70, form.has_window() ? 9 : 0}, {3, 70}};
         const Layer layer(problem.config, make_weights(problem));

@@ -43,6 +43,7 @@ TEST_CASE("the exact algorithm is scheduled like the others of its API, and take
 
 TEST_CASE("a kernel that doesn't fit a demand has the reason", "[selector]") {
     KernelInfo kernel;
+    kernel.operation = "forward";
     kernel.algorithm = "banded";
     kernel.layer = aft_local;
     kernel.storage = "float32";

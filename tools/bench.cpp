@@ -60,7 +60,7 @@ std::vector<Problem> problems(const BenchOptions &options, const Device &device)
                                         : device.is_gpu ? gpu_benchmark_problems()
                                                         : benchmark_problems();
     std::vector<Problem> result;
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         if (!options.layers.empty() &&
             std::find(options.layers.begin(), options.layers.end(), named.name) == options.layers.end()) {
             continue;

@@ -33,7 +33,7 @@ int complain(ExitCode code, const char *what) noexcept {
 
 int run(int argc, char **argv) {
     std::vector<std::string_view> titles;
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         titles.push_back(named.title);
     }
     CLI::App app(fmt::format("Attention-free transformer layers ({}) as ahead-of-time compiled Halide kernels.",

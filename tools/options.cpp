@@ -46,7 +46,7 @@ void add(CLI::App &command, const std::string &name, std::optional<Number> &valu
 
 std::vector<std::string> layer_names() {
     std::vector<std::string> names;
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         names.emplace_back(named.name);
     }
     return names;

@@ -156,6 +156,10 @@ private:
         }
         scan.within.update().reorder(form.lane, scan.item);
     }
+    template<typename Mean>
+    void schedule_mean(Mean &, Panels::Product &, const LayerInputs &) {
+        _halide_user_error << "packed doesn't schedule this algorithm\n";
+    }
     void schedule_mean(Dense<Panels> &mean, Panels::Product &key_value, const LayerInputs &in) {
         schedule_sources(mean.sources, key_value, in);
     }

@@ -110,8 +110,9 @@ private:
     void schedule_target_sums(Banded<Panels> &mean, const Panels::Product &query, const LoopLevel &thread) {
         schedule_quotient(mean.value.func, mean.sums, query, thread, unrolled_steps / 2);
     }
-    void schedule_target_sums(Softmax<Panels> &, const Panels::Product &, const LoopLevel &) {}
-    void schedule_target_sums(Exact<Panels> &, const Panels::Product &, const LoopLevel &) {}
+    /// Other means are computed before.
+    template<typename Mean>
+    void schedule_target_sums(Mean &, const Panels::Product &, const LoopLevel &) {}
 
     /// A quotient takes half of the registers of its sums. So it comes before the query: Halide orders stages that
     /// don't depend on each other by their names.
@@ -238,6 +239,10 @@ private:
             schedule_scan(*exact.rows_from_first);
             schedule_scan(*exact.rows_from_last);
         }
+    }
+    template<typename Mean>
+    void schedule_mean(Mean &, Panels::Product &) {
+        _halide_user_error << "tiled doesn't schedule this algorithm\n";
     }
     void schedule_mean(Dense<Panels> &mean, Panels::Product &key_value) {
         schedule_key_value(key_value);

@@ -34,6 +34,19 @@ struct OwnSchedule {
     InPanels<Layer<Panels>> &in_panels() {
         return std::get<InPanels<Layer<Panels>>>(panels);
     }
+
+    /// That of a layer, null where there is none.
+    template<typename LayerInPanels>
+    const InPanels<LayerInPanels> *find() const {
+        const InPanels<LayerInPanels> *found = nullptr;
+        const auto look_at = [&](const auto &schedule) {
+            if constexpr (std::is_same_v<decltype(schedule), const InPanels<LayerInPanels> &>) {
+                found = schedule ? &schedule : nullptr;
+            }
+        };
+        std::apply([&](const auto &...each) { (look_at(each), ...); }, panels);
+        return found;
+    }
 };
 
 /// Defined by the program; called when a kernel is generated.

@@ -34,14 +34,9 @@ struct Scheduler {
     template<template<typename> class Mean>
     void apply(Panels &form, Layer<Panels, Mean> &layer, const Halide::Func &y, const LayerInputs &in) const {
         if (schedule == Schedule::own) {
-            if constexpr (std::is_same_v<Mean<Panels>, Exact<Panels>>) {
-                _halide_user_error << "a schedule of a program's own serves the algorithms dense, banded and softmax\n";
-            } else {
-                const auto &own_schedule = std::get<OwnSchedule::InPanels<Layer<Panels, Mean>>>(own.panels);
-                _halide_user_assert(own_schedule)
-                    << "own_schedule() has no schedule for this layer, in panels or flat\n";
-                own_schedule(form, layer, y, in, tiles);
-            }
+            const auto *own_schedule = own.find<Layer<Panels, Mean>>();
+            _halide_user_assert(own_schedule) << "own_schedule() has no schedule for this layer, in panels or flat\n";
+            (*own_schedule)(form, layer, y, in, tiles);
         } else if (schedule == Schedule::packed && device == Device::cpu) {
             CpuPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(layer, y, in);
         } else if (schedule == Schedule::tiled && device != Device::cpu) {

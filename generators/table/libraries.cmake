@@ -9,7 +9,7 @@ function(aft_generator_command generator params id half)
     if(is_flat)
         set(schedule naive)  # which an autoscheduler replaces
     endif()
-    aft_algorithm_column(bias bias LAYER ${ROW_LAYER})
+    aft_algorithm_column(bias bias layer ${ROW_LAYER})
     set(values layer_bias=${bias} algorithm=${ROW_ALGORITHM} schedule=${schedule})
     if(NOT half STREQUAL "prepare" OR NOT is_flat)
         list(APPEND values device=${ROW_DEVICE})

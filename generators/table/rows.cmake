@@ -172,30 +172,48 @@ function(aft_kernel table)
     endforeach()
 endfunction()
 
-# Adds rows that are written as text: of each layer, those with one of its algorithms, or with its `usual` one. The
-# extents of an autoscheduled kernel are its ESTIMATES, those of one by hand PREFERRED.
+# Puts the algorithms of `layer` that a row of text means into `out`: those of `algorithms`, with `usual` for the usual
+# one of the layer where the schedule can make it.
+function(aft_algorithms_of_row out layer algorithms schedule device storage)
+    aft_algorithms(of_layer ${layer})
+    list(GET of_layer 0 usual)
+    set(meant)
+    foreach(algorithm ${algorithms})
+        aft_schedule_refusal(refusal ${schedule} ${usual} ${device} ${storage})
+        if(algorithm STREQUAL "usual" AND NOT refusal)
+            list(APPEND meant ${usual})
+        elseif(algorithm IN_LIST of_layer)
+            list(APPEND meant ${algorithm})
+        endif()
+    endforeach()
+    set(${out} "${meant}" PARENT_SCOPE)
+endfunction()
+
+# Adds rows that are written as text, layer by layer. The extents of an autoscheduled kernel are its ESTIMATES, those of
+# one by hand PREFERRED.
 function(aft_kernel_rows table)
     cmake_parse_arguments(PARSE_ARGV 1 ARG "" "OPERATION;DEVICE;ROWS" "")
     aft_text_rows(rows "${ARG_ROWS}")
     aft_algorithm_column(layers layer)
+    set(of_no_layer ${rows})
     foreach(layer ${layers})
-        aft_algorithms(algorithms_of_layer ${layer})
-        list(GET algorithms_of_layer 0 usual)
         foreach(row ${rows})
             aft_text_cells("${row}" algorithms schedule storage variant extents params)
-            list(TRANSFORM algorithms REPLACE "^usual$" ${usual})
             aft_autoscheduler(autoscheduler ${schedule})
             set(kind_of_extents PREFERRED)
             if(autoscheduler)
                 set(kind_of_extents ESTIMATES)
             endif()
-            foreach(algorithm ${algorithms})
-                if(algorithm IN_LIST algorithms_of_layer)
-                    aft_kernel(${table} OPERATION ${ARG_OPERATION} LAYER ${layer} ALGORITHM ${algorithm}
-                               SCHEDULE ${schedule} STORAGE ${storage} DEVICE ${ARG_DEVICE} VARIANT ${variant}
-                               ${kind_of_extents} ${extents} PARAMS ${params})
-                endif()
+            aft_algorithms_of_row(meant ${layer} "${algorithms}" ${schedule} ${ARG_DEVICE} ${storage})
+            foreach(algorithm ${meant})
+                list(REMOVE_ITEM of_no_layer "${row}")
+                aft_kernel(${table} OPERATION ${ARG_OPERATION} LAYER ${layer} ALGORITHM ${algorithm}
+                           SCHEDULE ${schedule} STORAGE ${storage} DEVICE ${ARG_DEVICE} VARIANT ${variant}
+                           ${kind_of_extents} ${extents} PARAMS ${params})
             endforeach()
         endforeach()
     endforeach()
+    if(of_no_layer)
+        message(FATAL_ERROR "No layer has an algorithm that the schedule can make on ${ARG_DEVICE}: ${of_no_layer}")
+    endif()
 endfunction()

@@ -1,28 +1,27 @@
 # Which schedule can make which kernels, and how Halide's autoschedulers are used.
 include(${CMAKE_CURRENT_LIST_DIR}/algorithms.cmake)
 
-# Puts the names of the schedules that can make a kernel into `out`; all names, if no kernel is given. A schedule can
-# make the algorithms that have its form.
+# Puts the names of the schedules that can make a kernel into `out`; all names, if no kernel is given.
 function(aft_schedules out)
     cmake_parse_arguments(PARSE_ARGV 1 FOR "" "ALGORITHM;DEVICE;STORAGE" "")
-    # `own` is a program's own schedule (schedules/own.h), of one form or the other, of algorithms that have both.
+    # `own` is a program's own schedule (schedules/own.h).
     aft_text_rows(rows [[
-#       schedule      | devices                | form   | storage
-        packed        | cpu                    | panels | float32 bfloat16
-        tiled         | cuda opencl vulkan     | panels | float32
-        naive         | cpu cuda opencl vulkan | flat   | float32
-        own           | cpu cuda opencl vulkan | flat   | float32
-        mullapudi2016 | cpu                    | flat   | float32
-        adams2019     | cpu                    | flat   | float32
-        anderson2021  | cuda                   | flat   | float32
-        li2018        | cpu cuda opencl        | flat   | float32
+#       schedule      | devices                | made by | storage
+        packed        | cpu                    | packed  | float32 bfloat16
+        tiled         | cuda opencl vulkan     | tiled   | float32
+        naive         | cpu cuda opencl vulkan | flat    | float32
+        own           | cpu cuda opencl vulkan | flat    | float32
+        mullapudi2016 | cpu                    | flat    | float32
+        adams2019     | cpu                    | flat    | float32
+        anderson2021  | cuda                   | flat    | float32
+        li2018        | cpu cuda opencl        | flat    | float32
 ]])
-    aft_algorithm_column(forms forms ALGORITHM "${FOR_ALGORITHM}")
-    aft_algorithm_column(storage_of_algorithm storage ALGORITHM "${FOR_ALGORITHM}")
+    aft_algorithm_column(schedules_of_algorithm schedules algorithm "${FOR_ALGORITHM}")
+    aft_algorithm_column(storage_of_algorithm storage algorithm "${FOR_ALGORITHM}")
     set(found)
     foreach(row ${rows})
-        aft_text_cells("${row}" schedule devices form storage)
-        if(ARGC EQUAL 1 OR (form IN_LIST forms AND FOR_DEVICE IN_LIST devices AND FOR_STORAGE IN_LIST storage AND
+        aft_text_cells("${row}" schedule devices made_by storage)
+        if(ARGC EQUAL 1 OR (made_by IN_LIST schedules_of_algorithm AND FOR_DEVICE IN_LIST devices AND FOR_STORAGE IN_LIST storage AND
                             FOR_STORAGE IN_LIST storage_of_algorithm))
             list(APPEND found ${schedule})
         endif()

@@ -56,7 +56,7 @@ AFT_API const char *aft_version(void);
 
 // Layers' configs
 
-/// The form of a layer: AFT_LAYER_... The names and formulas are those of aft::named_forms().
+/// The form of a layer: AFT_LAYER_... The names and formulas are those of aft::named_forms.
 typedef int32_t aft_layer_kind;
 /// Values of aft_layer_kind.
 enum {

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace aft {
 
@@ -68,12 +67,16 @@ struct NamedForm {
     std::string_view name;   ///< "full": in ids of kernels, on the command line, in reports
     std::string_view title;  ///< "AFTFull", as in the paper
     std::string_view bias;   ///< "w[t, t'] between any two positions", for readers of a report
-    std::int32_t c_kind;     ///< AFT_LAYER_FULL of <aft/aft_c.h>
+    std::int32_t c_kind;     ///< its AFT_LAYER_... in <aft/aft_c.h>: 0 for AFT_LAYER_FULL
     LayerForm form;          ///< aft_full
 };
 
-/// Every form that has a name. Thread-safe.
-AFT_API const std::vector<NamedForm> &named_forms();
+/// Every form that has a name.
+inline constexpr NamedForm named_forms[] = {
+    {"full", "AFTFull", "w[t, t'] between any two positions", 0, aft_full},
+    {"simple", "AFTSimple", "w = 0", 1, aft_simple},
+    {"local", "AFTLocal", "w[t, t'] where |t - t'| < s, and 0 elsewhere", 2, aft_local},
+};
 
 /// The name of a form: "full", "simple" or "local". Throws ConfigError for a form without a name.
 AFT_API std::string_view name(const LayerForm &form);
@@ -83,7 +86,7 @@ AFT_API LayerForm layer_form(std::string_view name);
 
 /// The form and the sizes of a layer. Its weights are not part of it.
 struct LayerConfig {
-    /// One of named_forms().
+    /// One of named_forms.
     LayerForm form = aft_full;
     std::int64_t hidden = 0;       ///< H, channels of input and output, >= 1
     std::int64_t projected = 0;    ///< P, channels of query, key and value, >= 1

@@ -57,7 +57,7 @@ Struct read_struct(const char *what, const Struct *pointer) {
 
 LayerForm form_of(aft_layer_kind kind) {
     std::string kinds;
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         if (named.c_kind == kind) {
             return named.form;
         }
@@ -67,8 +67,9 @@ LayerForm form_of(aft_layer_kind kind) {
 }
 
 aft_layer_kind kind_of(const LayerForm &form) {
-    const std::vector<NamedForm> &all = named_forms();
-    return std::find_if(all.begin(), all.end(), [&](const NamedForm &named) { return named.form == form; })->c_kind;
+    return std::find_if(std::begin(named_forms), std::end(named_forms), [&](const NamedForm &named) {
+               return named.form == form;
+           })->c_kind;
 }
 
 LayerConfig read_config(const aft_config *pointer) {

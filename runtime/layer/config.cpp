@@ -1,4 +1,3 @@
-#include <aft/aft_c.h>
 #include <aft/config.h>
 #include <aft/error.h>
 
@@ -7,7 +6,7 @@ namespace {
 
 std::string list_of_names() {
     std::string names;
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         names.append(names.empty() ? "" : ", ").append(named.name);
     }
     return names;
@@ -20,17 +19,8 @@ std::string number(Part part) {
 
 }  // namespace
 
-const std::vector<NamedForm> &named_forms() {
-    static const std::vector<NamedForm> all = {
-        {"full", "AFTFull", "w[t, t'] between any two positions", AFT_LAYER_FULL, aft_full},
-        {"simple", "AFTSimple", "w = 0", AFT_LAYER_SIMPLE, aft_simple},
-        {"local", "AFTLocal", "w[t, t'] where |t - t'| < s, and 0 elsewhere", AFT_LAYER_LOCAL, aft_local},
-    };
-    return all;
-}
-
 std::string_view name(const LayerForm &form) {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         if (named.form == form) {
             return named.name;
         }
@@ -40,7 +30,7 @@ std::string_view name(const LayerForm &form) {
 }
 
 LayerForm layer_form(std::string_view name) {
-    for (const NamedForm &named : named_forms()) {
+    for (const NamedForm &named : named_forms) {
         if (named.name == name) {
             return named.form;
         }

@@ -14,10 +14,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     if (size == 0) {
         return 0;
     }
-    const std::vector<aft::NamedForm> &forms = aft::named_forms();
+    const auto &forms = aft::named_forms;
     aft::LayerConfig config;
-    config.form = forms[data[0] % forms.size()].form;
-    config.window = config.form.has_window() ? static_cast<std::int64_t>(data[0] / forms.size()) : 0;
+    config.form = forms[data[0] % std::size(forms)].form;
+    config.window = config.form.has_window() ? static_cast<std::int64_t>(data[0] / std::size(forms)) : 0;
     config.max_seq_len = 4;
     const std::string &path = memory.with(data + 1, size - 1);
     try {
