@@ -220,16 +220,15 @@ std::string to_csv(const Comparison &comparison) {
         "deviation_percent,max_error,rounds,failure\n";
     for (const Measurement &each : comparison.measurements) {
         const LayerConfig &config = each.problem.config;
-        text +=
-            fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id,
-                        each.device, name(config.form), each.kernel.algorithm, each.kernel.schedule,
-                        each.problem.shape.batch, each.problem.shape.seq, config.hidden, config.projected,
-                        config.form.has_window() ? std::to_string(config.window) : "",
-                        csv_number(each.median_ms), csv_number(each.best_ms), csv_number(each.gflops),
-                        csv_number(each.percent_of_peak), csv_number(each.best_percent_of_peak),
-                        csv_number(each.speedup_over_naive), csv_number(each.speedup_over_cublas),
-                        csv_number(each.percent_of_blas), csv_number(each.deviation_percent),
-                        csv_number(each.max_error), each.rounds, each.failure.empty() ? "" : csv_text(each.failure));
+        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id,
+                            each.device, name(config.form), each.kernel.algorithm, each.kernel.schedule,
+                            each.problem.shape.batch, each.problem.shape.seq, config.hidden, config.projected,
+                            config.form.has_window() ? std::to_string(config.window) : "", csv_number(each.median_ms),
+                            csv_number(each.best_ms), csv_number(each.gflops), csv_number(each.percent_of_peak),
+                            csv_number(each.best_percent_of_peak), csv_number(each.speedup_over_naive),
+                            csv_number(each.speedup_over_cublas), csv_number(each.percent_of_blas),
+                            csv_number(each.deviation_percent), csv_number(each.max_error), each.rounds,
+                            each.failure.empty() ? "" : csv_text(each.failure));
     }
     return text;
 }

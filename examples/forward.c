@@ -11,7 +11,7 @@ static void check(aft_status status) {
 }
 
 static void fill(float *values, int count, float value) {
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; ++i) {
         values[i] = value;
     }
 }

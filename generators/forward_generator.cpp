@@ -68,8 +68,8 @@ private:
             setenv("HL_PERMIT_FAILED_UNROLL", "1", 1);
             set_estimates();
         } else {
-            Scheduler{schedule_name, device, get_target(), tile_request(), short_sequences, own}.apply(form, layer,
-                                                                                                       y, in);
+            Scheduler{schedule_name, device, get_target(), tile_request(), short_sequences, own}.apply(form, layer, y,
+                                                                                                       in);
         }
     }
 
@@ -106,7 +106,7 @@ private:
             add_requirement(in.window >= 0, "window is", in.window, "but must be at least 0");
             add_requirement(in.seq <= in.max_seq_len, "seq is", in.seq, "but max_seq_len is", in.max_seq_len);
         }
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 3; ++i) {
             x.dim(i).set_min(0);
             y.dim(i).set_min(0).set_extent(x.dim(i).extent());
         }

@@ -38,8 +38,9 @@ public:
 
     std::vector<float> normals(std::int64_t count, float scale) {
         std::vector<float> values(count);
-        for (float &value : values)
+        for (float &value : values) {
             value = scale * normal();
+        }
         return values;
     }
 
@@ -60,8 +61,9 @@ bool selects(Data data) {
 /// [P, 3P], the identity in its block: picks query (0), key (1) or value (2) out of [query | key | value].
 std::vector<float> selection(std::int64_t P, int block) {
     std::vector<float> weight(P * 3 * P, 0.0f);
-    for (std::int64_t c = 0; c < P; ++c)
+    for (std::int64_t c = 0; c < P; ++c) {
         weight[c * 3 * P + block * P + c] = 1;
+    }
     return weight;
 }
 
@@ -90,9 +92,11 @@ std::vector<float> make_position_bias(const Problem &problem, Random &random) {
         float *row = &w[t * S];
         switch (problem.data) {
             case Data::outliers:
-                for (std::int64_t s = 0; s < S; ++s)
-                    if (random.one_in(16))
+                for (std::int64_t s = 0; s < S; ++s) {
+                    if (random.one_in(16)) {
                         row[s] = std::clamp(8 * row[s], -20.0f, 20.0f);
+                    }
+                }
                 break;
             case Data::mismatched_maxima:
                 std::fill(row, row + S, 0.0f);
@@ -104,19 +108,23 @@ std::vector<float> make_position_bias(const Problem &problem, Random &random) {
                 break;
             case Data::unbounded_bias:
                 row[spike(problem)] = -220;
-                if (t % 3 == 1)
+                if (t % 3 == 1) {
                     row[t] = masked;
-                if (t == problem.shape.seq / 2)
+                }
+                if (t == problem.shape.seq / 2) {
                     std::fill(row, row + S, masked);
+                }
                 break;
             case Data::unbounded_offsets:
-                for (std::int64_t s = 0; s < S; ++s)
+                for (std::int64_t s = 0; s < S; ++s) {
                     row[s] = t % 2 ? above_offset(t / 2, row[s]) : row[s];
+                }
                 row[spike(problem)] = t % 3 == 1 ? masked : -std::numeric_limits<float>::max();
                 break;
             case Data::offset_biases:
-                for (std::int64_t s = 0; s < S; ++s)
+                for (std::int64_t s = 0; s < S; ++s) {
                     row[s] = above_offset(t % 2, row[s]);  // beyond, a step is more than the fast kernels' range
+                }
                 break;
             default: break;
         }
@@ -131,8 +139,9 @@ std::string describe(const Problem &problem) {
     std::string text(name(c.form));
     text += " B" + std::to_string(problem.shape.batch) + " T" + std::to_string(problem.shape.seq) + " H" +
             std::to_string(c.hidden) + " P" + std::to_string(c.projected) + " S" + std::to_string(c.max_seq_len);
-    if (c.form.has_window())
+    if (c.form.has_window()) {
         text += " s" + std::to_string(c.window);
+    }
     return text + " " + data_names[static_cast<std::size_t>(problem.data)] + " seed " + std::to_string(problem.seed);
 }
 
@@ -156,15 +165,18 @@ Weights make_weights(const Problem &problem) {
     }
     if (problem.data == Data::largest_values) {  // a second sum over channels would overflow
         weights.project_weight.assign(H * P, 0.0f);
-        for (std::int64_t c = 0; c < P; ++c)
+        for (std::int64_t c = 0; c < P; ++c) {
             weights.project_weight[c * P + c] = 1;
+        }
     } else {
         weights.project_weight = random.normals(H * P, by_projected);
-        if (problem.data != Data::denormal_values)
+        if (problem.data != Data::denormal_values) {
             weights.project_bias = random.normals(H, 0.5f);
+        }
     }
-    if (problem.config.form.has_bias())
+    if (problem.config.form.has_bias()) {
         weights.position_bias = make_position_bias(problem, random);
+    }
     return weights;
 }
 
@@ -173,12 +185,16 @@ std::vector<float> make_input(const Problem &problem) {
     const std::int64_t P = problem.config.projected;
     Random random(~problem.seed);
     std::vector<float> x = random.normals(B * T * H, 1);
-    if (problem.data == Data::outliers)
-        for (float &value : x)
-            if (random.one_in(64))
+    if (problem.data == Data::outliers) {
+        for (float &value : x) {
+            if (random.one_in(64)) {
                 value *= 20;
-    if (!selects(problem.data))
+            }
+        }
+    }
+    if (!selects(problem.data)) {
         return x;
+    }
 
     for (std::int64_t row = 0; row < B * T; ++row) {
         float *query = &x[row * H], *key = query + P, *value = key + P;
@@ -246,15 +262,18 @@ std::vector<Problem> test_problems() {
         }
         for (const Data data : {Data::mismatched_maxima, Data::cancelling_band, Data::unbounded_bias,
                                 Data::unbounded_offsets, Data::huge_queries, Data::huge_keys, Data::offset_keys,
-                                Data::offset_biases, Data::huge_values, Data::largest_values, Data::denormal_values})
-            for (const std::int64_t T : {4, 64, 100})
+                                Data::offset_biases, Data::huge_values, Data::largest_values, Data::denormal_values}) {
+            for (const std::int64_t T : {4, 64, 100}) {
                 for (const std::int64_t window : {2, 40}) {
                     const std::int64_t P = T == 64 ? 16 : 5;
-                    if (form.has_window())
+                    if (form.has_window()) {
                         problems.push_back({{form, 3 * P, P, T, window}, {2, T}, data});
-                    else if (window == 2)
+                    } else if (window == 2) {
                         problems.push_back({{form, 3 * P, P, T + 1, 0}, {2, T}, data});
+                    }
                 }
+            }
+        }
         // More than one chunk, in each of the three reductions.
         const std::int64_t window = form.has_window() ? 70 : 0;
         problems.push_back({{form, 24, 40, 520, window}, {1, 515}});
@@ -295,11 +314,12 @@ struct Size {
 /// Each size for each layer, the sequence as long as the model's.
 std::vector<Problem> for_each_layer(const std::vector<Size> &sizes) {
     std::vector<Problem> problems;
-    for (const NamedForm &named : named_forms)
+    for (const NamedForm &named : named_forms) {
         for (const Size &size : sizes) {
             const std::int64_t window = named.form.has_window() ? size.window : 0;
             problems.push_back({{named.form, size.channels, size.channels, size.seq, window}, {size.batch, size.seq}});
         }
+    }
     return problems;
 }
 
@@ -328,8 +348,9 @@ std::vector<Problem> quick_benchmark_problems(const std::string &api) {
     for (const KernelInfo &kernel : kernels()) {
         const auto is_taken = [&](const Problem &problem) { return judge(kernel, problem).fit != Fit::none; };
         const MinimumExtents &m = kernel.minimum;
-        if (kernel.usable && kernel.api == api && std::none_of(problems.begin(), problems.end(), is_taken))
+        if (kernel.usable && kernel.api == api && std::none_of(problems.begin(), problems.end(), is_taken)) {
             problems.push_back({{kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}});
+        }
     }
     return problems;
 }

@@ -20,9 +20,11 @@ constexpr double roundings = 4;
 template<typename Real>
 Real largest_finite(const std::vector<Real> &values) {
     Real largest = 0;
-    for (const Real value : values)
-        if (std::isfinite(value))
+    for (const Real value : values) {
+        if (std::isfinite(value)) {
             largest = std::max(largest, std::abs(value));
+        }
+    }
     return largest;
 }
 
@@ -33,15 +35,17 @@ void append(std::vector<Real> &to, const std::vector<Real> &from) {
 
 template<typename Real>
 std::vector<Real> absolute(std::vector<Real> values) {
-    for (Real &value : values)
+    for (Real &value : values) {
         value = std::abs(value);
+    }
     return values;
 }
 
 template<typename Real>
 std::vector<Real> squared(std::vector<Real> values) {
-    for (Real &value : values)
+    for (Real &value : values) {
         value *= value;
+    }
     return values;
 }
 
@@ -52,13 +56,16 @@ std::vector<Real> linear(const std::vector<Real> &x, const std::vector<float> &w
                          std::int64_t inputs, std::int64_t outputs) {
     const std::int64_t rows = static_cast<std::int64_t>(x.size()) / inputs;
     std::vector<Real> by_input(weight.size());
-    for (std::int64_t o = 0; o < outputs; ++o)
-        for (std::int64_t i = 0; i < inputs; ++i)
+    for (std::int64_t o = 0; o < outputs; ++o) {
+        for (std::int64_t i = 0; i < inputs; ++i) {
             by_input[i * outputs + o] = weight[o * inputs + i];
+        }
+    }
 
     std::vector<Real> y(rows * outputs);
-    for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t r = 0; r < rows; ++r) {
         std::copy(bias.begin(), bias.end(), y.begin() + r * outputs);
+    }
 
     std::int64_t r = 0;
     for (; r + 4 <= rows; r += 4) {
@@ -74,10 +81,13 @@ std::vector<Real> linear(const std::vector<Real> &x, const std::vector<float> &w
             }
         }
     }
-    for (; r < rows; ++r)
-        for (std::int64_t i = 0; i < inputs; ++i)
-            for (std::int64_t o = 0; o < outputs; ++o)
+    for (; r < rows; ++r) {
+        for (std::int64_t i = 0; i < inputs; ++i) {
+            for (std::int64_t o = 0; o < outputs; ++o) {
                 y[r * outputs + o] += x[r * inputs + i] * by_input[i * outputs + o];
+            }
+        }
+    }
     return y;
 }
 
@@ -123,44 +133,54 @@ void mean_of_target(const Real *key, const Real *value, const Real *size, const 
     const std::int64_t sources = static_cast<std::int64_t>(bias.size());
     std::vector<Score<Real>> maximum(channels, {masked, 0});
     std::vector<Real> denominator(channels, 0);
-    for (std::int64_t s = 0; s < sources; ++s)
-        if (bias[s] != masked)
-            for (std::int64_t c = 0; c < channels; ++c)
+    for (std::int64_t s = 0; s < sources; ++s) {
+        if (bias[s] != masked) {
+            for (std::int64_t c = 0; c < channels; ++c) {
                 maximum[c] = std::max(maximum[c], {key[s * channels + c], bias[s]});
+            }
+        }
+    }
 
     std::fill_n(mean, channels, Real(0));
     std::fill_n(mean_size, channels, Real(0));
-    for (std::int64_t s = 0; s < sources; ++s)
-        if (bias[s] != masked)
+    for (std::int64_t s = 0; s < sources; ++s) {
+        if (bias[s] != masked) {
             for (std::int64_t c = 0; c < channels; ++c) {
                 const Score<Real> score(key[s * channels + c], bias[s]);
-                if (score.high == masked)
+                if (score.high == masked) {
                     continue;
+                }
                 const Real difference = score - maximum[c], p = std::exp(difference), v = value[s * channels + c];
                 denominator[c] += p;
                 mean[c] += p * v;
                 mean_size[c] += p * (size[s * channels + c] + std::abs(v) * exponent_size.of(difference));
             }
-    for (std::int64_t c = 0; c < channels; ++c)
+        }
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
         if (denominator[c] != 0) {  // 0: every source is masked
             mean[c] /= denominator[c];
             mean_size[c] /= denominator[c];
         }
+    }
 }
 
 /// Whether a projection picks inputs, so that it rounds nothing.
 bool selects(const std::vector<float> &weight, const std::vector<float> &bias, std::int64_t inputs) {
-    for (auto row = weight.begin(); row != weight.end(); row += inputs)
-        if (std::count(row, row + inputs, 0.0f) != inputs - 1 || std::count(row, row + inputs, 1.0f) != 1)
+    for (auto row = weight.begin(); row != weight.end(); row += inputs) {
+        if (std::count(row, row + inputs, 0.0f) != inputs - 1 || std::count(row, row + inputs, 1.0f) != 1) {
             return false;
+        }
+    }
     return std::all_of(bias.begin(), bias.end(), [](float b) { return b == 0; });
 }
 
 template<typename Real>
 std::vector<Real> bias_of_target(const PairBias &bias, std::int64_t target, std::int64_t sources) {
     std::vector<Real> row(sources);
-    for (std::int64_t s = 0; s < sources; ++s)
+    for (std::int64_t s = 0; s < sources; ++s) {
         row[s] = static_cast<Real>(bias(target, s));
+    }
     return row;
 }
 
@@ -193,8 +213,9 @@ std::vector<Real> forward(const LayerConfig &config, const Weights &weights, con
     for (std::int64_t b = 0; b < shape.batch; ++b) {
         const std::vector<Real> sources(x.begin() + b * T * H, x.begin() + (b + 1) * T * H);
         std::vector<Real> targets;
-        for (const std::int64_t t : rows)
+        for (const std::int64_t t : rows) {
             targets.insert(targets.end(), sources.begin() + t * H, sources.begin() + (t + 1) * H);
+        }
 
         const std::vector<Real> query = linear(targets, weights.query_weight, weights.query_bias, H, P);
         const std::vector<Real> key = linear(sources, weights.key_weight, weights.key_bias, H, P);
@@ -209,9 +230,10 @@ std::vector<Real> forward(const LayerConfig &config, const Weights &weights, con
         std::vector<Real> gated(rows.size() * P), gated_size(rows.size() * P), mean(P), mean_size(P);
         for (std::size_t r = 0; r < rows.size(); ++r) {
             // Targets with the same biases have the same mean: all of AFTSimple's.
-            if (r == 0 || bias_rows[r] != bias_rows[r - 1])
+            if (r == 0 || bias_rows[r] != bias_rows[r - 1]) {
                 mean_of_target(key.data(), value.data(), value_size.data(), exponent_size, bias_rows[r], P, mean.data(),
                                mean_size.data());
+            }
             for (std::int64_t c = 0; c < P; ++c) {
                 const Real gate = 1 / (1 + std::exp(-query[r * P + c]));
                 gated[r * P + c] = gate * mean[c];
@@ -224,8 +246,9 @@ std::vector<Real> forward(const LayerConfig &config, const Weights &weights, con
             std::vector<Real> own =
                 linear(absolute(gated), absolute(weights.project_weight), absolute(weights.project_bias), P, H);
             const std::vector<Real> variance = linear(squared(gated_size), squared(weights.project_weight), {}, P, H);
-            for (std::size_t i = 0; i < own.size(); ++i)
+            for (std::size_t i = 0; i < own.size(); ++i) {
                 own[i] += std::sqrt(variance[i]);
+            }
             append(*scale, own);
         }
     }
@@ -247,8 +270,9 @@ Reference reference_forward(const LayerConfig &config, const Weights &weights, c
     Reference reference;
     reference.output =
         forward<double>(config, weights, x, shape, all_if_empty(std::move(rows), shape.seq), &reference.tolerance);
-    for (double &tolerance : reference.tolerance)
+    for (double &tolerance : reference.tolerance) {
         tolerance *= roundings * std::numeric_limits<float>::epsilon();
+    }
     return reference;
 }
 
@@ -258,13 +282,15 @@ std::vector<float> plain_forward(const LayerConfig &config, const Weights &weigh
 }
 
 double error_in_tolerances(const Reference &reference, const std::vector<float> &actual) {
-    if (actual.size() != reference.output.size())
+    if (actual.size() != reference.output.size()) {
         return infinity;
+    }
     double largest = 0;
     for (std::size_t i = 0; i < actual.size(); ++i) {
         const double error = std::abs(actual[i] - reference.output[i]);
-        if (!(error <= largest * reference.tolerance[i]))
+        if (!(error <= largest * reference.tolerance[i])) {
             largest = std::isnan(error) ? infinity : error / reference.tolerance[i];
+        }
     }
     return largest;
 }
@@ -274,15 +300,17 @@ double allowed_tolerances(const KernelInfo &kernel) {
 }
 
 Weights as_stored(const KernelInfo &kernel, Weights weights) {
-    if (kernel.storage == "bfloat16")
+    if (kernel.storage == "bfloat16") {
         for (std::vector<float> *matrix :
-             {&weights.query_weight, &weights.key_weight, &weights.value_weight, &weights.project_weight})
+             {&weights.query_weight, &weights.key_weight, &weights.value_weight, &weights.project_weight}) {
             for (float &value : *matrix) {
                 std::uint32_t bits;
                 std::memcpy(&bits, &value, sizeof bits);
                 bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;  // to the nearest, to even
                 std::memcpy(&value, &bits, sizeof bits);
             }
+        }
+    }
     return weights;
 }
 
@@ -296,10 +324,11 @@ WeightedMean reference_mean(const std::vector<double> &key, const std::vector<do
     const std::int64_t sources = static_cast<std::int64_t>(key.size()) / channels;
     const std::vector<double> size = absolute(value);
     WeightedMean result{std::vector<double>(targets * channels), std::vector<double>(targets * channels)};
-    for (std::int64_t t = 0; t < targets; ++t)
+    for (std::int64_t t = 0; t < targets; ++t) {
         mean_of_target(key.data(), value.data(), size.data(), ExponentSize<double>(),
                        bias_of_target<double>(bias, t, sources), channels, &result.value[t * channels],
                        &result.magnitude[t * channels]);
+    }
     return result;
 }
 

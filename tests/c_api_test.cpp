@@ -59,7 +59,7 @@ TEST_CASE("the kernels in C are those in C++", "[c]") {
     std::int64_t count = -1;
     REQUIRE(aft_kernel_count(&count) == AFT_OK);
     REQUIRE(count == static_cast<std::int64_t>(kernels().size()));
-    for (std::int64_t i = 0; i < count; i++) {
+    for (std::int64_t i = 0; i < count; ++i) {
         const KernelInfo &expected = kernels()[i];
         INFO(expected.id);
         const aft_kernel_info *kernel = nullptr;
@@ -92,7 +92,7 @@ TEST_CASE("the devices in C are those in C++", "[c]") {
     std::int64_t count = -1;
     REQUIRE(aft_device_count(&count) == AFT_OK);
     REQUIRE(count == static_cast<std::int64_t>(devices().size()));
-    for (std::int64_t i = 0; i < count; i++) {
+    for (std::int64_t i = 0; i < count; ++i) {
         const Device &expected = devices()[i];
         INFO(expected.id);
         const aft_device_info *device = nullptr;
@@ -147,7 +147,7 @@ TEST_CASE("a layer in C takes tensors at any strides", "[c]") {
     constexpr std::int64_t x_strides[] = {400, 19, 1}, y_strides[] = {12, 24, 1};  // y is time-major
     const std::vector<float> dense = make_input(small);
     std::vector<float> x(800), y(500, -77), expected_y = y;
-    for (std::size_t i = 0; i < dense.size(); i++) {
+    for (std::size_t i = 0; i < dense.size(); ++i) {
         x[i / (17 * 12) * 400 + i / 12 % 17 * 19 + i % 12] = dense[i];
     }
     Layer(small.config, make_weights(small))

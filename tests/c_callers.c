@@ -19,7 +19,7 @@ static void *call(void *argument) {
     char message[64];
     snprintf(message, sizeof(message), "seq is %d, must be", -1 - caller->number);
     float *y = malloc(caller->bytes);
-    for (int repeat = 0; repeat < 20; repeat++) {
+    for (int repeat = 0; repeat < 20; ++repeat) {
         memset(y, 0xff, caller->bytes);
         const aft_status status = aft_layer_forward(caller->layer, caller->extents, caller->x, NULL, y, NULL);
         caller->mistakes += status != AFT_OK || memcmp(y, caller->expected, caller->bytes) != 0;
@@ -38,13 +38,13 @@ int call_from_four_threads(const aft_layer *layer, const int64_t extents[3], con
     struct caller callers[4];
     pthread_t threads[4];  // ThreadSanitizer doesn't know those of <threads.h>
     int started = 0, mistakes = 0;
-    for (; started < 4; started++) {
+    for (; started < 4; ++started) {
         callers[started] = (struct caller){layer, extents, x, expected, bytes, started, 0};
         if (pthread_create(&threads[started], NULL, call, &callers[started]) != 0) {
             break;
         }
     }
-    for (int i = 0; i < started; i++) {
+    for (int i = 0; i < started; ++i) {
         pthread_join(threads[i], NULL);
         mistakes += callers[i].mistakes;
     }

@@ -117,7 +117,7 @@ TEST_CASE("a mistake in C gets the message that it gets in C++", "[c]") {
     check_failed_as<WeightsError>(weights_status(small.config, wrong), AFT_ERROR_WEIGHTS,
                                   [&] { Layer(small.config, wrong); });
     config = small.config;
-    config.hidden++;
+    ++config.hidden;
     check_failed_as<WeightsError>(layer_status(config, copy, "", ""), AFT_ERROR_WEIGHTS,
                                   [&] { Layer(config, weights); });
     check_failed_as<ConfigError>(layer_status(small.config, copy, "aft_full_cpu_nothing", nullptr), AFT_ERROR_CONFIG,
@@ -168,7 +168,7 @@ TEST_CASE("whichever allocation fails, C hears of it, nothing leaks and the next
     CHECK(aft_layer_forward(c_layer(small, &options).get(), extents, expected.x.data(), nullptr, expected.y.data(),
                             nullptr) == AFT_OK);
     int of_host = 0, of_kernel = 0;
-    for (std::int64_t n = 0;; n++) {
+    for (std::int64_t n = 0;; ++n) {
         const std::int64_t live_before = live_allocations();
         aft_weights *weights = nullptr;
         aft_layer *layer = nullptr;

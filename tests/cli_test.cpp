@@ -18,8 +18,9 @@ namespace {
 
 std::string run_arguments(const Golden &golden, const std::string &output) {
     std::string text = "run " + golden.path + " --layer " + golden.metadata("layer");
-    if (golden.metadata("layer") == "local")
+    if (golden.metadata("layer") == "local") {
         text += " --window " + golden.metadata("window");
+    }
     return text + " --input " + golden.path + ":input --output " + output;
 }
 
@@ -30,9 +31,11 @@ void check_output(const Golden &golden, const std::string &path) {
 }
 
 Golden golden_named(const std::string &name) {
-    for (Golden &golden : goldens())
-        if (golden.name == name)
+    for (Golden &golden : goldens()) {
+        if (golden.name == name) {
             return golden;
+        }
+    }
     throw std::logic_error("no golden case " + name);
 }
 
@@ -74,10 +77,11 @@ TEST_CASE("aft run writes as little as there is", "[cli]") {
 }
 
 TEST_CASE("aft run gives the golden outputs with each kernel, or exit code 2", "[cli]") {
-    for (const Golden &golden : layer_goldens())
+    for (const Golden &golden : layer_goldens()) {
         for (const KernelInfo &kernel : kernels()) {
-            if (!kernel.usable || kernel.layer != layer_form(golden.metadata("layer")) || kernel.storage != "float32")
+            if (!kernel.usable || kernel.layer != layer_form(golden.metadata("layer")) || kernel.storage != "float32") {
                 continue;
+            }
             INFO(kernel.id << " on " << golden.name);
             const Folder folder;
             const std::string output = folder / "y";
@@ -92,6 +96,7 @@ TEST_CASE("aft run gives the golden outputs with each kernel, or exit code 2", "
                 CHECK(folder.empty());
             }
         }
+    }
 }
 
 TEST_CASE("aft run keeps the rank of its input and the name of its output", "[cli]") {
@@ -127,10 +132,13 @@ TEST_CASE("aft run takes one layer of a network, and an input in float64", "[cli
     const Folder folder, inputs;
     const Golden golden = golden_named("aftp_simple_t1");
     SafetensorsFile network;
-    for (const auto &[name, tensor] : golden.file.tensors)
-        for (const std::string block : {"blocks.0.", "blocks.1."})
-            if (name.find("put") == std::string::npos)  // neither input nor output
+    for (const auto &[name, tensor] : golden.file.tensors) {
+        for (const std::string block : {"blocks.0.", "blocks.1."}) {
+            if (name.find("put") == std::string::npos) {  // neither input nor output
                 network.tensors[block + name] = tensor;
+            }
+        }
+    }
     const std::vector<float> input = golden.floats("input");
     const std::vector<double> widened(input.begin(), input.end());
     const auto *bytes = reinterpret_cast<const std::byte *>(widened.data());
@@ -215,8 +223,9 @@ TEST_CASE("aft bench tells kernels of the exact algorithm from others of their s
                                         "--schedule " +
                                         schedule);
         if (std::none_of(kernels().begin(), kernels().end(),
-                         [&](const KernelInfo &kernel) { return kernel.api == "cpu" && label(kernel) == schedule; }))
+                         [&](const KernelInfo &kernel) { return kernel.api == "cpu" && label(kernel) == schedule; })) {
             continue;  // left out by AFT_SCHEDULES
+        }
         INFO(outcome.err);
         CHECK(outcome.exit_code == 0);
         CHECK((outcome.out.find("aft_full_cpu_exact") != std::string::npos) == (schedule == "exact"));
@@ -237,8 +246,9 @@ TEST_CASE("the list of kernels in JSON says what made them", "[cli]") {
 
 TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
     for (const Device &device : devices()) {
-        if (!device.usable)
+        if (!device.usable) {
             continue;
+        }
         INFO(device.id);
         const Outcome outcome =
             aft_cli("bench --layer simple --shape 2,65,24,24 --min-time 0.001 --format csv --device " + device.id);
@@ -255,8 +265,9 @@ TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
 }
 
 TEST_CASE("aft bench measures a BLAS that is there, tells of one that isn't, and marks a wrong one", "[cli]") {
-    if (!std::filesystem::exists(AFT_FAKE_BLAS))
+    if (!std::filesystem::exists(AFT_FAKE_BLAS)) {
         SKIP("the tests don't run where they were built");
+    }
     const std::string bench = "bench --layer simple --schedule packed --shape 2,65,24,24 --min-time 0.001 --device cpu "
                               "--blas --format json",
                       without_onednn = "AFT_ONEDNN=/nowhere ", fake = "AFT_OPENBLAS=" AFT_FAKE_BLAS " ";
@@ -321,8 +332,9 @@ TEST_CASE("bad input is refused in one line and nothing is written", "[cli]") {
     const std::string run = "run " + golden.path + " --layer full --output " + y + " --input ";
     const auto write_input = [&x](const std::vector<std::int64_t> &extents) {
         std::int64_t size = 1;
-        for (const std::int64_t extent : extents)
+        for (const std::int64_t extent : extents) {
             size *= extent;
+        }
         SafetensorsFile file;
         file.tensors["input"] = stored_tensor(extents, std::vector<float>(size));
         write_safetensors(x, file);

@@ -33,8 +33,9 @@ Outcome aft_cli(const std::string &arguments, const std::string &environment) {
     }
     Outcome outcome{};
     char part[4096];
-    for (std::size_t bytes; (bytes = std::fread(part, 1, sizeof part, out)) > 0;)
+    for (std::size_t bytes; (bytes = std::fread(part, 1, sizeof part, out)) > 0;) {
         outcome.out.append(part, bytes);
+    }
     const int status = pclose(out);
     outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     outcome.err = content(err);

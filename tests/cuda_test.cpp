@@ -106,7 +106,7 @@ TEST_CASE("a layer runs on its own device", "[cuda]") {
 
 TEST_CASE("kernels are loaded with the registers that their schedules count on", "[cuda]") {
     const NothingLeft after;
-    for (const KernelInfo &kernel : kernels())
+    for (const KernelInfo &kernel : kernels()) {
         if (kernel.api == "cuda") {
             INFO(kernel.id);
             const Problem problem = problem_for(kernel);
@@ -114,11 +114,12 @@ TEST_CASE("kernels are loaded with the registers that their schedules count on",
             CHECK(fake().modules > 0);
             CHECK(fake().max_registers == (kernel.minimum.seq > 1 ? 64 : 168));
         }
+    }
 }
 
 TEST_CASE("autoscheduled kernels match the reference on the smallest problem that they take", "[cuda]") {
     const NothingLeft after;
-    for (const KernelInfo &kernel : kernels())
+    for (const KernelInfo &kernel : kernels()) {
         if (kernel.api == "cuda" && kernel.minimum.seq > 1 && kernel.minimum.seq <= 256) {
             INFO(kernel.id);
             const Problem problem = problem_for(kernel);
@@ -130,6 +131,7 @@ TEST_CASE("autoscheduled kernels match the reference on the smallest problem tha
             const Reference reference = reference_forward(problem.config, weights, x, problem.shape, rows);
             CHECK(error_in_tolerances(reference, run(layer, x, problem.shape)) <= 1);
         }
+    }
 }
 
 TEST_CASE("a call on device views copies nothing, allocates once and runs on the caller's stream", "[cuda]") {
@@ -221,7 +223,7 @@ TEST_CASE("memory that isn't the device's is refused before anything is queued",
 TEST_CASE("a device without memory for the weights is passed over, unless it was asked for", "[cuda]") {
     const NothingLeft after;
     int failures = 0;
-    for (std::int64_t n = 0;; n++) {
+    for (std::int64_t n = 0;; ++n) {
         std::string chosen;
         {
             const Failing memory(fake().allocations_left, n);
@@ -231,7 +233,7 @@ TEST_CASE("a device without memory for the weights is passed over, unless it was
         if (chosen != "cpu") {
             break;
         }
-        failures++;
+        ++failures;
         const Failing memory(fake().allocations_left, n);
         CHECK_THROWS_AS(make_layer("cuda:0"), DeviceError);
         CHECK_THROWS_WITH(make_layer("cuda:0"), ContainsSubstring("cuda:0") && ContainsSubstring("OUT_OF_MEMORY"));
@@ -250,7 +252,7 @@ TEST_CASE("a device without a context is passed over, unless it was asked for", 
 TEST_CASE("whichever allocation of a call fails, nothing leaks and the next call works", "[cuda]") {
     const NothingLeft after;
     int failures = 0;
-    for (std::int64_t n = 0;; n++) {
+    for (std::int64_t n = 0;; ++n) {
         const Layer layer = make_layer();
         const int live = fake().live;
         try {
@@ -258,7 +260,7 @@ TEST_CASE("whichever allocation of a call fails, nothing leaks and the next call
             run(layer, make_input(small), small.shape);
             break;
         } catch (const DeviceError &error) {
-            failures++;
+            ++failures;
             CHECK_THAT(error.what(), ContainsSubstring("cuda:0: aft_full_cuda_") && ContainsSubstring("OUT_OF_MEMORY"));
         }
         CHECK(fake().live - live <= n);  // what the allocator keeps
@@ -288,10 +290,10 @@ TEST_CASE("threads may share a layer on a device", "[cuda]") {
     const NothingLeft after;
     const Layer layer = make_layer();
     std::vector<std::thread> callers;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; ++i) {
         callers.emplace_back([&, i] {
             const Tensors tensors;
-            for (int repeat = 0; repeat < 50; repeat++) {
+            for (int repeat = 0; repeat < 50; ++repeat) {
                 i % 2 == 0 ? tensors.forward(layer, reinterpret_cast<Stream>(std::intptr_t{16} + i))
                            : static_cast<void>(run(layer, make_input(small), small.shape));
             }

@@ -24,8 +24,9 @@ struct Case {
     /// Some samples of the input, in this order.
     std::vector<float> samples(const std::vector<std::int64_t> &which) const {
         std::vector<float> some;
-        for (const std::int64_t b : which)
+        for (const std::int64_t b : which) {
             some.insert(some.end(), x.begin() + b * sample_size, x.begin() + (b + 1) * sample_size);
+        }
         return some;
     }
 
@@ -37,8 +38,9 @@ struct Case {
 
 void for_each_kernel(const std::function<void(const KernelInfo &, Case &)> &check) {
     for (const KernelInfo &kernel : kernels()) {
-        if (!runs_by_default(kernel))
+        if (!runs_by_default(kernel)) {
             continue;
+        }
         INFO(kernel.id);
         const Problem problem = problem_for(kernel);
         Case of{problem, Layer(problem.config, make_weights(problem), {kernel.id}), make_input(problem),
@@ -76,11 +78,13 @@ TEST_CASE("a kernel gives a sample the same bits alone and in a batch", "[determ
         // The fewest samples that the kernel takes at a time, from the last one backwards.
         const std::int64_t B = of.problem.shape.batch;
         std::vector<std::int64_t> few;
-        for (std::int64_t i = 0; i < kernel.minimum.batch; ++i)
+        for (std::int64_t i = 0; i < kernel.minimum.batch; ++i) {
             few.push_back(B - 1 - i);
+        }
         const std::vector<float> y = of.run(of.samples(few));
-        for (std::size_t i = 0; i < few.size(); ++i)
+        for (std::size_t i = 0; i < few.size(); ++i) {
             CHECK(same_bits(y, i * of.sample_size, all, few[i] * of.sample_size, of.sample_size));
+        }
     });
 }
 
@@ -93,7 +97,8 @@ TEST_CASE("what isn't finite in a sample stays in it", "[determinism]") {
         sample_1[of.sample_size / 2] = std::numeric_limits<float>::infinity();
         sample_1[of.sample_size - 1] = -std::numeric_limits<float>::infinity();
         const std::vector<float> y = of.run(x);
-        for (std::int64_t b = 0; b < of.problem.shape.batch; ++b)
+        for (std::int64_t b = 0; b < of.problem.shape.batch; ++b) {
             CHECK((b == 1 || same_bits(y, b * of.sample_size, before, b * of.sample_size, of.sample_size)));
+        }
     });
 }

@@ -28,16 +28,18 @@ bool has_kernels_for(const std::string &api) {
 
 std::string line_with(const std::string &text, const std::string &word) {
     const std::size_t at = text.find(word);
-    if (at == std::string::npos)
+    if (at == std::string::npos) {
         return "";
+    }
     const std::size_t begin = text.rfind('\n', at) + 1;
     return text.substr(begin, text.find('\n', at) - begin);
 }
 
 /// Where an API can't be used, lists say why, the CPU goes on, and the API refuses in one line.
 void check_without(const std::string &api, const std::string &environment, const std::string &reason) {
-    if (!has_kernels_for(api))
+    if (!has_kernels_for(api)) {
         return;
+    }
     INFO(api << " with " << environment);
     const Folder folder;
     const Outcome listed = aft_cli("devices", environment);
@@ -74,8 +76,9 @@ void check_without(const std::string &api, const std::string &environment, const
 /// Whether a command, which succeeds, loads a library with the name of a driver.
 bool loads_drivers(const std::string &command) {
     const Folder folder;
-    for (const char *name : {"libcuda.so.1", "libcuda.so", "libOpenCL.so.1", "libvulkan.so.1"})
+    for (const char *name : {"libcuda.so.1", "libcuda.so", "libOpenCL.so.1", "libvulkan.so.1"}) {
         std::filesystem::create_symlink(AFT_FAKE_DRIVER, folder / name);
+    }
     const std::string mark = folder / "mark";
     const int status = std::system(("env LD_LIBRARY_PATH=" + folder / "" + " AFT_DRIVER_MARK=" + mark + " " + command +
                                     " >" + folder / "out" + " 2>&1")
@@ -110,8 +113,9 @@ TEST_CASE("aft devices lists every device", "[cli][devices]") {
 
 TEST_CASE("aft run obeys --device and AFT_DEVICE", "[cli][devices]") {
     for (const Device &device : devices()) {
-        if (!device.usable)
+        if (!device.usable) {
             continue;
+        }
         INFO(device.id);
         const Folder folder;
         CHECK(aft_cli(run_on(device.id, folder / "y")).out.find("aft_full_" + device.api + "_") == 0);
@@ -179,8 +183,9 @@ TEST_CASE("a Vulkan device of a type that isn't there is no device", "[cli][devi
 TEST_CASE("a library that doesn't load is no device", "[cli][devices]") {
     // A file of the right name that isn't a library.
     const Folder folder;
-    for (const char *name : {"libcuda.so.1", "libOpenCL.so.1", "libvulkan.so.1"})
+    for (const char *name : {"libcuda.so.1", "libOpenCL.so.1", "libvulkan.so.1"}) {
         REQUIRE(std::system(("echo > " + folder / name).c_str()) == 0);
+    }
     const std::string environment = "LD_LIBRARY_PATH=" + folder / "";
     check_without("cuda", environment, "no CUDA driver: ");
     check_without("opencl", environment, "no OpenCL loader: ");
@@ -194,8 +199,9 @@ TEST_CASE("a CUDA driver that has no device, fails or is too old is no device", 
 }
 
 TEST_CASE("a CUDA device is listed with its memory and chosen unasked", "[cli][devices]") {
-    if (!has_kernels_for("cuda"))
+    if (!has_kernels_for("cuda")) {
         return;
+    }
     const Folder folder;
     const std::string line = line_with(aft_cli("devices", fake_cuda).out, "cuda:1");
     CHECK(line.find("fake 1") != std::string::npos);
@@ -208,8 +214,9 @@ TEST_CASE("a CUDA device is listed with its memory and chosen unasked", "[cli][d
 }
 
 TEST_CASE("aft bench times CUDA kernels on tensors of the device, beside its ceilings", "[cli][devices]") {
-    if (std::none_of(kernels().begin(), kernels().end(), [](const KernelInfo &k) { return k.api == "cuda"; }))
+    if (std::none_of(kernels().begin(), kernels().end(), [](const KernelInfo &k) { return k.api == "cuda"; })) {
         SKIP("this build has no CUDA kernels");
+    }
     const Outcome outcome =
         aft_cli("bench --layer simple --shape 2,65,24,24 --min-time 0.001 --format json --device cuda:1", fake_cuda);
     INFO(outcome.err);

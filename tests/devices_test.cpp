@@ -34,9 +34,11 @@ int rank(const Device &device) {
 std::vector<KernelInfo> device_kernels() {
     std::vector<KernelInfo> found;
     std::set<std::string> apis = {"cpu"};
-    for (const KernelInfo &kernel : kernels())
-        if (can_run(kernel, small) && apis.insert(kernel.api).second)
+    for (const KernelInfo &kernel : kernels()) {
+        if (can_run(kernel, small) && apis.insert(kernel.api).second) {
             found.push_back(kernel);
+        }
+    }
     return found;
 }
 
@@ -58,10 +60,12 @@ TEST_CASE("every device has an id of its own and says why it can't be used", "[d
 
 TEST_CASE("the devices are those of the APIs that the build has kernels for", "[devices]") {
     std::set<std::string> of_kernels, of_devices;
-    for (const KernelInfo &kernel : kernels())
+    for (const KernelInfo &kernel : kernels()) {
         of_kernels.insert(kernel.api);
-    for (const Device &device : devices())
+    }
+    for (const Device &device : devices()) {
         of_devices.insert(device.api);
+    }
     CHECK(of_devices == of_kernels);
 }
 
@@ -82,7 +86,7 @@ TEST_CASE("what a kernel's target asks of a device is checked", "[devices]") {
     cuda.version = 75;
     CHECK(obstacle(cuda, "x86-64-linux-cuda-cuda_capability_80") == "has compute capability 7.5, not 8.0");
     cuda.version = 120;
-    CHECK(obstacle(cuda, "x86-64-linux-cuda-cuda_capability_80") == "");
+    CHECK(obstacle(cuda, "x86-64-linux-cuda-cuda_capability_80").empty());
     CHECK(obstacle(cuda, "x86-64-linux-avx1024-cuda-cuda_capability_80") == "this CPU lacks avx1024");
     cuda.problem = "is broken";
     CHECK(obstacle(cuda, "x86-64-linux-cuda-cuda_capability_80") == "is broken");
@@ -100,15 +104,16 @@ TEST_CASE("a device that is unknown is refused with those that are known", "[dev
 }
 
 TEST_CASE("a device that can't be used is refused with the reason", "[devices]") {
-    for (const Device &device : devices())
+    for (const Device &device : devices()) {
         if (!device.usable) {
             CHECK_THROWS_AS(make_layer(device.id), DeviceError);
             CHECK_THROWS_WITH(make_layer(device.id), ContainsSubstring(device.id) && ContainsSubstring(device.reason));
         }
+    }
 }
 
 TEST_CASE("a layer lives on the device that is forced, or on the forced kernel's", "[devices]") {
-    for (const Device &device : devices())
+    for (const Device &device : devices()) {
         if (device.usable) {
             INFO(device.id);
             CHECK(make_layer(device.id).device().id == device.id);
@@ -117,6 +122,7 @@ TEST_CASE("a layer lives on the device that is forced, or on the forced kernel's
             CHECK(make_layer("").device().id == device.id);
             CHECK(make_layer("cpu").device().id == "cpu");
         }
+    }
     for (const KernelInfo &kernel : device_kernels()) {
         CHECK(make_layer("", kernel.id).device().api == kernel.api);
         CHECK(make_layer(kernel.api, kernel.id).kernel_for(small.shape).id == kernel.id);
@@ -139,9 +145,9 @@ TEST_CASE("a driver that runs on the CPU is never chosen unasked", "[devices]") 
 }
 
 TEST_CASE("results are right for buffers of any size", "[devices]") {
-    for (const KernelInfo &kernel : device_kernels())
-        for (std::int64_t batch = 1; batch <= 3; batch++)
-            for (const std::int64_t seq : {1, 2, 5, 7})
+    for (const KernelInfo &kernel : device_kernels()) {
+        for (std::int64_t batch = 1; batch <= 3; ++batch) {
+            for (const std::int64_t seq : {1, 2, 5, 7}) {
                 for (const std::int64_t hidden : {1, 5, 8, 13}) {
                     const Problem problem{{kernel.layer, hidden, 9, seq, 0}, {batch, seq}};
                     INFO(kernel.id << " on " << describe(problem));
@@ -149,10 +155,14 @@ TEST_CASE("results are right for buffers of any size", "[devices]") {
                     const std::vector<float> x = make_input(problem);
                     const Layer layer(problem.config, weights, {kernel.id});
                     const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
-                    for (int repeat = 0; repeat < 3; repeat++)  // memory is used again
+                    for (int repeat = 0; repeat < 3; ++repeat) {  // memory is used again
                         CHECK(error_in_tolerances(reference, run(layer, x, problem.shape)) <=
                               allowed_tolerances(kernel));
+                    }
                 }
+            }
+        }
+    }
 }
 
 TEST_CASE("time-major tensors go to a device and come back", "[devices]") {
@@ -162,12 +172,14 @@ TEST_CASE("time-major tensors go to a device and come back", "[devices]") {
         const std::vector<float> x = make_input(small), expected = run(layer, x, small.shape);
         std::vector<float> from(x.size()), to(x.size());
         const auto at = [](std::size_t i) { return i % (17 * 12) / 12 * 24 + i / (17 * 12) * 12 + i % 12; };
-        for (std::size_t i = 0; i < x.size(); i++)
+        for (std::size_t i = 0; i < x.size(); ++i) {
             from[at(i)] = x[i];
+        }
         layer.forward(TensorView<float, 3>{from.data(), {2, 17, 12}, {12, 24, 1}},
                       {to.data(), {2, 17, 12}, {12, 24, 1}});
-        for (std::size_t i = 0; i < x.size(); i++)
+        for (std::size_t i = 0; i < x.size(); ++i) {
             REQUIRE(to[at(i)] == expected[i]);
+        }
     }
 }
 
@@ -179,15 +191,17 @@ TEST_CASE("threads and layers may share a device", "[devices]") {
         const std::vector<float> expected = run(shared, x, small.shape);
         std::vector<std::thread> callers;
         std::vector<int> right(4, 0);
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; ++i) {
             callers.emplace_back([&, i] {
-                for (int repeat = 0; repeat < 5; repeat++) {
+                for (int repeat = 0; repeat < 5; ++repeat) {
                     const Layer own = make_layer("", kernel.id);
                     right[i] += run(shared, x, small.shape) == expected && run(own, x, small.shape) == expected;
                 }
             });
-        for (std::thread &caller : callers)
+        }
+        for (std::thread &caller : callers) {
             caller.join();
+        }
         CHECK(right == std::vector<int>(4, 5));
         CHECK_NOTHROW(shared.synchronize());
     }
@@ -199,8 +213,9 @@ TEST_CASE("a buffer that the Vulkan driver can't bind is refused, and the next c
     weights.query_weight = weights.key_weight = weights.value_weight = weights.project_weight =
         std::vector<float>(1'000'000, 1e-3f);
     for (const Device &device : devices()) {
-        if (!device.usable || device.api != "vulkan")
+        if (!device.usable || device.api != "vulkan") {
             continue;
+        }
         const Layer layer(config, weights, {"", device.id});
         const std::vector<float> x(1'100, 0.5f);  // and intermediates of 2^32 bytes and more
         std::vector<float> y(x.size()), one(1);
@@ -212,7 +227,7 @@ TEST_CASE("a buffer that the Vulkan driver can't bind is refused, and the next c
 }
 
 TEST_CASE("device views are for CUDA", "[devices]") {
-    for (const Device &device : devices())
+    for (const Device &device : devices()) {
         if (device.usable && device.api != "cuda") {
             const Layer layer = make_layer(device.id);
             std::vector<float> x(2 * 17 * 12), y(x.size(), -1);
@@ -224,13 +239,15 @@ TEST_CASE("device views are for CUDA", "[devices]") {
             CHECK_THROWS_WITH(forward(), ContainsSubstring(device.id));
             CHECK(std::count(y.begin(), y.end(), -1) == static_cast<std::ptrdiff_t>(y.size()));
         }
+    }
 }
 
 TEST_CASE("a batch beyond the grid of a device is refused", "[devices]") {
     const LayerConfig config{aft_simple, /*hidden=*/1, /*projected=*/1, /*max_seq_len=*/1, /*window=*/0};
     for (const Device &device : devices()) {
-        if (!device.usable || device.api == "cpu")
+        if (!device.usable || device.api == "cpu") {
             continue;
+        }
         INFO(device.id);
         const Layer layer(config, make_weights({config, {1, 1}}), {"", device.id});
         std::vector<float> x(65536, 1.0f), y(x.size(), 2.0f);

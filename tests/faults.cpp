@@ -19,7 +19,7 @@ constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 std::atomic<std::int64_t> all{0}, live{0}, until_failure{never};
 
 void *count_and_allocate(std::size_t bytes, std::size_t alignment) noexcept {
-    all++;
+    ++all;
     if (until_failure != never && until_failure.fetch_sub(1) == 0) {
         return nullptr;
     }
@@ -46,7 +46,7 @@ struct Plan {
         if (error == 0 || good-- > 0) {
             return 0;
         }
-        failures++;
+        ++failures;
         return error;
     }
 };

@@ -46,7 +46,7 @@ void fail_every_allocation(const std::function<bool()> &f) {
     const std::ptrdiff_t files = open_files();
     bool happened = true;
     int thrown = 0;
-    for (std::int64_t n = 0; happened; n++) {
+    for (std::int64_t n = 0; happened; ++n) {
         INFO("allocation " << n);
         const std::int64_t live = live_allocations();
         bool right = true;
@@ -55,9 +55,9 @@ void fail_every_allocation(const std::function<bool()> &f) {
             try {
                 right = f();
             } catch (const std::bad_alloc &) {
-                thrown++;
+                ++thrown;
             } catch (const Error &) {
-                thrown++;
+                ++thrown;
             }
             happened = fault.happened();
         }
@@ -75,7 +75,7 @@ void fail_every_allocation_of_plugin(const std::function<int(void *plugin)> &f) 
     devices();  // drivers stay, with what they allocate when they are loaded
     bool happened = true;
     int thrown = 0;
-    for (std::int64_t n = 0; happened; n++) {
+    for (std::int64_t n = 0; happened; ++n) {
         INFO("allocation " << n);
         const std::int64_t live = live_allocations();
         void *plugin = dlopen(AFT_PLUGIN, RTLD_NOW | RTLD_LOCAL);
@@ -154,7 +154,7 @@ TEST_CASE("whichever allocation fails while a file is written, the old one stays
         return (tensors == 0 || tensors == file.tensors.size()) &&
                std::distance(fs::directory_iterator(at.folder()), {}) == 1;
     };
-    for (std::int64_t n = 0, happened = true; happened; n++) {
+    for (std::int64_t n = 0, happened = true; happened; ++n) {
         INFO("allocation " << n);
         write_safetensors(at.path(), old);
         const std::int64_t live = live_allocations();

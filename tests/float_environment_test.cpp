@@ -86,8 +86,9 @@ struct Case {
     explicit Case(LayerForm form)
         : problem{{form, /*hidden=*/64, /*projected=*/32, /*max_seq_len=*/70, form.has_window() ? 9 : 0}, {5, 70}},
           weights(make_weights(problem)), x(make_input(problem)), y(x.size()) {
-        for (float &w : weights.value_weight)
+        for (float &w : weights.value_weight) {
             w *= 1e-38f;
+        }
         weights.value_bias.clear();
         weights.project_bias.clear();
     }
@@ -101,31 +102,35 @@ struct Case {
 }  // namespace
 
 TEST_CASE("results have the same bits in every floating-point environment, which stays as it was", "[environment]") {
-    for (const NamedForm &named : named_forms)
+    for (const NamedForm &named : named_forms) {
         for (const int threads : {1, 2}) {
             Case of(named.form);
             const ThreadCount during(threads);
             const Layer layer(of.problem.config, of.weights, {"", "cpu"});
             of.forward(layer);
             const std::vector<float> expected = of.y;
-            for (const Mode &mode : modes)
+            for (const Mode &mode : modes) {
                 for (const bool is_first : {false, true}) {
-                    if (is_first)
+                    if (is_first) {
                         set_thread_count(threads);  // the call is the one that starts them
-                    for (int repeat = 0; repeat < 4; repeat++) {
+                    }
+                    for (int repeat = 0; repeat < 4; ++repeat) {
                         call_in(mode, [&] { of.forward(layer); });
                         REQUIRE(same_bits(of.y, expected));
                     }
                     of.forward(layer);
                     REQUIRE(same_bits(of.y, expected));
                 }
+            }
         }
+    }
 }
 
 TEST_CASE("weights are prepared with the same bits in every floating-point environment", "[environment]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!runs_by_default(kernel) || kernel.api != "cpu" || kernel.minimum.seq > 1)
+        if (!runs_by_default(kernel) || kernel.api != "cpu" || kernel.minimum.seq > 1) {
             continue;
+        }
         INFO(kernel.id);
         Case of(kernel.layer);
         of.forward(Layer(of.problem.config, of.weights, {kernel.id}));
@@ -146,11 +151,13 @@ TEST_CASE("weights are loaded with the same bits in every floating-point environ
     for (const Parameter &parameter : parameters(of.problem.config)) {
         StoredTensor tensor{"F64", parameter.extents, {}};
         values.assign((of.weights.*parameter.values).begin(), (of.weights.*parameter.values).end());
-        for (double &value : values)
+        for (double &value : values) {
             value += value * 1e-9;  // between two floats
+        }
         // A bias that isn't there.
-        if (values.empty())
+        if (values.empty()) {
             continue;
+        }
         tensor.bytes.resize(values.size() * sizeof(double));
         std::memcpy(tensor.bytes.data(), values.data(), tensor.bytes.size());
         file.tensors[parameter.tensor] = tensor;
@@ -168,8 +175,9 @@ TEST_CASE("weights are loaded with the same bits in every floating-point environ
             weights = load_weights(path, config);
             query_weight = file.tensors.at("to_q.weight").as_float();
         });
-        for (const Parameter &parameter : parameters(of.problem.config))
+        for (const Parameter &parameter : parameters(of.problem.config)) {
             CHECK(same_bits(weights.*parameter.values, expected.*parameter.values));
+        }
         CHECK(same_bits(query_weight, expected.query_weight));
     }
 }
@@ -178,9 +186,11 @@ TEST_CASE("the product of a bias's factors has the same bits in every floating-p
     Case of(aft_full);
     const std::int64_t S = of.problem.config.max_seq_len, rank = 7;
     SafetensorsFile file;
-    for (const Parameter &parameter : parameters(of.problem.config))
-        if (!parameter.may_mask() && !(of.weights.*parameter.values).empty())
+    for (const Parameter &parameter : parameters(of.problem.config)) {
+        if (!parameter.may_mask() && !(of.weights.*parameter.values).empty()) {
             file.tensors[parameter.tensor] = stored_tensor(parameter.extents, of.weights.*parameter.values);
+        }
+    }
     const std::vector<float> factor(of.weights.position_bias.begin(), of.weights.position_bias.begin() + S * rank);
     file.tensors["wbias_u"] = file.tensors["wbias_v"] = stored_tensor({S, rank}, factor);
     const Weights expected = load_weights(file, of.problem.config);

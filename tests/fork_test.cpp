@@ -46,7 +46,7 @@ TEST_CASE("the child of a fork calls the layers of its parent, and new ones", "[
     const std::vector<float> y = run(layer, x, problem.shape);
     const auto all_is_right = [&] {
         bool right = thread_count() == 4;
-        for (int repeat = 0; repeat < 20; repeat++) {
+        for (int repeat = 0; repeat < 20; ++repeat) {
             right = right && run(layer, x, problem.shape) == y;
             right = right && run(Layer(problem.config, weights), x, problem.shape) == y;
         }
@@ -66,14 +66,14 @@ TEST_CASE("a fork may come while other threads are in calls", "[fork]") {
     std::atomic<bool> done = false;
     std::atomic<int> wrong = 0;
     std::vector<std::thread> callers;
-    for (int caller = 0; caller < 3; caller++) {
+    for (int caller = 0; caller < 3; ++caller) {
         callers.emplace_back([&] {
             while (!done) {
                 wrong += run(layer, x, problem.shape) != y;
             }
         });
     }
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; ++i) {
         CHECK(exit_code_in_child(
                   [&] { return run(layer, x, problem.shape) == y && run(layer, x, problem.shape) == y; }) == 0);
     }

@@ -45,17 +45,20 @@ TEST_CASE("a layer without an output projection puts out the gated mean", "[weig
     const std::vector<float> x = make_input({square, shape});
     const Reference reference = reference_forward(square, with_small, x, shape);
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.layer != square.form || !can_run(kernel, {square, shape}))
+        if (!is_tested(kernel) || kernel.layer != square.form || !can_run(kernel, {square, shape})) {
             continue;
+        }
         INFO(kernel.id);
         const std::vector<float> y = run(Layer(square, with_small, {kernel.id}), x, shape);
         const std::vector<float> moved = run(Layer(square, rotated, {kernel.id}), x, shape);
         const double error = error_in_tolerances(reference, y);
         CAPTURE(error);
         CHECK(error <= allowed_tolerances(kernel));
-        for (std::size_t row = 0; row < y.size(); row += 5)
-            for (std::size_t h = 0; h < 5; h++)
+        for (std::size_t row = 0; row < y.size(); row += 5) {
+            for (std::size_t h = 0; h < 5; ++h) {
                 CHECK(moved[row + h] == y[row + (h + 1) % 5]);  // exactly the gated mean, whatever is summed around it
+            }
+        }
     }
 
     CHECK_THROWS_WITH(load_weights(file, {aft_full, 5, 4, 4, 0}),
@@ -141,7 +144,7 @@ TEST_CASE("a parameter that no layer has, and a layer without a key, can't be na
 
 TEST_CASE("where no layer is found the file's names are listed, first those behind the prefix", "[weights]") {
     SafetensorsFile file;
-    for (int i = 10; i < 40; i++) {
+    for (int i = 10; i < 40; ++i) {
         file.tensors["a." + std::to_string(i)] = file.tensors["b." + std::to_string(i)] = stored_tensor({1}, {1});
     }
     CHECK_THROWS_WITH(load_weights(file, simple), ContainsSubstring("; the file has \"a.10\", \"a.11\", ") &&

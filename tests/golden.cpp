@@ -17,8 +17,9 @@ bool is_layer(const Golden &golden) {
 std::vector<double> tolerance(const Golden &golden, const std::vector<double> &output) {
     if (golden.metadata("format") == "layer") {
         double largest = 0;
-        for (const double value : output)
+        for (const double value : output) {
             largest = std::max(largest, std::abs(value));
+        }
         return std::vector<double>(output.size(), 1e-5 * largest);
     }
     // The first P channels are sigmoid(q) A, the others 0.
@@ -26,8 +27,9 @@ std::vector<double> tolerance(const Golden &golden, const std::vector<double> &o
     const std::vector<float> query = golden.floats("q");
     const std::vector<double> magnitude = golden.doubles("A_abs_f64");
     std::vector<double> result(output.size(), std::numeric_limits<float>::min());
-    for (std::size_t i = 0; i < query.size(); ++i)
+    for (std::size_t i = 0; i < query.size(); ++i) {
         result[i / P * H + i % P] += 4e-6 * magnitude[i] / (1 + std::exp(-static_cast<double>(query[i])));
+    }
     return result;
 }
 
@@ -36,9 +38,11 @@ std::vector<double> tolerance(const Golden &golden, const std::vector<double> &o
 std::vector<Golden> goldens() {
     const char *const folder = std::getenv("AFT_GOLDENS");  // where the tests don't run where they were built
     std::vector<Golden> cases;
-    for (const auto &entry : std::filesystem::directory_iterator(folder ? folder : AFT_GOLDENS))
-        if (entry.path().extension() == ".safetensors")
+    for (const auto &entry : std::filesystem::directory_iterator(folder ? folder : AFT_GOLDENS)) {
+        if (entry.path().extension() == ".safetensors") {
             cases.push_back({entry.path().stem(), entry.path(), read_safetensors(entry.path())});
+        }
+    }
     std::sort(cases.begin(), cases.end(), [](const Golden &a, const Golden &b) { return a.name < b.name; });
     return cases;
 }
@@ -61,13 +65,15 @@ Shape shape_of(const Golden &golden) {
 
 double golden_error(const Golden &golden, const std::vector<float> &y) {
     const std::vector<double> output = golden.doubles("output_f64"), allowed = tolerance(golden, output);
-    if (y.size() != output.size())
+    if (y.size() != output.size()) {
         return std::numeric_limits<double>::infinity();
+    }
     double largest = 0;
     for (std::size_t i = 0; i < y.size(); ++i) {
         const double error = std::abs(y[i] - output[i]) / allowed[i];
-        if (!(error <= largest))
+        if (!(error <= largest)) {
             largest = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+        }
     }
     return largest;
 }

@@ -56,7 +56,7 @@ PairBias bias_of(const Golden &golden, std::int64_t b) {
     const bool local = golden.metadata("layer") == "local", causal = golden.metadata("causal") == "true";
     const std::int64_t window = local ? golden.extent("window") : std::numeric_limits<std::int64_t>::max();
     PairBias w = [](auto, auto) { return 0.0; };
-    for (const char *name : {"w", "wbias", "pos_bias"})
+    for (const char *name : {"w", "wbias", "pos_bias"}) {
         if (golden.has(name)) {
             const StoredTensor &tensor = golden.file.tensors.at(name);
             const std::int64_t columns = tensor.extents.back();
@@ -65,22 +65,26 @@ PairBias bias_of(const Golden &golden, std::int64_t b) {
                 return values[first + t * columns + s];
             };
         }
-    if (golden.has("wbias_u"))
+    }
+    if (golden.has("wbias_u")) {
         w = [u = golden.floats("wbias_u"), v = golden.floats("wbias_v"),
              rank = golden.file.tensors.at("wbias_u").extents[1]](auto t, auto s) {
             double sum = 0;
-            for (std::int64_t r = 0; r < rank; ++r)
+            for (std::int64_t r = 0; r < rank; ++r) {
                 sum += static_cast<double>(u[t * rank + r]) * v[s * rank + r];
+            }
             return sum;
         };
+    }
     return [=](std::int64_t t, std::int64_t s) {
         return causal && s > t ? -infinity : std::abs(t - s) < window ? w(t, s) : 0.0;
     };
 }
 
 std::vector<double> gated(const std::vector<double> &query, std::vector<double> mean) {
-    for (std::size_t i = 0; i < mean.size(); ++i)
+    for (std::size_t i = 0; i < mean.size(); ++i) {
         mean[i] /= 1 + std::exp(-query[i]);
+    }
     return mean;
 }
 
@@ -116,8 +120,9 @@ void check_layer(const Golden &golden) {
         const WeightedMean mean = reference_mean(key, value, P, T, bias_of(golden, b));
         const std::vector<double> output = sample(golden, "output_f64", b);
         double largest = 0;
-        for (const double y : output)
+        for (const double y : output) {
             largest = std::max(largest, std::abs(y));
+        }
         check_close(project(gated(query, mean.value), labml ? "output" : "project", P, H), output,
                     std::vector<double>(output.size(), largest), 1e-12);
     }
@@ -166,12 +171,15 @@ TEST_CASE("the reference matches every golden case", "[reference][golden]") {
     for (const Golden &golden : cases) {
         INFO(golden.name);
         const std::string &format = golden.metadata("format");
-        if (format == "wkv")
+        if (format == "wkv") {
             check_wkv(golden);
-        if (format == "layer" || format == "core+layer")
+        }
+        if (format == "layer" || format == "core+layer") {
             check_layer(golden);
-        if (format == "core" || format == "core+layer")
+        }
+        if (format == "core" || format == "core+layer") {
             check_core(golden);
+        }
     }
 }
 
@@ -202,15 +210,17 @@ TEST_CASE("each kernel matches the golden cases or refuses their position bias",
         const LayerConfig config = config_of(golden);
         const Weights weights = load_weights(golden.path, config);
         for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.form)
+            if (!is_tested(kernel) || kernel.layer != config.form) {
                 continue;
+            }
             INFO(kernel.id << " on " << golden.name);
             try {
                 const Layer layer(config, weights, {kernel.id});
-                if (kernel.storage == "float32")
+                if (kernel.storage == "float32") {
                     check_output(golden, layer);
-                else
+                } else {
                     check_output_by_reference(golden, layer, weights);
+                }
             } catch (const Error &error) {
                 INFO(error.what());
                 CHECK((!kernel.any_bias_range || kernel.minimum.seq > 1));

@@ -25,7 +25,7 @@ class Arguments {
 public:
     Arguments(const char *id, const GeneratedFunction &function, const char *device)
         : id_(id), function_(function.call), metadata_(*function.metadata()), device_(open(device_named(device))) {
-        for (int i = 0; i < metadata_.num_arguments; i++) {
+        for (int i = 0; i < metadata_.num_arguments; ++i) {
             const halide_filter_argument_t &argument = metadata_.arguments[i];
             Buffer &buffer = buffers_[argument.name];
             buffer.dimensions.resize(argument.dimensions);
@@ -39,7 +39,7 @@ public:
     void shape(const std::string &name, const std::vector<int> &extents) {
         Buffer &buffer = buffers_.at(name);
         int stride = 1;
-        for (std::size_t i = 0; i < extents.size(); i++) {
+        for (std::size_t i = 0; i < extents.size(); ++i) {
             buffer.dimensions.at(i) = {0, extents[i], stride};
             stride *= extents[i];
         }
@@ -67,7 +67,7 @@ public:
     void call() {
         std::vector<void *> arguments;
         int context = -1;
-        for (int i = 0; i < metadata_.num_arguments; i++) {
+        for (int i = 0; i < metadata_.num_arguments; ++i) {
             const halide_filter_argument_t &argument = metadata_.arguments[i];
             if (std::string(argument.name) == "__user_context") {
                 context = i;
@@ -146,7 +146,7 @@ void shape_prepare(Arguments &prepare, const Extents &e) {
 }  // namespace
 
 TEST_CASE("every kernel requires extents that fit, and writes nothing otherwise", "[kernels]") {
-    for (std::size_t i = 0; i < kernels().size(); i++) {
+    for (std::size_t i = 0; i < kernels().size(); ++i) {
         if (!runs_by_default(kernels()[i])) {
             continue;
         }
@@ -172,7 +172,7 @@ TEST_CASE("every kernel requires extents that fit, and writes nothing otherwise"
 }
 
 TEST_CASE("no kernel prepares matrices that don't fit each other", "[kernels]") {
-    for (std::size_t i = 0; i < kernels().size(); i++) {
+    for (std::size_t i = 0; i < kernels().size(); ++i) {
         const KernelRow &row = kernel_rows()[i];
         if (!missing_cpu_features(row.prepare.metadata()->target).empty()) {
             continue;
@@ -190,7 +190,7 @@ TEST_CASE("no kernel prepares matrices that don't fit each other", "[kernels]") 
             shape_prepare(prepare, e);
             prepare.shape(name, extents);
             // Whatever the layout, a buffer of some extents: the check comes first.
-            for (int a = 0; a < row.prepare.metadata()->num_arguments; a++) {
+            for (int a = 0; a < row.prepare.metadata()->num_arguments; ++a) {
                 const halide_filter_argument_t &argument = row.prepare.metadata()->arguments[a];
                 if (argument.kind == halide_argument_kind_output_buffer) {
                     prepare.shape(argument.name, std::vector<int>(argument.dimensions, 1));

@@ -19,13 +19,16 @@ namespace {
 
 std::int64_t next_prime(std::int64_t n) {
     const auto is_prime = [](std::int64_t n) {
-        for (std::int64_t d = 2; d * d <= n; ++d)
-            if (n % d == 0)
+        for (std::int64_t d = 2; d * d <= n; ++d) {
+            if (n % d == 0) {
                 return false;
+            }
+        }
         return n > 1;
     };
-    while (!is_prime(n))
+    while (!is_prime(n)) {
         ++n;
+    }
     return n;
 }
 
@@ -42,18 +45,20 @@ std::vector<Problem> problems_at_minimum(const KernelInfo &kernel) {
 /// tiles, and others that meet every remainder of a tile's size.
 std::vector<std::int64_t> checked_rows(std::int64_t seq) {
     std::vector<std::int64_t> rows;
-    for (std::int64_t t = 0; t < seq; t += seq < 600 || t < 12 || t >= seq - 12 ? 1 : 37)
+    for (std::int64_t t = 0; t < seq; t += seq < 600 || t < 12 || t >= seq - 12 ? 1 : 37) {
         rows.push_back(t);
+    }
     return rows;
 }
 
 std::vector<float> rows_of(const std::vector<float> &y, const Problem &problem, const std::vector<std::int64_t> &rows) {
     std::vector<float> some;
-    for (std::int64_t b = 0; b < problem.shape.batch; ++b)
+    for (std::int64_t b = 0; b < problem.shape.batch; ++b) {
         for (const std::int64_t t : rows) {
             const auto row = y.begin() + (b * problem.shape.seq + t) * problem.config.hidden;
             some.insert(some.end(), row, row + problem.config.hidden);
         }
+    }
     return some;
 }
 
@@ -140,8 +145,9 @@ void check_random(LayerForm form) {
 
 TEST_CASE("kernels that keep bfloat16 are off by its roundings and no more", "[kernels]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.storage == "float32")
+        if (!is_tested(kernel) || kernel.storage == "float32") {
             continue;
+        }
         DYNAMIC_SECTION(kernel.id) {
             Problem problem = problem_for(kernel);
             problem.config.hidden = problem.config.projected = 130;
@@ -155,9 +161,10 @@ TEST_CASE("kernels that keep bfloat16 are off by its roundings and no more", "[k
             CHECK(error_in_tolerances(reference, result(weights)) <= allowed_tolerances(kernel) / 16);
             CHECK(error_in_tolerances(reference, result(weights)) > 2);
             // AFTSimple keeps nothing but weights.
-            if (!kernel.layer.has_bias())
+            if (!kernel.layer.has_bias()) {
                 CHECK(error_in_tolerances(reference_forward(problem.config, stored, x, problem.shape),
                                           result(stored)) <= 1);
+            }
         }
     }
 }
@@ -165,16 +172,18 @@ TEST_CASE("kernels that keep bfloat16 are off by its roundings and no more", "[k
 TEST_CASE("kernels that keep bfloat16 keep what it would round to infinity finite", "[kernels]") {
     constexpr float largest = std::numeric_limits<float>::max();
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || kernel.storage == "float32")
+        if (!is_tested(kernel) || kernel.storage == "float32") {
             continue;
+        }
         DYNAMIC_SECTION(kernel.id) {
             const LayerConfig config{kernel.layer, 1, 1, 1, 1};
             Weights weights;
             weights.query_weight = weights.key_weight = {0};
             weights.value_weight = {largest};
             weights.project_weight = {1};
-            if (kernel.layer.has_bias())
+            if (kernel.layer.has_bias()) {
                 weights.position_bias = {0};
+            }
             const std::vector<float> y = run(Layer(config, weights, {kernel.id}), {-1}, {1, 1});
             CHECK(std::abs(y[0] / largest + 0.5f) <= 1.0f / 256);
         }
@@ -185,17 +194,19 @@ TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[
     constexpr float largest = std::numeric_limits<float>::max();
     const std::vector<float> edges = {largest, -largest, 0.75f * largest, -0.75f * largest, 1e-38f, 1};
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || !kernel.layer.has_bias() || !kernel.any_bias_range)
+        if (!is_tested(kernel) || !kernel.layer.has_bias() || !kernel.any_bias_range) {
             continue;
+        }
         DYNAMIC_SECTION(kernel.id) {
             Problem problem{{kernel.layer, 6, 2, 6, kernel.layer.has_window() ? 3 : 0}, {1, 6}, Data::huge_keys};
             Weights weights = make_weights(problem);
             std::vector<float> x = make_input(problem);
-            for (int s = 0; s < 6; s++) {
+            for (int s = 0; s < 6; ++s) {
                 x[s * 6 + 2] = edges[s];  // the keys of both channels
                 x[s * 6 + 3] = edges[(2 * s + 1) % 6];
-                for (int t = 0; t < 6; t++)
+                for (int t = 0; t < 6; ++t) {
                     weights.position_bias[t * 6 + s] = edges[(s * (t + 1) + t / 2) % 6];
+                }
             }
             const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
             CHECK(error_in_tolerances(reference, run(Layer(problem.config, weights, {kernel.id}), x, problem.shape)) <=

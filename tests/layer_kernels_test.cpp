@@ -28,24 +28,29 @@ Layer make_layer(const Problem &problem, const std::string &kernel = "", const s
 
 /// The table's order is the order of preference among the kernels of a device.
 const KernelInfo *first_for(const Problem &problem, const Device &device) {
-    for (const KernelInfo &kernel : kernels())
-        if (kernel.api == device.api && judge(kernel, problem).fit == Fit::automatic)
+    for (const KernelInfo &kernel : kernels()) {
+        if (kernel.api == device.api && judge(kernel, problem).fit == Fit::automatic) {
             return &kernel;
+        }
+    }
     return nullptr;
 }
 
 /// By the schedule, or `exact`.
 const KernelInfo *find(LayerForm form, const std::string &wanted) {
-    for (const KernelInfo &kernel : kernels())
-        if (kernel.api == "cpu" && kernel.usable && kernel.layer == form && label(kernel) == wanted)
+    for (const KernelInfo &kernel : kernels()) {
+        if (kernel.api == "cpu" && kernel.usable && kernel.layer == form && label(kernel) == wanted) {
             return &kernel;
+        }
+    }
     return nullptr;
 }
 
 /// Which kernel serves a layer: the first by hand for any shape, the exact one for any bias.
 void check_label(const Problem &problem, const std::string &expected) {
-    if (!find(problem.config.form, expected))
+    if (!find(problem.config.form, expected)) {
         return;  // left out by AFT_SCHEDULES
+    }
     INFO(describe(problem));
     CHECK(label(make_layer(problem, "", "cpu").kernel_for(problem.shape)) == expected);
 }
@@ -68,15 +73,17 @@ std::string label_with_bias(LayerForm form, float range, std::int64_t source) {
 
 TEST_CASE("a layer runs the first kernel of the table that can serve it on its device", "[selector]") {
     for (const Device &device : devices()) {
-        if (!device.usable)
+        if (!device.usable) {
             continue;
+        }
         for (const Problem &problem : test_problems()) {
             INFO(describe(problem) << " on " << device.id);
             const KernelInfo *expected = first_for(problem, device);
-            if (expected)
+            if (expected) {
                 CHECK(make_layer(problem, "", device.id).kernel_for(problem.shape).id == expected->id);
-            else
+            } else {
                 CHECK_THROWS_AS(make_layer(problem, "", device.id), ConfigError);
+            }
         }
     }
 }
@@ -88,15 +95,17 @@ TEST_CASE("the packed kernel serves layers of any size, the exact kernel any bia
         check_label({{form, 1, 1, 1, 0}, {1, 1}}, "packed");
         check_label({{form, 256, 256, 256, form.has_window() ? 32 : 0}, {4, 256}}, "packed");
     }
-    for (const LayerForm form : {aft_full, aft_local})
+    for (const LayerForm form : {aft_full, aft_local}) {
         check_label({{form, 15, 5, 20, form.has_window() ? 3 : 0}, {2, 20}, Data::unbounded_bias}, "exact");
+    }
 }
 
 TEST_CASE("a row of position bias decides between fast and exact kernels by its range", "[selector]") {
     const float above = std::nextafter(max_bias_range, 100.0f), masked = -std::numeric_limits<float>::infinity();
     for (const LayerForm form : {aft_full, aft_local}) {
-        if (!find(form, "exact") || !find(form, "packed"))
+        if (!find(form, "exact") || !find(form, "packed")) {
             continue;
+        }
         CHECK(label_with_bias(form, max_bias_range, 5) == "packed");
         CHECK(label_with_bias(form, -max_bias_range, 5) == "packed");
         CHECK(label_with_bias(form, above, 5) == "exact");
@@ -110,8 +119,9 @@ TEST_CASE("a row of position bias decides between fast and exact kernels by its 
 
 TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!kernel.usable || kernel.any_bias_range || !kernel.layer.has_bias())
+        if (!kernel.usable || kernel.any_bias_range || !kernel.layer.has_bias()) {
             continue;
+        }
         INFO(kernel.id);
         Problem problem = problem_for(kernel);
         Weights weights = make_weights(problem);
@@ -132,8 +142,9 @@ TEST_CASE("a kernel that is forced is the one that runs", "[selector]") {
         std::set<std::vector<float>> results;
         std::size_t forced = 0;
         for (const KernelInfo &kernel : kernels()) {
-            if (!can_run(kernel, problem))
+            if (!can_run(kernel, problem)) {
                 continue;
+            }
             const Layer layer = make_layer(problem, kernel.id);
             CHECK(layer.kernel_for(problem.shape).id == kernel.id);
             results.insert(run(layer, x, problem.shape));
@@ -144,26 +155,29 @@ TEST_CASE("a kernel that is forced is the one that runs", "[selector]") {
 }
 
 TEST_CASE("of several targets the first that this CPU has serves a layer, whatever its bias", "[selector]") {
-    for (const NamedForm &named : named_forms)
+    for (const NamedForm &named : named_forms) {
         for (const Data data : {Data::normal, Data::unbounded_bias}) {
             const LayerForm form = named.form;
             const bool is_served = data == Data::normal || !form.has_bias() || find(form, "exact");
             const auto first = std::find_if(kernels().begin(), kernels().end(), [form](const KernelInfo &kernel) {
                 return kernel.api == "cpu" && kernel.usable && kernel.layer == form;
             });
-            if (first == kernels().end() || !is_served)
+            if (first == kernels().end() || !is_served) {
                 continue;
+            }
             const Problem problem{{form, 15, 5, 20, form.has_window() ? 3 : 0}, {2, 20}, data};
             INFO(describe(problem));
             CHECK(make_layer(problem, "", "cpu").kernel_for(problem.shape).target == first->target);
         }
+    }
 }
 
 TEST_CASE("a kernel for a CPU that isn't here is refused with what this one lacks", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
         const std::string missing = missing_cpu_features(kernel.target);
-        if (kernel.api != "cpu" || missing.empty())
+        if (kernel.api != "cpu" || missing.empty()) {
             continue;
+        }
         INFO(kernel.id);
         CHECK_FALSE(kernel.usable);
         CHECK_THROWS_AS(make_layer(problem_for(kernel), kernel.id), ConfigError);
@@ -177,9 +191,11 @@ TEST_CASE("AFT_KERNEL forces a kernel, and LayerOptions go before it", "[selecto
         const LayerForm form = named.form;
         const Problem problem = small(form);
         std::vector<std::string> ids;
-        for (const KernelInfo &kernel : kernels())
-            if (can_run(kernel, problem))
+        for (const KernelInfo &kernel : kernels()) {
+            if (can_run(kernel, problem)) {
                 ids.push_back(kernel.id);
+            }
+        }
         for (const std::string &id : ids) {
             const Environment forced("AFT_KERNEL", id);
             CHECK(make_layer(problem).kernel_for(problem.shape).id == id);
@@ -192,11 +208,12 @@ TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[se
     const Problem problem = small(aft_full);
     CHECK_THROWS_AS(make_layer(problem, "aft_full_cpu_nothing"), ConfigError);
     CHECK_THROWS_WITH(make_layer(problem, "aft_full_cpu_nothing"), ContainsSubstring("aft_full_cpu_nothing"));
-    for (const KernelInfo &kernel : kernels())
+    for (const KernelInfo &kernel : kernels()) {
         if (!kernel.layer.has_bias()) {
             CHECK_THROWS_AS(make_layer(problem, kernel.id), ConfigError);
             CHECK_THROWS_WITH(make_layer(problem, kernel.id), ContainsSubstring(kernel.id));
         }
+    }
     const Environment forced("AFT_KERNEL", "aft_full_cpu_nothing");
     CHECK_THROWS_AS(make_layer(problem), ConfigError);
 }
@@ -211,21 +228,24 @@ TEST_CASE("what can't be and comes from the environment is refused with the vari
     }
     for (const KernelInfo &kernel : kernels()) {
         const Environment forced("AFT_KERNEL", kernel.id);
-        if (!kernel.layer.has_bias() || !kernel.usable)
+        if (!kernel.layer.has_bias() || !kernel.usable) {
             CHECK_THROWS_WITH(make_layer(problem), ContainsSubstring("kernel " + kernel.id + " (from AFT_KERNEL) "));
-        if (kernel.usable && kernel.api != "cpu" && can_run(kernel, problem))
+        }
+        if (kernel.usable && kernel.api != "cpu" && can_run(kernel, problem)) {
             CHECK_THROWS_WITH(make_layer(problem, "", "cpu"),
                               ContainsSubstring("kernel " + kernel.id + " (from AFT_KERNEL) is for "));
+        }
     }
     const Environment forced("AFT_DEVICE", "nonsense");
     CHECK_THROWS_WITH(make_layer(problem), ContainsSubstring("device 'nonsense' (from AFT_DEVICE) doesn't exist: "));
     CHECK_THROWS_WITH(make_layer(problem, "", "other"), ContainsSubstring("device 'other' doesn't exist: "));
-    for (const Device &device : devices())
+    for (const Device &device : devices()) {
         if (!device.usable) {
             const Environment unusable("AFT_DEVICE", device.id);
             CHECK_THROWS_WITH(make_layer(problem),
                               ContainsSubstring("device " + device.id + " (from AFT_DEVICE) can't be used: "));
         }
+    }
 }
 
 TEST_CASE("a variable that is empty asks for nothing", "[selector]") {
@@ -235,8 +255,9 @@ TEST_CASE("a variable that is empty asks for nothing", "[selector]") {
 
 TEST_CASE("a forced kernel refuses a shape below its minimum before it writes", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!kernel.usable || kernel.minimum.seq == 1)
+        if (!kernel.usable || kernel.minimum.seq == 1) {
             continue;
+        }
         INFO(kernel.id);
         const Problem problem = problem_for(kernel);
         const Layer layer = make_layer(problem, kernel.id);

@@ -60,11 +60,11 @@ void check_strides_taken(const Strides &strides) {
         return i / (17 * 12) * strides[0] + i / 12 % 17 * strides[1] + i % 12 * strides[2];
     };
     Memory memory;
-    for (std::size_t i = 0; i < x.size(); i++) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
         memory.x[at(i)] = x[i];
     }
     layer.forward(TensorView<float, 3>{memory.x.data(), extents, strides}, {memory.y.data(), extents, strides});
-    for (std::size_t i = 0; i < x.size(); i++) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
         REQUIRE(memory.y[at(i)] == expected[i]);
     }
 }
@@ -226,13 +226,13 @@ TEST_CASE("threads may share a layer", "[layer]") {
         const auto prefix = [&](const Shape &shape) {
             return std::vector<float>(x.begin(), x.begin() + shape.batch * shape.seq * problem.config.hidden);
         };
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; ++i) {
             expected[i] = run(layer, prefix(shapes[i]), shapes[i]);
         }
         std::vector<std::thread> callers;
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; ++i) {
             callers.emplace_back([&, i] {
-                for (int repeat = 0; repeat < 20; repeat++) {
+                for (int repeat = 0; repeat < 20; ++repeat) {
                     result[i] = run(layer, prefix(shapes[i]), shapes[i]);
                     if (result[i] != expected[i]) {
                         return;
@@ -243,7 +243,7 @@ TEST_CASE("threads may share a layer", "[layer]") {
         for (std::thread &caller : callers) {
             caller.join();
         }
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; ++i) {
             CHECK(result[i] == expected[i]);
         }
     }

@@ -66,7 +66,7 @@ public:
     template<typename Visit>
     void for_each(Visit visit) const {
         const auto [B, T, H] = view_.extents;
-        for (std::int64_t i = 0; i < B * T * H; i++) {
+        for (std::int64_t i = 0; i < B * T * H; ++i) {
             visit(i, view_.data[i / (T * H) * view_.strides[0] + i / H % T * view_.strides[1] + i % H]);
         }
     }

@@ -30,9 +30,11 @@ inline void add_layer(SafetensorsFile &file, const std::string &prefix, const La
 /// BOOL [size, size]
 inline StoredTensor mask(std::int64_t size, bool (*is_visible)(std::int64_t target, std::int64_t source)) {
     StoredTensor tensor{"BOOL", {size, size}, {}};
-    for (std::int64_t t = 0; t < size; t++)
-        for (std::int64_t s = 0; s < size; s++)
+    for (std::int64_t t = 0; t < size; ++t) {
+        for (std::int64_t s = 0; s < size; ++s) {
             tensor.bytes.push_back(static_cast<std::byte>(is_visible(t, s)));
+        }
+    }
     return tensor;
 }
 

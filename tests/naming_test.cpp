@@ -36,12 +36,13 @@ SafetensorsFile boosting_network(const LayerConfig &config) {
 }  // namespace
 
 TEST_CASE("a layer is found by the names of any network, wherever it is", "[weights]") {
-    for (const LayerConfig &config : {simple, local})
-        for (const Naming &naming : naming_table)
+    for (const LayerConfig &config : {simple, local}) {
+        for (const Naming &naming : naming_table) {
             for (const std::string prefix : {"", "attn.", "blocks.0.attn."}) {
                 if ((config.form.has_window() && naming.position_bias.empty()) || naming.project.empty() ||
-                    !naming.has_gate)
+                    !naming.has_gate) {
                     continue;
+                }
                 INFO(naming.name << " at " << prefix);
                 // FeatureBooster's names are LiftFeat's too.
                 const std::string fits_two = naming.name == "featurebooster" ? "featurebooster" : "";
@@ -59,6 +60,8 @@ TEST_CASE("a layer is found by the names of any network, wherever it is", "[weig
                 CHECK(implied.max_seq_len == 4);
                 CHECK(implied.window == 2);
             }
+        }
+    }
 }
 
 TEST_CASE("a prefix chooses one layer of a network", "[weights]") {

@@ -16,9 +16,11 @@ using namespace aft;
 namespace {
 
 Golden golden_named(const std::string &name) {
-    for (Golden &golden : goldens())
-        if (golden.name == name)
+    for (Golden &golden : goldens()) {
+        if (golden.name == name) {
             return golden;
+        }
+    }
     throw std::logic_error("no golden case " + name);
 }
 
@@ -45,8 +47,9 @@ TEST_CASE("layers of labml-nn match their golden cases, time-major", "[golden]")
         const Weights weights = load_weights(golden.path, config);
         for (const KernelInfo &kernel : kernels()) {
             if (!is_tested(kernel) || kernel.layer != config.form || kernel.minimum.seq > 1 ||
-                kernel.storage != "float32")
+                kernel.storage != "float32") {
                 continue;
+            }
             INFO(kernel.id);
             CHECK(golden_error(golden, run_time_major(Layer(config, weights, {kernel.id}), golden)) <= 1);
         }
@@ -61,13 +64,14 @@ TEST_CASE("a mask of labml-nn is -inf in the position bias of a full layer", "[g
     const std::vector<std::byte> &visible = golden.file.tensors.at("mask").bytes;
     const std::int64_t S = config.max_seq_len;
     REQUIRE(visible.size() == weights.position_bias.size());
-    for (std::int64_t t = 0; t < S; t++)
-        for (std::int64_t s = 0; s < S; s++) {
+    for (std::int64_t t = 0; t < S; ++t) {
+        for (std::int64_t s = 0; s < S; ++s) {
             float &w = weights.position_bias[t * S + s];
             w = visible[t * S + s] == std::byte{0} ? -std::numeric_limits<float>::infinity()
                 : std::abs(t - s) < config.window  ? w
                                                    : 0;
         }
+    }
     config.form = aft_full;
     CHECK(golden_error(golden, run_time_major(Layer(config, weights), golden)) <= 1);
 }
@@ -84,8 +88,9 @@ TEST_CASE("labml-nn's layer without biases is loaded", "[golden]") {
 
 TEST_CASE("a trained network of FeatureBooster gives what it gave in float64", "[golden]") {
     const char *const path = std::getenv("AFT_FEATUREBOOSTER");
-    if (!path)
+    if (!path) {
         SKIP("AFT_FEATUREBOOSTER doesn't name a file; tests/data/README.md says what it holds");
+    }
     const SafetensorsFile file = read_safetensors(path);
     for (const std::string i : {"0", "1", "2", "3"}) {
         const LoadOptions layer_i{"attn_proj.layers." + i + ".attn.", "featurebooster"};
@@ -97,12 +102,14 @@ TEST_CASE("a trained network of FeatureBooster gives what it gave in float64", "
         const Weights weights = load_weights(file, config, layer_i);
         Reference reference = reference_forward(config, weights, x, shape);
         REQUIRE(reference.output.size() == expected.size());
-        for (std::size_t at = 0; at < expected.size(); at++)
+        for (std::size_t at = 0; at < expected.size(); ++at) {
             CHECK(std::abs(reference.output[at] - expected[at]) <= 1e-6 * reference.tolerance[at]);
+        }
         reference.output = expected;
         for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.form || kernel.minimum.seq > shape.seq)
+            if (!is_tested(kernel) || kernel.layer != config.form || kernel.minimum.seq > shape.seq) {
                 continue;
+            }
             INFO(kernel.id << " on layer " << i);
             const double error = error_in_tolerances(reference, run(Layer(config, weights, {kernel.id}), x, shape));
             CAPTURE(error);

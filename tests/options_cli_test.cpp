@@ -40,12 +40,14 @@ TEST_CASE("a number is taken whole and in its range, or refused with both", "[cl
         check_refused("tune --layer full --shape 1,8,8,8 --threads " + text, threads, folder);
     }
     for (const std::string text :
-         {"nan", "-nan", "inf", "-inf", "1e400", "1e-400", "0", "-1", "3601", "1s", "0x1p0", "1,5"})
+         {"nan", "-nan", "inf", "-inf", "1e400", "1e-400", "0", "-1", "3601", "1s", "0x1p0", "1,5"}) {
         check_refused("bench --min-time " + text, "--min-time '" + text + "' must be a number from 0.001 to 3600",
                       folder);
-    for (const std::string text : {"nan", "infinity", "1e999", "0", "10001"})
+    }
+    for (const std::string text : {"nan", "infinity", "1e999", "0", "10001"}) {
         check_refused("tune --layer full --shape 1,8,8,8 --budget " + text,
                       "--budget '" + text + "' must be a number from 0.01 to 10000", folder);
+    }
     check_refused("bench --shape 1,2,3,99999999999999999999", "'99999999999999999999' must be a whole number from 0 to",
                   folder);
     check_refused("bench --shape 1,2,3,-4", "'-4' must be", folder);
@@ -80,17 +82,20 @@ TEST_CASE("an empty value is refused by the name of its option, also behind '='"
         check_refused(arguments + " " + option + "= --device cpu", option + " is empty", folder);
     };
     const std::string run_it = "run " + golden, io = " --input " + golden + " --output " + y;
-    for (const std::string option : {"--kernel", "--device", "--naming", "--window", "--threads"})
+    for (const std::string option : {"--kernel", "--device", "--naming", "--window", "--threads"}) {
         check(run_it + " --layer full" + io, option);
+    }
     check(run_it + io, "--layer");
     check(run_it + " --layer full --output " + y, "--input");
     check(run_it + " --layer full --input " + golden, "--output");
     check_refused("run '' --layer full" + io, "model is empty", folder);
     for (const std::string option :
-         {"--layer", "--shape", "--schedule", "--device", "--threads", "--min-time", "--format", "--report"})
+         {"--layer", "--shape", "--schedule", "--device", "--threads", "--min-time", "--format", "--report"}) {
         check("bench", option);
-    for (const std::string option : {"--layer", "--shape", "--threads", "--budget", "--profile", "--cache"})
+    }
+    for (const std::string option : {"--layer", "--shape", "--threads", "--budget", "--profile", "--cache"}) {
         check("tune", option);
+    }
     check("kernels", "--format");
     check("devices", "--format");
     for (const std::string prefix : {" --prefix ''", " --prefix="}) {
@@ -136,13 +141,16 @@ TEST_CASE("numbers don't depend on the locale", "[cli][options]") {
     std::FILE *const list = popen("locale -a 2>/dev/null", "r");
     std::string names(65536, '\0');
     names.resize(list ? std::fread(names.data(), 1, names.size(), list) : 0);
-    if (list)
+    if (list) {
         pclose(list);
+    }
     std::string locale = "C.utf8";
     std::istringstream lines(names);
-    for (std::string line; std::getline(lines, line);)
-        if (line.rfind("de_", 0) == 0 || line.rfind("fr_", 0) == 0)
+    for (std::string line; std::getline(lines, line);) {
+        if (line.rfind("de_", 0) == 0 || line.rfind("fr_", 0) == 0) {
             locale = line;
+        }
+    }
     INFO(locale);
     const Folder folder;
     const std::string there = "LC_ALL=" + locale + " LANG=" + locale, c = "LC_ALL=C";

@@ -216,8 +216,9 @@ TEST_CASE("a read-only file is refused", "[safetensors]") {
 }
 
 TEST_CASE("a file keeps its owner, or is refused", "[safetensors]") {
-    if (geteuid() != 0)
+    if (geteuid() != 0) {
         SKIP("only root has files of others");
+    }
     const TemporaryFile at("old content");
     REQUIRE(chown(at.path().c_str(), 1234, 4321) == 0);
     write_safetensors(at.path(), some_file());
@@ -268,7 +269,7 @@ TEST_CASE("a name of 255 bytes can be written", "[safetensors]") {
 TEST_CASE("many files may be written at a time, and a child of fork() removes none", "[safetensors]") {
     const TemporaryFile at;
     std::vector<std::unique_ptr<OutputFile>> files;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; ++i) {
         files.push_back(std::make_unique<OutputFile>((at.folder() / std::to_string(i)).string()));
         files.back()->write("content", 7);
     }
@@ -286,7 +287,7 @@ TEST_CASE("many files may be written at a time, and a child of fork() removes no
     }
     files.clear();
     CHECK(files_in(at.folder()) == 100);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; ++i) {
         CHECK(content_of(at.folder() / std::to_string(i)) == "content");
     }
 }

@@ -19,7 +19,7 @@ AFT_EXPORT int aft_plugin_run(int threads) {
         aft::Weights weights;
         weights.query_weight = weights.key_weight = std::vector<float>(H * H, 0.0f);
         weights.value_weight = weights.project_weight = std::vector<float>(H * H, 0.0f);
-        for (std::int64_t i = 0; i < H; i++) {
+        for (std::int64_t i = 0; i < H; ++i) {
             weights.value_weight[i * H + i] = weights.project_weight[i * H + i] = 1;
         }
         weights.position_bias = std::vector<float>(T * T, 0.0f);

@@ -118,8 +118,8 @@ int step(void **arguments) {
         return 0;
     }
     float sum = 0;
-    for (int row = 0; row < state.dim[1].extent; row++) {
-        for (int channel = 0; channel < state.dim[0].extent; channel++) {
+    for (int row = 0; row < state.dim[1].extent; ++row) {
+        for (int channel = 0; channel < state.dim[0].extent; ++channel) {
             float &value = reinterpret_cast<float *>(state.host)[row * state.dim[1].stride + channel];
             value += reinterpret_cast<const float *>(prepared.host)[channel] *
                      reinterpret_cast<const float *>(dy.host)[row * dy.dim[1].stride + channel];

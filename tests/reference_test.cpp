@@ -26,8 +26,9 @@ std::vector<double> output(const Problem &problem, const Weights &weights) {
 double largest_difference(const std::vector<double> &a, const std::vector<double> &b) {
     REQUIRE(a.size() == b.size());
     double largest = 0;
-    for (std::size_t i = 0; i < a.size(); ++i)
+    for (std::size_t i = 0; i < a.size(); ++i) {
         largest = std::max(largest, std::abs(a[i] - b[i]));
+    }
     return largest;
 }
 
@@ -99,12 +100,13 @@ TEST_CASE("the reference computes some rows as it computes all", "[reference]") 
     const Reference all = reference_forward(problem.config, weights, x, problem.shape);
     const Reference some = reference_forward(problem.config, weights, x, problem.shape, {6, 1});
     const std::int64_t T = problem.shape.seq, H = problem.config.hidden;
-    for (std::int64_t b = 0; b < problem.shape.batch; ++b)
+    for (std::int64_t b = 0; b < problem.shape.batch; ++b) {
         for (std::int64_t h = 0; h < H; ++h) {
             CHECK(some.output[(2 * b + 0) * H + h] == all.output[(b * T + 6) * H + h]);
             CHECK(some.output[(2 * b + 1) * H + h] == all.output[(b * T + 1) * H + h]);
             CHECK(some.tolerance[2 * b * H + h] == all.tolerance[(b * T + 6) * H + h]);
         }
+    }
 }
 
 TEST_CASE("a result that isn't a number, or has the wrong size, is infinitely wrong", "[reference]") {
@@ -133,7 +135,8 @@ TEST_CASE("the tolerance is a few millionths of the output, so that a lost sourc
     Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);
     const Reference right = reference_forward(problem.config, weights, x, problem.shape);
-    for (std::int64_t t = 0; t < 200; ++t)
+    for (std::int64_t t = 0; t < 200; ++t) {
         weights.position_bias[t * 200 + 123] = -std::numeric_limits<float>::infinity();
+    }
     CHECK(error_in_tolerances(right, plain_forward(problem.config, weights, x, problem.shape)) > 100);
 }

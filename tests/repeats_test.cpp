@@ -35,7 +35,7 @@ public:
     int count_different(int count) const {
         std::vector<float> y(y_.size());
         int different = 0;
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < count; ++i) {
             std::fill(y.begin(), y.end(), std::numeric_limits<float>::quiet_NaN());
             layer_.forward({x_.data(), extents_}, {y.data(), extents_});
             different += std::memcmp(y.data(), y_.data(), y.size() * sizeof(float)) != 0;
@@ -63,7 +63,7 @@ std::vector<KernelInfo> tested_kernels() {
 int sum_over_threads(int count, const std::function<int(int thread)> &f) {
     std::atomic<int> sum = 0;
     std::vector<std::thread> threads;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; ++i) {
         threads.emplace_back([&, i] { sum += f(i); });
     }
     for (std::thread &thread : threads) {

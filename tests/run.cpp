@@ -46,9 +46,11 @@ private:
 
     template<typename Visit>
     void for_each_row(Visit visit) {
-        for (std::int64_t b = 0; b < extents_[0]; ++b)
-            for (std::int64_t t = 0; t < extents_[1]; ++t)
+        for (std::int64_t b = 0; b < extents_[0]; ++b) {
+            for (std::int64_t t = 0; t < extents_[1]; ++t) {
                 visit((b * extents_[1] + t) * extents_[2], &buffer_[first_ + b * sample_ + t * row_]);
+            }
+        }
     }
 
     TensorView<float, 3>::Extents extents_;
@@ -65,18 +67,21 @@ std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Sh
     const Padded input_before = input;
     layer.forward(input.view(), output.view());
     const std::vector<float> y = output.take();
-    if (!output.same_bits(untouched))
+    if (!output.same_bits(untouched)) {
         throw std::logic_error("the layer wrote outside y");
-    if (!input.same_bits(input_before))
+    }
+    if (!input.same_bits(input_before)) {
         throw std::logic_error("the layer wrote into x");
+    }
     return y;
 }
 
 bool is_tested(const KernelInfo &kernel) {
 #ifdef AFT_TEST_API
     const std::int64_t longest_quick = 1;
-    if (kernel.api != AFT_TEST_API)
+    if (kernel.api != AFT_TEST_API) {
         return false;
+    }
 #else
     const std::int64_t longest_quick = 256;
 #endif

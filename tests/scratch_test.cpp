@@ -53,7 +53,7 @@ void at_once(int count, F f) {
             std::this_thread::yield();
         }
     };
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; ++i) {
         threads.emplace_back([&] {
             meet(1);
             f([&] { meet(2); });
@@ -110,7 +110,7 @@ TEST_CASE("a pool keeps what calls release, and shapes share it", "[scratch]") {
 TEST_CASE("after a failure, what a call releases isn't looked at, and its blocks come back at its end", "[scratch]") {
     ScratchPool pool;
     std::size_t bytes = 0;
-    for (int repeat = 0; repeat < 3; repeat++) {
+    for (int repeat = 0; repeat < 3; ++repeat) {
         ScratchPool::Call call(pool);
         ScratchPool::allocate(&call, 5000);
         void *released = ScratchPool::allocate(&call, 5000);
@@ -131,7 +131,7 @@ TEST_CASE("a block that one task held is there for every thread in the next call
     {
         ScratchPool::Call call(pool);
         void *of_call = ScratchPool::allocate(&call, 5000);
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; ++i) {
             const ScratchPool::Task task;
             ScratchPool::release(&call, ScratchPool::allocate(&call, 5000));
         }
@@ -169,7 +169,7 @@ TEST_CASE("the second call of a kernel at a shape allocates nothing", "[scratch]
             call(layer);
             const std::size_t bytes = layer.scratch_bytes();
             const std::int64_t before = allocations();
-            for (int repeat = 0; repeat < 5; repeat++) {
+            for (int repeat = 0; repeat < 5; ++repeat) {
                 call(layer);
             }
             CHECK(allocations() - before == 0);
@@ -191,7 +191,7 @@ TEST_CASE("whichever allocation fails, nothing leaks and the next call works", "
         call(Layer(problem.config, weights, {kernel.id}));
         const std::vector<float> expected = call.y();
         int failures = 0;
-        for (std::int64_t n = 0;; n++) {
+        for (std::int64_t n = 0;; ++n) {
             const std::int64_t live_before = live_allocations();
             bool happened = true;
             {
@@ -202,9 +202,9 @@ TEST_CASE("whichever allocation fails, nothing leaks and the next call works", "
                     call(*layer);
                     happened = fault.happened();
                 } catch (const std::bad_alloc &) {
-                    failures++;
+                    ++failures;
                 } catch (const KernelError &error) {
-                    failures++;
+                    ++failures;
                     CHECK(std::string(error.what()).find(kernel.id) == 0);
                 }
                 if (layer) {

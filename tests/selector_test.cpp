@@ -32,9 +32,9 @@ TEST_CASE("the exact algorithm is scheduled like the others of its API, and take
             CHECK(kernel.schedule == (kernel.api == "cpu" ? "packed" : "tiled"));
             CHECK(kernel.layer.has_bias());
         } else {
-            CHECK(kernel.algorithm == (kernel.layer == aft_full     ? "dense"
+            CHECK(kernel.algorithm == (kernel.layer == aft_full   ? "dense"
                                        : !kernel.layer.has_bias() ? "softmax"
-                                                                           : "banded"));
+                                                                  : "banded"));
         }
         CHECK(kernel.any_bias_range == (kernel.algorithm == "exact" || kernel.algorithm == "softmax"));
         CHECK(kernel.storage == (kernel.id.find("bf16") == std::string::npos ? "float32" : "bfloat16"));
@@ -89,28 +89,30 @@ TEST_CASE("a kernel that doesn't fit a demand has the reason", "[selector]") {
 
 TEST_CASE("a selection has every kernel of the layer and device, in the order of the table", "[selector]") {
     for (const Device &device : devices()) {
-        if (!device.usable)
+        if (!device.usable) {
             continue;
+        }
         for (const Problem &problem : test_problems()) {
             INFO(describe(problem) << " on " << device.id);
-            const Demand demand{"forward", problem.config,
-                                widest_bias_range(make_weights(problem), problem.config)};
+            const Demand demand{"forward", problem.config, widest_bias_range(make_weights(problem), problem.config)};
             const Layer layer(problem.config, make_weights(problem), {"", device.id});
             const Selection selection = select(demand, {"", device.id}).front();
             CHECK(selection.device->info.id == device.id);
             std::set<std::string> selected, passed_over;
-            for (const Candidate &candidate : selection.candidates)
+            for (const Candidate &candidate : selection.candidates) {
                 selected.insert(candidate.kernel->info.id);
+            }
             for (const PassedOver &each : selection.passed_over) {
                 CHECK(!each.reason.empty());
                 passed_over.insert(each.kernel->info.id);
             }
             std::size_t of_layer = 0;
-            for (const KernelInfo &kernel : kernels())
+            for (const KernelInfo &kernel : kernels()) {
                 if (kernel.api == device.api && kernel.layer == problem.config.form) {
-                    of_layer++;
+                    ++of_layer;
                     CHECK(selected.count(kernel.id) + passed_over.count(kernel.id) == 1);
                 }
+            }
             CHECK(selected.size() + passed_over.size() == of_layer);
             const std::size_t chosen = selection.candidate_for(problem.shape);
             CHECK(selection.candidates[chosen].kernel->info.id == layer.kernel_for(problem.shape).id);
@@ -122,9 +124,11 @@ TEST_CASE("a problem's bias is wide where its weights say so", "[selector]") {
     for (const Problem &problem : test_problems()) {
         INFO(describe(problem));
         const BiasRange bias = widest_bias_range(make_weights(problem), problem.config);
-        for (const KernelInfo &kernel : kernels())
-            if (kernel.layer == problem.config.form)
+        for (const KernelInfo &kernel : kernels()) {
+            if (kernel.layer == problem.config.form) {
                 CHECK(judge(kernel, problem).fit ==
                       judge(kernel, {"forward", problem.config, bias}, problem.shape).fit);
+            }
+        }
     }
 }

@@ -28,8 +28,9 @@ constexpr int still_running = -1;
 /// Waits for the condition, sends the signal, and returns the status of the end. The process may end before.
 int status_after(pid_t process, const std::function<bool()> &condition, int signal) {
     int status = still_running;
-    while (!condition() && waitpid(process, &status, WNOHANG) == 0)
+    while (!condition() && waitpid(process, &status, WNOHANG) == 0) {
         status = still_running;
+    }
     if (status == still_running) {
         kill(process, signal);
         REQUIRE(waitpid(process, &status, 0) == process);
@@ -44,8 +45,9 @@ bool was_ended_by(int status, int signal) {
 tune::Toolchain toolchain() {
     const Problem problem{{aft_simple, 8, 8, 8, 0}, {1, 8}};
     const tune::Toolchain tools = tune::toolchain_of_build(tune::target_of(tune::packed_row(problem)));
-    if (!std::filesystem::exists(tools.generator))
+    if (!std::filesystem::exists(tools.generator)) {
         SKIP("the tests don't run where they were built");
+    }
     return tools;
 }
 
@@ -55,8 +57,9 @@ public:
     LongWrite() {
         constexpr std::int64_t H = 256, T = 65536;
         SafetensorsFile file;
-        for (const char *name : {"to_q.weight", "to_k.weight", "to_v.weight"})
+        for (const char *name : {"to_q.weight", "to_k.weight", "to_v.weight"}) {
             file.tensors[name] = stored_tensor({1, H}, std::vector<float>(H, 0.1f));
+        }
         file.tensors["project.weight"] = stored_tensor({H, 1}, std::vector<float>(H, 0.1f));
         file.tensors["input"] = stored_tensor({T, H}, std::vector<float>(T * H, 1.0f));
         write_safetensors(inputs_ / "model", file);
@@ -70,9 +73,11 @@ public:
         return status_after(
             process,
             [&] {
-                for (const auto &entry : std::filesystem::directory_iterator(folder / ""))
-                    if (entry.path().extension() == ".tmp")
+                for (const auto &entry : std::filesystem::directory_iterator(folder / "")) {
+                    if (entry.path().extension() == ".tmp") {
                         return true;
+                    }
+                }
                 return false;
             },
             signal);

@@ -14,7 +14,7 @@ using namespace aft;
 TEST_CASE("every number of 16 bits becomes the float32 of the same value", "[safetensors]") {
     const auto all_of = [](const std::string &dtype) {
         StoredTensor tensor{dtype, {65536}, std::vector<std::byte>(2 * 65536)};
-        for (std::size_t i = 0; i < 65536; i++) {
+        for (std::size_t i = 0; i < 65536; ++i) {
             tensor.bytes[2 * i] = static_cast<std::byte>(i & 255);
             tensor.bytes[2 * i + 1] = static_cast<std::byte>(i >> 8);
         }
@@ -36,7 +36,7 @@ TEST_CASE("every number of 16 bits becomes the float32 of the same value", "[saf
         const bool same = actual == expected && std::signbit(actual) == std::signbit(expected);
         wrong += !(std::isnan(expected) ? std::isnan(actual) : same);
     };
-    for (std::size_t bits = 0; bits < 65536; bits++) {
+    for (std::size_t bits = 0; bits < 65536; ++bits) {
         compare(halves[bits], value(bits, 10, 15));
         compare(bfloats[bits], value(bits, 7, 127));
     }
@@ -50,7 +50,7 @@ TEST_CASE("every number of 16 bits becomes the float32 of the same value", "[saf
 TEST_CASE("every number of 8 bits becomes the float32 of the same value", "[safetensors]") {
     const auto all_of = [](const std::string &dtype) {
         StoredTensor tensor{dtype, {256}, {}};
-        for (int i = 0; i < 256; i++) {
+        for (int i = 0; i < 256; ++i) {
             tensor.bytes.push_back(static_cast<std::byte>(i));
         }
         return tensor.as_float();
@@ -60,7 +60,7 @@ TEST_CASE("every number of 8 bits becomes the float32 of the same value", "[safe
     const auto number = [](int bits, int fraction_bits, int bias) {
         const int exponent = (bits & 0x7f) >> fraction_bits;
         double value = exponent > 0 ? 1 : 0, weight = 0.5;
-        for (int bit = fraction_bits - 1; bit >= 0; bit--, weight /= 2) {
+        for (int bit = fraction_bits - 1; bit >= 0; --bit, weight /= 2) {
             value += bits >> bit & 1 ? weight : 0;
         }
         for (int e = std::max(exponent, 1); e != bias; e += e < bias ? 1 : -1) {
@@ -69,7 +69,7 @@ TEST_CASE("every number of 8 bits becomes the float32 of the same value", "[safe
         return bits < 128 ? value : -value;
     };
     const std::vector<float> e4m3 = all_of("F8_E4M3"), e5m2 = all_of("F8_E5M2");
-    for (int bits = 0; bits < 256; bits++) {
+    for (int bits = 0; bits < 256; ++bits) {
         INFO(bits);
         const bool is_negative = bits >= 128;
         if ((bits & 127) == 127) {

@@ -77,10 +77,12 @@ TEST_CASE("standard output that can't be written is an error of every command", 
     std::vector<std::string> commands = {"--help",  "--version",
                                          "kernels", "kernels --format json",
                                          "devices", "devices --format json"};
-    for (const std::string command : {"kernels", "devices", "run", "bench", "tune"})
+    for (const std::string command : {"kernels", "devices", "run", "bench", "tune"}) {
         commands.push_back(command + " --help");
-    for (const std::string format : {"table", "csv", "json"})
+    }
+    for (const std::string format : {"table", "csv", "json"}) {
         commands.push_back(bench + " --format " + format);
+    }
     commands.push_back(run_to(folder / "y"));
     for (const std::string &command : commands) {
         const Outcome full = aft_cli(command + " >/dev/full"), closed = aft_cli(command + " >&-");
@@ -203,8 +205,9 @@ TEST_CASE("a file that is read isn't replaced, whatever the output calls it", "[
     }
     const std::string index = folder / "index.json", whole = folder / "y";
     std::string list;
-    for (const auto &[tensor, stored] : read_safetensors(model).tensors)
+    for (const auto &[tensor, stored] : read_safetensors(model).tensors) {
         list += (list.empty() ? "\"" : ", \"") + tensor + "\": \"model\"";
+    }
     std::ofstream(index) << "{\"weight_map\": {" << list << "}}";
     const std::string run_shards = "run " + index + " --layer full --device cpu --input " + golden + " --output ";
     const Outcome shard = aft_cli(run_shards + link), fine = aft_cli(run_shards + whole);

@@ -35,7 +35,7 @@ struct Counts {
 /// busy machine a caller may run its loops alone for a while, which is shorter than this waits.
 int meet(void *argument, int) {
     auto &arrived = *static_cast<std::atomic<int> *>(argument);
-    arrived++;
+    ++arrived;
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     while (arrived < 2 && std::chrono::steady_clock::now() < end) {
         std::this_thread::yield();
@@ -51,7 +51,7 @@ TEST_CASE("a loop runs every iteration once, on any number of threads", "[thread
         pool.set_threads(threads);
         CHECK(pool.threads() == threads);
         Counts counts;
-        for (int repeat = 1; repeat <= 50; repeat++) {
+        for (int repeat = 1; repeat <= 50; ++repeat) {
             CHECK(pool.run(Counts::count, &counts, 0, iterations) == 0);
             CHECK(counts.all_are(repeat));
         }
@@ -64,7 +64,7 @@ TEST_CASE("a loop covers its range and nothing else", "[threads]") {
     CHECK(pool.run(Counts::count, &counts, 7, 3) == 0);
     CHECK(pool.run(Counts::count, &counts, 500, 0) == 0);
     CHECK(pool.run(Counts::count, &counts, 600, 1) == 0);
-    for (int i = 0; i < iterations; i++) {
+    for (int i = 0; i < iterations; ++i) {
         CHECK(counts.of[i] == ((i >= 7 && i < 10) || i == 600 ? 1 : 0));
     }
 }
@@ -74,7 +74,7 @@ TEST_CASE("threads that went to sleep take part in the next loop", "[threads]") 
     Counts counts;
     pool.run(Counts::count, &counts, 0, iterations);
     int met = 0;
-    for (int repeat = 0; repeat < 10; repeat++) {
+    for (int repeat = 0; repeat < 10; ++repeat) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
         std::atomic<int> arrived = 0;
         met += pool.run(meet, &arrived, 0, 2) == 0;
@@ -100,7 +100,7 @@ TEST_CASE("whoever has finished its own iterations takes part in loops within th
             return outer.pool.run(meet, &outer.inner_arrived, 0, 2);
         };
         int met = 0;
-        for (int repeat = 0; repeat < 50; repeat++) {
+        for (int repeat = 0; repeat < 50; ++repeat) {
             Outer outer{pool, rest};
             met += pool.run(one_has_a_loop_within, &outer, 0, 2) == 0;
         }
@@ -136,7 +136,7 @@ TEST_CASE("loops of several callers, and loops within loops, run side by side", 
     };
     std::vector<std::thread> callers;
     std::atomic<int> errors = 0;
-    for (int caller = 0; caller < 4; caller++) {
+    for (int caller = 0; caller < 4; ++caller) {
         callers.emplace_back([&] { errors += pool.run(nested, &outer, 0, 5) != 0; });
     }
     for (std::thread &caller : callers) {
@@ -158,7 +158,7 @@ TEST_CASE("a loop uses no more threads than the pool has", "[threads]") {
         seen.threads.insert(std::this_thread::get_id());
         return 0;
     };
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; ++i) {
         pool.run(note, &seen, 0, 20);
     }
     CHECK(seen.threads.size() <= 2);
@@ -182,9 +182,9 @@ TEST_CASE("callers go on alone while the others lose their processors, and share
     };
     // Each loop takes 1 ms alone. Shared, each takes 5 ms, unless the caller too has lost its processor: hence again.
     int fewest = 200;
-    for (int attempt = 0; attempt < 5 && fewest >= 100; attempt++) {
+    for (int attempt = 0; attempt < 5 && fewest >= 100; ++attempt) {
         work.losses = 0;
-        for (int loop = 0; loop < 200; loop++) {
+        for (int loop = 0; loop < 200; ++loop) {
             pool.run(iteration, &work, 0, 50);
         }
         fewest = std::min(fewest, work.losses.load());
@@ -200,7 +200,7 @@ TEST_CASE("a thousand callers at a time share the threads", "[threads]") {
     ThreadPool pool(4);
     Counts counts;
     std::vector<std::thread> callers;
-    for (int caller = 0; caller < 1000; caller++) {
+    for (int caller = 0; caller < 1000; ++caller) {
         callers.emplace_back([&] { pool.run(Counts::count, &counts, 0, iterations); });
     }
     for (std::thread &caller : callers) {
@@ -212,7 +212,7 @@ TEST_CASE("a thousand callers at a time share the threads", "[threads]") {
 TEST_CASE("as many threads as a pool may have run a loop", "[threads]") {
     ThreadPool pool(ThreadPool::max_threads);
     Counts counts;
-    for (int repeat = 1; repeat <= 10; repeat++) {
+    for (int repeat = 1; repeat <= 10; ++repeat) {
         CHECK(pool.run(Counts::count, &counts, 0, iterations) == 0);
         CHECK(counts.all_are(repeat));
     }
@@ -228,8 +228,9 @@ TEST_CASE("iterations run in the default floating-point environment on every oth
     } modes;
     const auto note = [](void *argument, int index) {
         Modes &modes = *static_cast<Modes *>(argument);
-        if (std::this_thread::get_id() != modes.caller)
+        if (std::this_thread::get_id() != modes.caller) {
             modes.third_of_other = modes.one / modes.three;
+        }
         return meet(&modes.arrived, index);
     };
     const int error = pool.run(note, &modes, 0, 2);

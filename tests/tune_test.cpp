@@ -88,8 +88,9 @@ TEST_CASE("an interval holds the median as often as stated, whatever the distrib
     int misses = 0;
     for (int i = 0; i < 2000; ++i) {
         std::vector<double> values(41);
-        for (double &value : values)
+        for (double &value : values) {
             value = skewed(random);
+        }
         const Interval interval = median_interval(values);
         misses += !(interval.low <= std::log(2) && std::log(2) <= interval.high);
     }

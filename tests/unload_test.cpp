@@ -38,7 +38,7 @@ TEST_CASE("a shared library takes its threads with it when it is unloaded", "[un
     aft::devices();             // drivers stay, and have threads
     std::thread([] {}).join();  // ThreadSanitizer starts one of its own with the first
     const std::ptrdiff_t threads_before = threads_of_process();
-    for (int repeat = 0; repeat < 100; repeat++) {
+    for (int repeat = 0; repeat < 100; ++repeat) {
         void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         REQUIRE(plugin);
         const auto run = reinterpret_cast<int (*)(int)>(dlsym(plugin, "aft_plugin_run"));

@@ -136,7 +136,7 @@ TEST_CASE("what a layer has no use for is refused in its modules, and under a pr
 TEST_CASE("of very many problems the first are listed", "[weights]") {
     const LayerConfig config = small(aft_simple);
     SafetensorsFile file = checkpoint(config);
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 1000; ++i) {
         file.tensors["to_q." + std::to_string(i)] = stored_tensor({1}, {1});
     }
     CHECK_THROWS_WITH(load_weights(file, config), ContainsSubstring("\"to_q.0\" is unexpected; ") &&
@@ -151,7 +151,7 @@ TEST_CASE("tensors of 16 and 64 bits become weights", "[weights]") {
         StoredTensor &tensor = file.tensors.at(name);
         const std::size_t count = std::accumulate(tensor.extents.begin(), tensor.extents.end(), 1, std::multiplies<>());
         tensor = {dtype, tensor.extents, std::vector<std::byte>(count * sizeof value)};
-        for (std::size_t i = 0; i < count; i++) {
+        for (std::size_t i = 0; i < count; ++i) {
             std::memcpy(&tensor.bytes[i * sizeof value], &value, sizeof value);
         }
     };

@@ -26,7 +26,7 @@ double run(const aft::Layer &layer, const std::vector<float> &x, std::vector<flo
     const aft::TensorView<float, 3>::Extents extents{1, layer.config().max_seq_len, layer.config().hidden};
     y.resize(x.size());
     double best = INFINITY;
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; ++i) {
         const auto start = std::chrono::steady_clock::now();
         layer.forward({x.data(), extents}, {y.data(), extents});
         const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
@@ -38,7 +38,7 @@ double run(const aft::Layer &layer, const std::vector<float> &x, std::vector<flo
 /// NaN when either has one.
 float largest_difference(const std::vector<float> &a, const std::vector<float> &b) {
     float largest = 0;
-    for (std::size_t i = 0; i < a.size(); i++) {
+    for (std::size_t i = 0; i < a.size(); ++i) {
         const float difference = std::abs(a[i] - b[i]);
         largest = difference <= largest ? largest : difference;
         if (std::isnan(largest)) {

@@ -22,7 +22,7 @@ void schedule(const aft::Flat &form, const Func &y, const Target &target) {
             f.update().reorder(channel, f.rvars()[0]).vectorize(channel, vector).unroll(channel);
         } else {
             f.compute_root().vectorize(channel, vector, guard).parallel(last);
-            for (int i = 0; i < f.num_update_definitions(); i++) {
+            for (int i = 0; i < f.num_update_definitions(); ++i) {
                 f.update(i).vectorize(channel, vector, guard).parallel(last);
             }
         }

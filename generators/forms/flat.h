@@ -139,8 +139,8 @@ public:
     /// Column values from row `first(tile)` on.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;
-        for (int i = 0; i < columns.func.outputs(); i++) {
-            result.push_back([=](Expr channel, Expr step, Expr row, Expr batch) {
+        for (int i = 0; i < columns.func.outputs(); ++i) {
+            result.emplace_back([=](Expr channel, Expr step, Expr row, Expr batch) {
                 return columns({channel, first(row) + step, batch})[i];
             });
         }
@@ -163,11 +163,11 @@ public:
     };
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
         Product result;
-        for (size_t i = 0; i < rights.size(); i++) {
+        for (size_t i = 0; i < rights.size(); ++i) {
             const std::string suffix = rights.size() > 1 ? "_" + std::to_string(i) : "";
             const Halide::RDom k(0, depth, name + suffix + "_k");
             std::vector<Expr> terms;
-            for (int j = 0; j < rows_at_once; j++) {
+            for (int j = 0; j < rows_at_once; ++j) {
                 const Expr r = row * rows_at_once + j;
                 terms.push_back(left(k, r, batch) * rights[i](channel, k, r, batch));
             }

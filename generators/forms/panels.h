@@ -247,7 +247,7 @@ public:
     /// Column values from row `first(tile)` on.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;
-        for (int i = 0; i < columns.func.outputs(); i++) {
+        for (int i = 0; i < columns.func.outputs(); ++i) {
             result.push_back({columns.func,
                               [=](Expr lane, Expr step, Expr panel, Expr tile, Expr batch) {
                                   return columns({lane, first(tile) + step, panel, batch})[i];

@@ -18,7 +18,7 @@ inline void schedule_naive(const Flat &form, const Halide::Func &y, int vector) 
     stages.push_back(y);
     for (Halide::Func f : stages) {
         f.compute_root().vectorize(f.args()[0], vector, Halide::TailStrategy::GuardWithIf).parallel(f.args().back());
-        for (int i = 0; i < f.num_update_definitions(); i++) {
+        for (int i = 0; i < f.num_update_definitions(); ++i) {
             f.update(i).vectorize(f.args()[0], vector, Halide::TailStrategy::GuardWithIf).parallel(f.args().back());
         }
     }
@@ -32,7 +32,7 @@ inline void schedule_naive_on_gpu(const Flat &form, const Halide::Func &y) {
     const auto one_thread_each = [](Stage stage, const std::vector<Var> &vars) {
         const Var others("others"), channel_i("channel_i"), others_i("others_i");
         Var outer = vars[1];
-        for (size_t i = 2; i < vars.size(); i++) {
+        for (size_t i = 2; i < vars.size(); ++i) {
             stage.fuse(outer, vars[i], others);
             outer = others;
         }
@@ -51,7 +51,7 @@ inline void schedule_naive_on_gpu(const Flat &form, const Halide::Func &y) {
     };
     for (Func f : stages) {
         one_thread_each(f.compute_root(), f.args());
-        for (int i = 0; i < f.num_update_definitions(); i++) {
+        for (int i = 0; i < f.num_update_definitions(); ++i) {
             one_thread_each(f.update(i), pure_vars(f, i));
         }
     }

@@ -11,7 +11,7 @@ class VectorConditions : public Halide::Internal::IRMutator {
     using Halide::Internal::IRMutator::visit;
 
     Expr visit(const Halide::Internal::Select *select) override {
-        const Expr value = IRMutator::visit(select);
+        Expr value = IRMutator::visit(select);
         const auto *op = value.as<Halide::Internal::Select>();
         const auto *one = op ? op->condition.as<Halide::Internal::Broadcast>() : nullptr;
         if (!one) {

@@ -40,7 +40,7 @@ struct PreferredExtents {
 struct KernelInfo {
     std::string id;  ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
     std::string operation;  ///< the operation on a layer that it computes: forward, y = layer(x)
-    LayerForm layer;                           ///< the form of its layers
+    LayerForm layer;        ///< the form of its layers
     /// How it computes the mean of the values. `dense` (AFTFull) sums over all sources, `banded` (AFTLocal) over the
     /// window and adds sums of whole blocks, `softmax` (AFTSimple) takes one mean for all targets, and `exact` (AFTFull
     /// and AFTLocal) sums relative to the largest exponent of each target and channel.

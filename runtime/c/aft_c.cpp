@@ -67,9 +67,9 @@ LayerForm form_of(aft_layer_kind kind) {
 }
 
 aft_layer_kind kind_of(const LayerForm &form) {
-    return std::find_if(std::begin(named_forms), std::end(named_forms), [&](const NamedForm &named) {
-               return named.form == form;
-           })->c_kind;
+    return std::find_if(std::begin(named_forms), std::end(named_forms),
+                        [&](const NamedForm &named) { return named.form == form; })
+        ->c_kind;
 }
 
 LayerConfig read_config(const aft_config *pointer) {
@@ -95,7 +95,7 @@ LoadOptions read_options(const aft_load_options *pointer) {
         const aft_load_options options = read_struct("options", pointer);
         result.prefix = options.prefix ? std::optional<std::string>(options.prefix) : std::nullopt;
         result.naming = or_empty(options.naming);
-        for (const char *const *name = options.names; name && *name; name++) {
+        for (const char *const *name = options.names; name && *name; ++name) {
             const char *equals = std::strchr(*name, '=');
             if (!equals || !result.names.emplace(std::string(*name, equals), equals + 1).second) {
                 throw ArgumentError("options.names has " + std::string(*name) +

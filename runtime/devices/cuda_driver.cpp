@@ -148,7 +148,7 @@ DriverDevices find_cuda_devices() {
         return {{}, driver.error("the CUDA driver fails: cuDeviceGetCount", code)};
     }
     DriverDevices found;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; ++i) {
         found.devices.push_back(describe(i));
     }
     found.reason = count > 0 ? "" : "the CUDA driver has no device";

@@ -49,7 +49,7 @@ private:
     }
     std::int64_t elements() const {
         std::int64_t product = 1;
-        for (std::size_t i = 0; i < operand_.rank; i++) {
+        for (std::size_t i = 0; i < operand_.rank; ++i) {
             product *= operand_.extents[i];
         }
         return product;
@@ -67,7 +67,7 @@ private:
     }
     bool is_dense() const {
         const Operand dense = dense_form(operand_.data);
-        for (std::size_t i = 0; i < operand_.rank; i++) {
+        for (std::size_t i = 0; i < operand_.rank; ++i) {
             if (operand_.extents[i] > 1 && operand_.strides[i] != dense.strides[i]) {
                 return false;
             }
@@ -85,7 +85,7 @@ private:
     template<typename Visit>
     void for_each_row(Visit visit) {
         const std::int64_t rows = elements() / width();
-        for (std::int64_t row = 0; row < rows; row++) {
+        for (std::int64_t row = 0; row < rows; ++row) {
             std::int64_t offset = 0, rest = row;
             for (std::size_t i = operand_.rank - 1; i-- > 0;) {
                 offset += rest % operand_.extents[i] * operand_.strides[i];

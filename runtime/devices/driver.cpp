@@ -10,7 +10,7 @@ namespace {
 /// their own, which isn't set up. The first object is the program.
 bool is_statically_linked() {
     const auto has_no_interpreter = [](dl_phdr_info *object, std::size_t, void *) {
-        for (int i = 0; i < object->dlpi_phnum; i++) {
+        for (int i = 0; i < object->dlpi_phnum; ++i) {
             if (object->dlpi_phdr[i].p_type == PT_INTERP) {
                 return 2;
             }

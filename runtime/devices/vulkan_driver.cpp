@@ -144,7 +144,7 @@ DriverDevice describe(void *device, const DeviceProperties &properties) {
         static_cast<int>(10 * (properties.api_version >> 22 & 0x7F) + (properties.api_version >> 12 & 0x3FF));
     MemoryProperties memory{};
     vulkan().memory(device, &memory);
-    for (std::uint32_t i = 0; i < memory.heap_count; i++) {
+    for (std::uint32_t i = 0; i < memory.heap_count; ++i) {
         if (memory.heaps[i].flags & heap_of_device) {
             result.info.memory = std::max(result.info.memory, memory.heaps[i].size);
         }

@@ -33,7 +33,7 @@ bool is_on_proc(const fs::path &link) {
 /// file, and its text is no path.
 std::optional<fs::path> behind_links(fs::path path) {
     std::error_code error;
-    for (int links = 0; links <= most_links; links++) {
+    for (int links = 0; links <= most_links; ++links) {
         if (!fs::is_symlink(fs::symlink_status(path, error))) {
             return path;
         }

@@ -28,7 +28,7 @@ static_assert(std::atomic<int>::is_always_lock_free && std::atomic<std::uint64_t
 Slot slots[slot_count];
 
 int claim_slot(int folder, std::uint64_t number) {
-    for (int i = 0; i < slot_count; i++) {
+    for (int i = 0; i < slot_count; ++i) {
         int expected = free_slot;
         if (slots[i].folder.compare_exchange_strong(expected, claimed_slot)) {
             slots[i].number = number;
@@ -73,7 +73,7 @@ void fail_writing(const std::string &what) {
 }
 
 UnfinishedFile::UnfinishedFile(int folder, mode_t mode) : folder_(folder) {
-    for (int collisions = 0; !file_.is_open(); collisions++) {
+    for (int collisions = 0; !file_.is_open(); ++collisions) {
         number_ = random_number();
         slot_ = claim_slot(folder_, number_);  // before it is there, so that no signal comes between
         const TemporaryName name(number_);

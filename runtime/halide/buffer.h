@@ -38,7 +38,7 @@ struct Buffer {
     Buffer(halide_type_t type, const std::vector<std::int64_t> &extents, const void *host)
         : dimensions(extents.size()) {
         std::int64_t stride = 1;
-        for (std::size_t i = 0; i < extents.size(); i++) {
+        for (std::size_t i = 0; i < extents.size(); ++i) {
             const std::int64_t extent = extents[extents.size() - 1 - i];
             dimensions[i] = {0, static_cast<std::int32_t>(extent), static_cast<std::int32_t>(stride)};
             stride *= extent;
@@ -81,7 +81,7 @@ struct CallBuffer {
     halide_buffer_t header{};
 
     explicit CallBuffer(const Operand &operand) {
-        for (std::size_t i = 0; i < operand.rank; i++) {
+        for (std::size_t i = 0; i < operand.rank; ++i) {
             const std::size_t outer = operand.rank - 1 - i;
             const std::int64_t extent = operand.extents[outer], stride = operand.strides[outer];
             dimensions[i] = {0, static_cast<std::int32_t>(extent), static_cast<std::int32_t>(stride)};

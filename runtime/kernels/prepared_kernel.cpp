@@ -29,7 +29,7 @@ std::vector<void *> arguments_of(const char *id, const halide_filter_metadata_t 
                           " arguments, must be at most " + std::to_string(PreparedKernel::max_arguments));
     }
     std::vector<void *> result;
-    for (int i = 0; i < function.num_arguments; i++) {
+    for (int i = 0; i < function.num_arguments; ++i) {
         const auto argument = table.find(function.arguments[i].name);
         if (argument == table.end()) {
             throw KernelError(std::string(id) + ": unknown argument '" + function.arguments[i].name + "' of " +
@@ -142,7 +142,7 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
         }
     }
     std::map<std::string_view, Buffer *> prepared;
-    for (int i = 0; i < prepare.num_arguments; i++) {
+    for (int i = 0; i < prepare.num_arguments; ++i) {
         const halide_filter_argument_t &argument = prepare.arguments[i];
         if (argument.kind == halide_argument_kind_output_buffer) {
             const std::vector<std::int64_t> unknown(argument.dimensions, 0);
@@ -250,7 +250,7 @@ void PreparedKernel::call(std::initializer_list<Operand> operands, ScratchPool &
         if (operand.is_output) {
             tensors[number]->fetch(row_.id);
         }
-        number++;
+        ++number;
     }
 }
 

@@ -193,14 +193,13 @@ Judgement judge(const KernelInfo &kernel) {
 Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optional<Shape> &shape) {
     const LayerConfig &config = demand.config;
     if (kernel.operation != demand.operation) {
-        return {Fit::none,
-                "computes " + kernel.operation + ", not " + demand.operation};
+        return {Fit::none, "computes " + kernel.operation + ", not " + demand.operation};
     }
     if (kernel.layer != config.form) {
         return {Fit::none,
                 "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.form))};
     }
-    const Judgement here = judge(kernel);
+    Judgement here = judge(kernel);
     if (here.fit == Fit::none) {
         return {Fit::none, "can't run here: " + here.reason};
     }
@@ -225,7 +224,7 @@ Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optio
 }
 
 std::size_t Selection::candidate_for(const Shape &shape) const {
-    for (std::size_t i = 0; i < candidates.size(); i++) {
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
         if (contains(candidates[i].seq, shape.seq) && shape.batch >= candidates[i].kernel->info.minimum.batch) {
             return i;
         }

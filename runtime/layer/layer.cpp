@@ -87,7 +87,7 @@ void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const
 template<typename T>
 T *end_of(const TensorView<T, 3> &tensor) {
     std::int64_t last = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         last += (tensor.extents[i] - 1) * tensor.strides[i];
     }
     return tensor.data + last + 1;
@@ -171,9 +171,8 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptio
     check_config(config);
     check_weights(weights, config);
     implementation_->config = config;
-    const std::vector<Selection> selections =
-        select({"forward", config, widest_bias_range(weights, config)}, options);
-    for (std::size_t i = 0; i < selections.size(); i++) {
+    const std::vector<Selection> selections = select({"forward", config, widest_bias_range(weights, config)}, options);
+    for (std::size_t i = 0; i < selections.size(); ++i) {
         try {
             implementation_->move_to(selections[i], weights);
             return;

@@ -40,7 +40,7 @@ bool is_listed(const std::string &word, const std::string &list) {
 /// A path of mountinfo: white space and backslashes stand there as \040, three octal digits.
 std::string unescaped(const std::string &text) {
     std::string result;
-    for (std::size_t i = 0; i < text.size(); i++) {
+    for (std::size_t i = 0; i < text.size(); ++i) {
         const auto is_octal = [&](std::size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '7'; };
         if (text[i] == '\\' && is_octal(i + 1) && is_octal(i + 2) && is_octal(i + 3)) {
             result += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));

@@ -38,7 +38,7 @@ constexpr std::size_t size_of_class(int size_class) {
 int class_of_size(std::size_t bytes) {
     int size_class = 10;  // smaller blocks aren't worth a class
     while (size_of_class(size_class) < bytes) {
-        size_class++;
+        ++size_class;
     }
     return size_class;
 }
@@ -59,7 +59,7 @@ bool ScratchPool::grow(int size_class) noexcept {
     SizeClass &blocks = classes_[size_class];
     block->next = std::exchange(blocks.all, block);
     block->next_idle = std::exchange(blocks.idle, block);
-    blocks.blocks++;
+    ++blocks.blocks;
     return true;
 }
 
@@ -139,7 +139,7 @@ void ScratchPool::release(Call *call, void *memory) noexcept {
 std::size_t ScratchPool::bytes() const {
     const std::lock_guard lock(lock_);
     std::size_t sum = 0;
-    for (int i = 0; i < size_classes; i++) {
+    for (int i = 0; i < size_classes; ++i) {
         sum += classes_[i].blocks * size_of_class(i);
     }
     return sum;
@@ -185,10 +185,10 @@ ScratchPool::Call::Call(ScratchPool &pool) : pool_(pool) {
 
 ScratchPool::Call::~Call() {
     const std::lock_guard lock(pool_.lock_);
-    pool_.calls_--;
+    --pool_.calls_;
     // A caller that waits for its own loop takes part in the loops of others.
     const int threads = thread_count() + pool_.most_calls_ - 1;
-    for (int i = 0; i < size_classes; i++) {
+    for (int i = 0; i < size_classes; ++i) {
         SizeClass &blocks = pool_.classes_[i];
         for (Block *block = failed_ ? blocks.all : nullptr; block; block = block->next) {
             if (block->holder == this) {
@@ -212,7 +212,7 @@ ScratchPool::Task::Task() {
 }
 
 ScratchPool::Task::~Task() {
-    held_.depth--;
+    --held_.depth;
 }
 
 }  // namespace aft

@@ -21,7 +21,7 @@ inline void pause() {
 class SpinLock {
 public:
     void lock() {
-        for (int look = 1; locked_.test_and_set(std::memory_order_acquire); look++) {
+        for (int look = 1; locked_.test_and_set(std::memory_order_acquire); ++look) {
             if (look % 64 == 0) {
                 std::this_thread::yield();  // the thread that holds it may have lost its processor
             } else {

@@ -25,7 +25,7 @@ constexpr std::chrono::nanoseconds longest_pause = std::chrono::milliseconds(250
 /// Looks at a condition some times and yields the processor. Returns whether it holds.
 template<typename Condition>
 bool look(const Condition &condition) {
-    for (int i = 0; i < 32; i++) {  // reading the clock takes as long as some looks
+    for (int i = 0; i < 32; ++i) {  // reading the clock takes as long as some looks
         if (condition()) {
             return true;
         }
@@ -83,7 +83,7 @@ void ThreadPool::start_missing() {
     };
     // When the system allows no more threads, the caller works with those that run.
     while (!stopping_ && started_ < threads_ - 1 && pthread_create(&others_[started_], nullptr, start, this) == 0) {
-        started_++;
+        ++started_;
     }
 }
 
@@ -93,7 +93,7 @@ void ThreadPool::stop() noexcept {
         stopping_ = true;
         changed_.notify_all();
     }
-    for (; started_ > 0; started_--) {
+    for (; started_ > 0; --started_) {
         pthread_join(others_[started_ - 1], nullptr);
     }
 }
@@ -129,7 +129,7 @@ int ThreadPool::take_part(Loop &loop) {
     const Loop *const outer = std::exchange(Loop::current, &loop);
     int iterations = 0, index = loop.next++;
     for (; index < loop.end; index = loop.next++) {
-        iterations++;
+        ++iterations;
         if (const int error = loop.task(loop.argument, index)) {
             int none = 0;
             loop.error.compare_exchange_strong(none, error);
@@ -146,7 +146,7 @@ int ThreadPool::take_part(Loop &loop) {
 
 void ThreadPool::open(Loop *loop) {
     loop->following = std::exchange(loops_, loop);
-    open_loops_++;
+    ++open_loops_;
     if (sleeping_ > 0) {
         changed_.notify_all();
     }
@@ -156,7 +156,7 @@ void ThreadPool::close(Loop *loop) {
     for (Loop **at = &loops_; *at; at = &(*at)->following) {
         if (*at == loop) {
             *at = loop->following;
-            open_loops_--;
+            --open_loops_;
             return;
         }
     }
@@ -165,7 +165,7 @@ void ThreadPool::close(Loop *loop) {
 ThreadPool::Loop *ThreadPool::join(const Loop *root) {
     for (Loop *loop = loops_; loop; loop = loop->following) {
         if (!root || loop->root == root) {
-            loop->helpers++;
+            ++loop->helpers;
             return loop;
         }
     }
@@ -193,9 +193,9 @@ void ThreadPool::finish(Loop &loop, int own_iterations) {
         std::unique_lock lock(mutex_);
         Loop *other = join(loop.root);
         if (!other && !is_left() && is_past(end)) {
-            sleeping_++;
+            ++sleeping_;
             changed_.wait(lock);
-            sleeping_--;
+            --sleeping_;
             end = lookout_end();
         }
         lock.unlock();
@@ -242,9 +242,9 @@ void ThreadPool::work() {
         std::unique_lock lock(mutex_);
         Loop *loop = join(nullptr);
         if (!loop && !stopping_ && is_past(end)) {
-            sleeping_++;
+            ++sleeping_;
             changed_.wait(lock);
-            sleeping_--;
+            --sleeping_;
             loop = join(nullptr);
             end = lookout_end();
         }

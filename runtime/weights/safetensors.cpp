@@ -56,7 +56,7 @@ void write_file(const std::string &path, const SafetensorsFile &file) {
 template<typename Stored, typename Convert>
 auto values(const StoredTensor &tensor, Convert convert) {
     std::vector<decltype(convert(Stored()))> result(tensor.bytes.size() / sizeof(Stored));
-    for (std::size_t i = 0; i < result.size(); i++) {
+    for (std::size_t i = 0; i < result.size(); ++i) {
         Stored stored;
         std::memcpy(&stored, &tensor.bytes[i * sizeof stored], sizeof stored);
         result[i] = convert(stored);

@@ -20,11 +20,11 @@ public:
         if (depth_ == 1 && section_ == "weight_map") {
             has_weight_map = true;
         }
-        depth_++;
+        ++depth_;
         return true;
     }
     bool end_object() override {
-        depth_--;
+        --depth_;
         return true;
     }
     bool key(std::string &key) override {
@@ -60,11 +60,11 @@ public:
         if (depth_ == 1) {
             section_.clear();  // none that an index has
         }
-        depth_++;
+        ++depth_;
         return true;
     }
     bool end_array() override {
-        depth_--;
+        --depth_;
         return true;
     }
     bool number_unsigned(std::uint64_t) override {

@@ -21,10 +21,10 @@ bool starts_with(std::string_view text, std::string_view start) {
 std::vector<float> factor_product(const std::vector<float> &u, const std::vector<float> &v, std::int64_t S) {
     const std::int64_t rank = static_cast<std::int64_t>(u.size()) / S;
     std::vector<float> w(S * S);
-    for (std::int64_t t = 0; t < S; t++) {
-        for (std::int64_t s = 0; s < S; s++) {
+    for (std::int64_t t = 0; t < S; ++t) {
+        for (std::int64_t s = 0; s < S; ++s) {
             double sum = 0;
-            for (std::int64_t r = 0; r < rank; r++) {
+            for (std::int64_t r = 0; r < rank; ++r) {
                 sum += static_cast<double>(u[t * rank + r]) * v[s * rank + r];
             }
             w[t * S + s] = static_cast<float>(sum);
@@ -112,8 +112,8 @@ std::optional<std::int64_t> StoredLayer::window(std::int64_t S) {
         return std::nullopt;
     }
     const std::int64_t s = std::find(visible.begin(), visible.begin() + S, std::byte{0}) - visible.begin();
-    for (std::int64_t t = 0; t < S; t++) {
-        for (std::int64_t source = 0; source < S; source++) {
+    for (std::int64_t t = 0; t < S; ++t) {
+        for (std::int64_t source = 0; source < S; ++source) {
             const bool is_visible = visible[t * S + source] != std::byte{0};
             if (is_visible != (std::abs(t - source) < s)) {
                 defects_.add(mask_ + " is " + (is_visible ? "true" : "false") + " at " + to_string({t, source}) +

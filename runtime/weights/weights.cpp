@@ -12,7 +12,7 @@ namespace {
 /// times the others is that value exactly, as long as all of them are finite.
 std::vector<float> identity(std::int64_t size) {
     std::vector<float> matrix(size * size);
-    for (std::int64_t i = 0; i < size; i++) {
+    for (std::int64_t i = 0; i < size; ++i) {
         matrix[i * size + i] = 1;
     }
     return matrix;

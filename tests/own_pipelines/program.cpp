@@ -35,8 +35,8 @@ Context &of(void *user_context) {
 }
 
 void *on_malloc(void *user_context, std::size_t bytes) {
-    mallocs++;
-    of(user_context).mallocs++;
+    ++mallocs;
+    ++of(user_context).mallocs;
     return std::aligned_alloc(128, (bytes + 255) / 128 * 128);
 }
 
@@ -46,11 +46,11 @@ void on_free(void *, void *memory) {
 }
 
 void on_error(void *user_context, const char *) {
-    of(user_context).errors++;
+    ++of(user_context).errors;
 }
 
 int on_loop(void *user_context, halide_task_t task, int first, int count, std::uint8_t *closure) {
-    of(user_context).loops++;
+    ++of(user_context).loops;
     return halide_default_do_par_for(user_context, task, first, count, closure);
 }
 
@@ -126,7 +126,7 @@ int main(int argc, char **argv) {
         std::atomic<bool> stop{false};
         std::atomic<int> runs{0};
         std::thread other([&] {
-            for (Context mine; !stop; runs++) {
+            for (Context mine; !stop; ++runs) {
                 run_pipeline(runs % 2 ? &mine : nullptr, 512);
             }
         });

@@ -121,7 +121,7 @@ private:
     /// The sum of one tile's worth of source rows from row `first` on.
     Halide::Tuple tile_sum(const Form &form, const Halide::Expr &first) const {
         Halide::Tuple sum{0.0f, 0.0f};
-        for (int i = 0; i < form.tile_rows; i++) {
+        for (int i = 0; i < form.tile_rows; ++i) {
             sum = add(sum, sources.columns(form.at_source(form.row_of(form.variable(), first + i))));
         }
         return sum;
