@@ -62,8 +62,8 @@ struct Skip {
 struct DeviceResult {
     Device device;
     std::string description;  ///< of CUDA: driver and clock
-    /// What a call's time is. "call": the call on host memory; on a device that isn't the CPU, x and y are copied in
-    /// it. "device": x and y lie on the device, and many calls are queued before one waits.
+    /// The parts of a call that its time covers. "call": the call on host memory; on a device that isn't the CPU, x and
+    /// y are copied in it. "device": x and y lie on the device, and many calls are queued before one waits.
     std::string timed;
     Ceiling fma_peak_gflops, fma_peak_gflops_one_thread, copy_gbytes_per_second;
     std::string blas;  ///< versions of the matrix libraries, or why they weren't measured; empty where none was wanted
@@ -86,9 +86,9 @@ Comparison compare(const ComparisonOptions &options);
 /// them: "packed", "mullapudi2016_t1024@avx2".
 std::string schedule_name(const KernelInfo &kernel);
 
-/// What a kernel is compared as. An autoscheduler's variants, made for different extents, are one entry, its own, for
-/// each instruction set, and so are the tuned kernels, which take part where they are preferred; any other kernel is an
-/// entry of its own, "packed" or, with its variant, "packed_deep".
+/// The entry of the comparison that a kernel belongs to. An autoscheduler's variants, made for different extents, are
+/// one entry, its own, for each instruction set, and so are the tuned kernels, which take part where they are
+/// preferred; any other kernel is an entry of its own, "packed" or, with its variant, "packed_deep".
 std::string entry_name(const KernelInfo &kernel);
 
 /// "B4 T1024 H512 P512", with " s32" where the layer has a window.

@@ -20,7 +20,7 @@ namespace {
 using Status = int;
 using Handle = void *;
 enum Operation { as_it_is = 0, transposed = 1 };
-constexpr int default_math = 0;  // TF32 only where it is asked for
+constexpr int default_math = 0;  // TF32 only by choice
 
 std::vector<std::string> library_names() {
     const char *const path = std::getenv("AFT_CUBLAS");
@@ -96,7 +96,7 @@ struct CublasProducts::Implementation {
     Problem problem;
     int rows, batch, seq, hidden, projected;
     bool has_core;
-    // What the products are checked with.
+    // The operands that the products are checked with.
     std::vector<float> x, weight, position_bias, project_weight;
     // Row by row: x [rows, hidden], qkv [rows, 3 projected], core [rows, 2 projected], y [rows, hidden].
     CudaDevice::Floats device_x, device_weight, device_bias, device_project_weight, device_qkv, device_core, device_y;

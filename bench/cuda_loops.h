@@ -23,7 +23,7 @@ inline constexpr double fma_flops_of_thread = 2.0 * fma_steps * fma_unrolled * f
 // The chains x = x a + b have 0 < a < 1, so that they converge to b / (1 - a).
 inline constexpr float fma_scale = 0.999f, fma_shift = 1e-4f;
 
-/// What a thread's chains come to, about.
+/// The approximate result of a thread's chains.
 inline double fma_sum(std::size_t thread) {
     const double number = static_cast<double>(thread);
     return fma_chains * number * fma_shift / (1 - (fma_scale + number * 0x1p-35));

@@ -23,7 +23,7 @@ struct Site {
     Site(const Device &device, int threads, bool with_blas);
 };
 
-/// What runs in turn on one problem on one device.
+/// The entries that run in turn on one problem on one device.
 class Field {
 public:
     Field(Site &site, const Problem &problem, double min_seconds);

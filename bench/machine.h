@@ -4,7 +4,7 @@
 
 namespace aft::bench {
 
-/// What the figures of a run hold for.
+/// The machine and the build that the figures of a run hold for.
 struct Machine {
     std::string cpu;
     int cores = 0;  ///< processors that are online

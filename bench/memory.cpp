@@ -1,4 +1,5 @@
-// What a layer takes of memory beyond its input, output and weights, in a process of its own, so that the peak is its.
+// Measures the memory that a layer takes beyond its input, output and weights. It is a process of its own, so that the
+// peak is the layer's.
 //
 // usage: aft_memory LAYER B T H P s
 

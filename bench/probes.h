@@ -12,7 +12,7 @@ namespace aft::bench {
 
 inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 
-/// What a device reached when it did nothing else, sampled in turn with the kernels: 1e9 operations or bytes a second.
+/// The speed of a device that does nothing else, sampled in turn with the kernels: 1e9 operations or bytes a second.
 struct Ceiling {
     double median = not_measured, best = not_measured;
 };

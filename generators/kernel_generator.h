@@ -15,8 +15,8 @@ using Halide::Func;
 /// The position bias of a layer: none, between any two positions, within a window.
 enum class PositionBias { none, dense, banded };
 
-/// What the two halves of a kernel share: Forward, x -> y, and Prepare, the parameters as a checkpoint has them ->
-/// those of Forward. Both are made with the same parameters of the table (kernels.cmake).
+/// The common part of the two halves of a kernel: Forward, x -> y, and Prepare, the parameters as a checkpoint has them
+/// -> those of Forward. Both are made with the same parameters of the table (kernels.cmake).
 template<typename Derived>
 class KernelGenerator : public Halide::Generator<Derived> {
 public:
@@ -41,7 +41,7 @@ public:
     /// Of forms in panels: whether operands are kept in bfloat16.
     Param<bool> bfloat16{"bfloat16", false};
 
-    // 0: what schedules/tiles.h has for the device. Of the flat form, tile_rows is the rows of a Tuple.
+    // 0: what schedules/tiles.h has for the device. In the flat form, tile_rows is the rows of a Tuple.
     Param<int> tile_rows{"tile_rows", 0};
     Param<int> depth{"depth", 0};
     Param<int> block_rows{"block_rows", 0};

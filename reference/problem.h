@@ -12,7 +12,7 @@ namespace aft {
 
 struct Judgement;
 
-/// What is in the input and the weights. All but `normal` and `outliers` have hidden = 3 projected, an input of
+/// The values of the input and the weights. All but `normal` and `outliers` have hidden = 3 projected, an input of
 /// [query | key | value] and weights that select these, so that every key and value is known exactly.
 enum class Data {
     normal,             ///< query, key and position bias of order 1, as in trained models

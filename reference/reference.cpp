@@ -207,7 +207,7 @@ std::vector<Real> forward(const LayerConfig &config, const Weights &weights, con
         return linear(absolute(input), absolute(weight), absolute(b), H, P);
     };
 
-    // What is below FLT_MIN may be flushed to 0 wherever it appears.
+    // A value below FLT_MIN may be flushed to 0 wherever it appears.
     const Real smallest = std::numeric_limits<float>::min() / std::numeric_limits<float>::epsilon();
     std::vector<Real> y;
     for (std::int64_t b = 0; b < shape.batch; ++b) {

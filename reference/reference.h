@@ -11,7 +11,7 @@
 
 namespace aft {
 
-/// What a layer must give, in double, by the definition:
+/// The result of a layer in double, by the definition:
 ///     A[t, c] = sum_t' exp(K[t', c] + w[t, t'] - M[t, c]) V[t', c] / sum_t' exp(K[t', c] + w[t, t'] - M[t, c])
 /// with the joint maximum M[t, c] = max_t' (K[t', c] + w[t, t']): sound for every key and bias, and slow.
 struct Reference {

@@ -24,7 +24,7 @@ struct Destroy {
 using CWeights = std::unique_ptr<aft_weights, Destroy>;
 using CLayer = std::unique_ptr<aft_layer, Destroy>;
 
-/// Of a form with a name.
+/// The code of a form with a name.
 inline aft_layer_kind c_kind(const LayerForm &form) {
     for (const NamedForm &named : named_forms) {
         if (named.form == form) {

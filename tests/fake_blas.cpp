@@ -1,5 +1,5 @@
-// What the benchmark calls of OpenBLAS, for machines without it. With FAKE_BLAS_WRONG in the environment, one element
-// of the product is wrong.
+// The functions of OpenBLAS that the benchmark calls, for machines without it. With FAKE_BLAS_WRONG in the environment,
+// one element of the product is wrong.
 
 #include <cstdlib>
 #include <vector>

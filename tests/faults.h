@@ -19,7 +19,7 @@ public:
     bool happened() const;
 };
 
-/// What of the system the library calls and the tests make fail.
+/// Calls of the system that the tests make fail.
 enum class SystemCall { write, fsync, renameat, pread, getrandom, pthread_create };
 
 /// While it lives, the library's calls fail with `error`, after `good` that don't.

@@ -39,7 +39,7 @@ std::ptrdiff_t open_files() {
     return std::distance(fs::directory_iterator("/proc/self/fd"), {});
 }
 
-/// What must hold after the n-th allocation of f has failed, for every n until f needs no more: f has thrown bad_alloc
+/// The state after the n-th allocation of f has failed, for every n until f needs no more: f has thrown bad_alloc
 /// or Error, or is right; no memory and no open file stays; and the next call is right. f returns whether it is right.
 void fail_every_allocation(const std::function<bool()> &f) {
     CHECK(f());

@@ -17,7 +17,7 @@ using namespace aft;
 
 namespace {
 
-/// What a thread's floating-point unit is set to, its flags included.
+/// The setting of a thread's floating-point unit, its flags included.
 std::uint64_t state() {
 #if defined(__SSE__)
     return __builtin_ia32_stmxcsr();
@@ -44,7 +44,7 @@ struct Mode {
     void (*set)();
 };
 
-/// What programs set, some of them with flags that they have yet to look at.
+/// Settings of programs, some of them with flags that they have yet to look at.
 const Mode modes[] = {
     {"denormals flushed", flush_denormals},
     {"rounding upward", [] { std::fesetround(FE_UPWARD); }},

@@ -155,7 +155,7 @@ void check_output(const Golden &golden, const Layer &layer) {
     CHECK(golden_error(golden, run(layer, golden.floats("input"), shape_of(golden))) <= 1);
 }
 
-/// Of a kernel that isn't held to the errors of float32, which the case has.
+/// For a kernel that isn't held to the errors of float32, which the case has.
 void check_output_by_reference(const Golden &golden, const Layer &layer, const Weights &weights) {
     const Shape shape = shape_of(golden);
     const std::vector<float> x = golden.floats("input");

@@ -25,7 +25,7 @@ std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Sh
 /// AFT_LONG_TESTS=1 only, but for what a CPU does in seconds.
 bool is_tested(const KernelInfo &kernel);
 
-/// Whether the kernel can run the problem here, be it only when it is asked for by its id.
+/// Whether the kernel can run the problem here, be it only when it is named.
 bool can_run(const KernelInfo &kernel, const Problem &problem);
 
 /// Whether tests that run a kernel many times take it: its smallest problem is quick. Autoscheduled kernels for long

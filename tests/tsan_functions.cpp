@@ -1,5 +1,5 @@
-// What code by LLVM 15 and later calls of ThreadSanitizer, and the runtimes of GCC 12 and Clang 14 lack. They see what
-// memset() and memcpy() do.
+// Functions of ThreadSanitizer that code by LLVM 15 and later calls and that the runtimes of GCC 12 and Clang 14 lack.
+// They see what memset() and memcpy() do.
 #include <cstddef>
 #include <cstring>
 

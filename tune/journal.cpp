@@ -50,7 +50,7 @@ const TrialResult *Journal::find(const std::string &key) const {
 
 void Journal::add(const std::string &key, const TrialResult &result) {
     results_[key] = result;
-    // What tools say may be no UTF-8.
+    // Output of tools may not be UTF-8.
     append(file_, Json{{"trial", key},
                        {"faster", result.verdict == Verdict::faster},
                        {"ratio", result.ratio},

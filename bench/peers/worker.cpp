@@ -1,4 +1,4 @@
-// What of compare.py is C++.
+// The C++ part of compare.py.
 //
 //     aft_peers problem LAYER B,T,H,P[,s] FILE    writes a problem with its reference
 //     aft_peers work THREADS [BLAS]               runs aft::Layer, or GemmLayer on the BLAS at that path

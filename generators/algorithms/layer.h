@@ -6,7 +6,7 @@
 
 namespace aft {
 
-/// What a layer reads: sizes, input, prepared projections.
+/// The inputs of a layer: sizes, input, prepared projections.
 struct LayerInputs {
     Halide::Expr batch, hidden, seq, projected;  // B, H, T, P
     Halide::Expr window, max_seq_len;            // s, S; of layers with a banded position bias

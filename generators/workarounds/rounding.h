@@ -6,7 +6,8 @@ namespace aft {
 
 /// Rounds to float32: nothing is computed from rounded(e) as if e hadn't been rounded. strict_float does that, but
 /// Halide 21 doesn't pass it on to the drivers of Vulkan, which turn (a + b) - a into b. They can't where the bits in
-/// between are combined with an integer that is 0 and that they don't know.
+/// between are combined with an integer that is 0 and that they don't know. To be deleted when Halide marks strict
+/// operations in SPIR-V (NoContraction).
 class Rounding {
 public:
     Rounding() = default;

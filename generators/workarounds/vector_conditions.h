@@ -4,8 +4,9 @@
 
 namespace aft {
 
-/// Makes vectors of the conditions of selects between vectors, where one condition is for all lanes. Of those, Halide
-/// 21 makes a `vp.select` with a scalar condition on RISC-V, which LLVM refuses.
+/// Makes vectors of the conditions of selects between vectors, where one condition is for all lanes: on RISC-V, Halide
+/// 21 gives a `vp.select` a scalar condition, which LLVM refuses. To be deleted when `make test-riscv64` passes without
+/// it.
 class VectorConditions : public Halide::Internal::IRMutator {
     using Expr = Halide::Expr;
     using Halide::Internal::IRMutator::visit;

@@ -53,7 +53,7 @@ struct KernelInfo {
     std::string target;           ///< the Halide target that it was compiled for
     bool any_bias_range = false;  ///< takes every position bias; other kernels need rows of range <= max_bias_range
     MinimumExtents minimum;       ///< above 1 for autoscheduled kernels: the estimates that they were scheduled for
-    PreferredExtents preferred;   ///< beyond them, it runs only when it is asked for by its id
+    PreferredExtents preferred;   ///< beyond them, it runs only if the caller names it
     bool usable = false;          ///< this machine has a device that can run it
     std::string reason;           ///< why not; empty when it is usable
 };

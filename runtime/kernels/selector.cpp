@@ -19,14 +19,14 @@ bool contains(const Range &range, std::int64_t value) {
 }
 
 /// "24", "17 to 66" or "at least 17".
-std::string to_string(const Range &range) {
+std::string text_of(const Range &range) {
     const std::string from = std::to_string(range.from);
     return range.from == range.to   ? from
            : range.to == Range().to ? "at least " + from
                                     : from + " to " + std::to_string(range.to);
 }
 
-std::string to_string(float value) {
+std::string text_of(float value) {
     std::ostringstream text;
     text << value;
     return text.str();
@@ -112,7 +112,7 @@ std::string advice(const Kernel &kernel, const Demand &demand) {
     return exact == others.end() ? "" : "; " + exact->info.id + " takes any";
 }
 
-/// The lengths that a kernel serves when it is asked for by its id, or when no other kernel is left.
+/// The lengths that a kernel serves when the caller names it, or when no other kernel is left.
 Range every_length(const KernelInfo &kernel, const LayerConfig &config) {
     return {kernel.minimum.seq, config.max_seq_len};
 }
@@ -208,15 +208,15 @@ Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optio
         return {Fit::none, below};
     }
     if (!kernel.any_bias_range && !(demand.bias.range <= max_bias_range)) {
-        return {Fit::none, "takes a position bias whose rows have a range of at most " + to_string(max_bias_range) +
-                               ", row " + std::to_string(demand.bias.row) + " has " + to_string(demand.bias.range)};
+        return {Fit::none, "takes a position bias whose rows have a range of at most " + text_of(max_bias_range) +
+                               ", row " + std::to_string(demand.bias.row) + " has " + text_of(demand.bias.range)};
     }
     if (here.fit != Fit::automatic) {
         return here;
     }
     for (const Extent &extent : extents) {
         if (!contains(extent.preferred, extent.value)) {
-            return {Fit::by_id, std::string("is for ") + extent.name + " " + to_string(extent.preferred) + ", not " +
+            return {Fit::by_id, std::string("is for ") + extent.name + " " + text_of(extent.preferred) + ", not " +
                                     std::to_string(extent.value)};
         }
     }

@@ -22,7 +22,7 @@ struct Demand {
 
 enum class Fit {
     automatic,  // a layer may choose the kernel
-    by_id,      // the kernel runs only when it is asked for by its id
+    by_id,      // the kernel runs only if the caller names it
     none,       // the kernel can't run
 };
 
@@ -48,7 +48,7 @@ struct PassedOver {
     std::string reason;
 };
 
-/// Every kernel of a demand's operation and layer on one device, in order of preference. A kernel that is asked for by
+/// Every kernel of a demand's operation and layer on one device, in order of preference. A kernel that is named by
 /// its id is the only one.
 struct Selection {
     const DriverDevice *device = nullptr;

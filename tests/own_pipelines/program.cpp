@@ -20,7 +20,7 @@ namespace {
 
 using Image = Halide::Runtime::Buffer<float, 2>;
 
-/// What the user context of this program points to: nothing of aft's.
+/// The user context of this program points to it, and to nothing of aft's.
 struct Context {
     char text[64] = "the program's own";
     std::atomic<int> mallocs{0}, loops{0}, errors{0};

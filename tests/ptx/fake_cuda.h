@@ -6,7 +6,7 @@
 
 namespace aft {
 
-/// What the CUDA driver of the tests has seen, and how it is to behave. Its devices are this CPU: kernels are
+/// The calls that the CUDA driver of the tests has seen, and its faults to come. Its devices are this CPU: kernels are
 /// interpreted, and an access outside of the device's allocations, or a race, fails the launch and is reported on
 /// stderr. The environment sets how it begins: FAKE_CUDA_DEVICES (2), FAKE_CUDA_CAPABILITY (90), FAKE_CUDA_INIT (0, the
 /// result of cuInit), FAKE_CUDA_ALLOCATIONS (no limit).

@@ -78,7 +78,7 @@ struct Run {
     }
 };
 
-/// What a body leaves in %r9 from the operands in %r2, %r3 and %r4.
+/// The value that a body leaves in %r9 from the operands in %r2, %r3 and %r4.
 std::uint32_t result_of(const std::string &body, std::uint32_t a = 0, std::uint32_t b = 0, std::uint32_t c = 0) {
     Run run;
     run.input.words[0] = a;
