@@ -20,7 +20,7 @@
 
 namespace {
 
-// Of this process: "VmRSS" is what is resident now, "VmHWM" the most so far.
+// A value of this process: "VmRSS" is its resident memory now, "VmHWM" the most so far.
 std::size_t bytes_of(const std::string &field) {
     std::ifstream status("/proc/self/status");
     for (std::string line; std::getline(status, line);) {

@@ -13,7 +13,7 @@ std::string to_table(const Comparison &comparison);
 std::string to_csv(const Comparison &comparison);
 
 /// {"machine": {...}, "kernels": [...], "skipped": [...]}: one flat object per kernel and problem, but for its "shape".
-/// What isn't known is null.
+/// An unknown value is null.
 std::string to_json(const Comparison &comparison);
 
 /// One page with charts that needs nothing but itself: report.html with the JSON in it.

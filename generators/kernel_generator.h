@@ -38,7 +38,7 @@ public:
         "device",
         Device::cpu,
         {{"cpu", Device::cpu}, {"cuda", Device::cuda}, {"opencl", Device::opencl}, {"vulkan", Device::vulkan}}};
-    /// Of forms in panels: whether operands are kept in bfloat16.
+    /// Whether operands are kept in bfloat16; panels only.
     Param<bool> bfloat16{"bfloat16", false};
 
     // 0: what schedules/tiles.h has for the device. In the flat form, tile_rows is the rows of a Tuple.
@@ -50,7 +50,7 @@ public:
     Param<int> key_value_group{"key_value_group", 0};
     Param<int> target_group{"target_group", 0};
     Param<int> jobs{"jobs", 0};
-    /// Of `packed`: made for sequences of some rows.
+    /// Whether the kernel is made for sequences of some rows; `packed` only.
     Param<bool> short_sequences{"short_sequences", false};
 
 protected:

@@ -49,7 +49,7 @@ inline aft_parameters c_parameters(const Weights &weights) {
             view(weights.position_bias)};
 }
 
-/// Of copying weights that can't be.
+/// The status of a copy of weights that must fail.
 inline aft_status weights_status(const LayerConfig &config, const Weights &weights) {
     const aft_config as_c = c_config(config);
     const aft_parameters parameters = c_parameters(weights);

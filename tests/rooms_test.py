@@ -4,7 +4,7 @@ import pathlib
 import re
 import sys
 
-# What a room includes beside its own files.
+# The rooms that a room includes files of, beside its own.
 MAY_INCLUDE = {
     "threads": set(),
     "halide": {"threads"},

@@ -16,7 +16,8 @@ struct Padding {
 };
 
 /// Runs the layer on x, [batch, seq, hidden] without gaps, and returns y likewise. The layer sees both with `padding`.
-/// What isn't x is NaN, and y is NaN before. Throws std::logic_error when the layer wrote outside y or into x.
+/// All memory that isn't x is NaN, and y is NaN before. Throws std::logic_error when the layer wrote outside y or into
+/// x.
 std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape,
                        const Padding &padding = {});
 

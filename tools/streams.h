@@ -15,7 +15,8 @@ void print(std::string_view text) noexcept;
 /// Writes a message to standard error, after what was printed before.
 void say(std::string_view text) noexcept;
 
-/// What print() and say() couldn't write becomes a message and an exit code: `code`, or `failure` where that is `done`.
+/// Output that print() and say() couldn't write becomes a message and an exit code: `code`, or `failure` where that is
+/// `done`.
 int close_streams(int code) noexcept;
 
 /// Whether what is written to the file goes where print() goes: to /dev/stdout, or to the same pipe.

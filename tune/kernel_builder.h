@@ -15,7 +15,7 @@
 
 namespace aft::tune {
 
-/// What kernels are made with.
+/// The programs and names that kernels are made with.
 struct Toolchain {
     std::filesystem::path generator;  ///< the generator program of the build
     std::filesystem::path adams2019;  ///< the autoscheduler, a plugin for the generator
@@ -54,7 +54,7 @@ public:
     /// Throws BuildError, and std::runtime_error when a tool can't be started. Thread-safe.
     std::unique_ptr<BuiltKernel> build(const Candidate &candidate, const Problem &problem) const;
 
-    /// Of the generator program and the target: results hold as long as it stays the same.
+    /// Identifies the generator program and the target: results hold as long as it stays the same.
     const std::string &fingerprint() const {
         return fingerprint_;
     }

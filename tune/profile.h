@@ -13,7 +13,7 @@
 
 namespace aft::tune {
 
-/// What was found for one layer and shape.
+/// The result of a search for one layer and shape.
 struct ProfileEntry {
     Problem problem;
     int threads = 0;
@@ -44,7 +44,7 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// What is in the file; nothing when it isn't there. Throws ProfileError.
+/// The content of the file; nothing when it isn't there. Throws ProfileError.
 Profile read_profile(const std::filesystem::path &file, const std::string &cpu, const std::string &isa);
 
 /// Takes the place of what was there for the layer and shape, or comes last.

@@ -10,7 +10,7 @@
 
 namespace aft::tune {
 
-/// What came of measuring a candidate in turn with the incumbent.
+/// The outcome of measuring a candidate in turn with the incumbent.
 struct TrialResult {
     Verdict verdict = Verdict::not_faster;
     double ratio = 0;                           ///< median over the rounds of candidate time / incumbent time

@@ -37,7 +37,7 @@ constexpr double adams2019_seconds = 20, adams2019_share = 0.25;
 // A descent gains this much at best: a random start that is slower isn't worth one.
 constexpr double worst_start = 1.3;
 
-// Of the last comparison. Its interval is that of the 14th to the 28th value.
+// From the last comparison. Its interval is that of the 14th to the 28th value.
 constexpr int rounds_of_comparison = 41;
 
 class Tuner {

@@ -25,7 +25,7 @@ using PreparedList = std::vector<PreparedParameter>;
 /// They by name.
 using PreparedFuncs = std::map<std::string, Halide::Func>;
 
-/// What prepare() reads: the position bias as a checkpoint has it.
+/// The input of prepare(): the position bias as a checkpoint has it.
 struct BiasInputs {
     Halide::Func w;            // (source, target); a banded one is read in its band only
     Halide::Expr seq, window;  // S; s of a banded one

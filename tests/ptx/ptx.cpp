@@ -27,7 +27,7 @@ namespace {
 
 // --- Values -----------------------------------------------------------------------------------------------------
 
-/// What a register holds. 8 and 16 bits are kept in words.
+/// The value of a register. 8 and 16 bits are kept in words.
 enum class Kind { predicate, word, wide };
 
 template<typename T>
@@ -665,7 +665,7 @@ T absolute(T a) {
     }
 }
 
-/// Of a number and a NaN, the number; and -0 is less than 0.
+/// A number is chosen before a NaN, and -0 is less than 0.
 template<typename T>
 T minimum(T a, T b) {
     if constexpr (std::is_floating_point_v<T>) {
@@ -1313,7 +1313,7 @@ private:
     Symbols module_symbols_;
     std::size_t module_shared_bytes_ = 0;
 
-    // Of the kernel that is being parsed
+    // State of the kernel that is being parsed
     Kernel kernel_;
     std::unordered_map<std::string, Register> registers_;
     Symbols symbols_;
