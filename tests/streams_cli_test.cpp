@@ -53,7 +53,9 @@ int status_without_reader(const std::string &arguments, const std::string &envir
 /// All that a terminal shows of both streams, with '\n' at the end of lines.
 std::string on_a_terminal(const std::string &arguments) {
     const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
-    REQUIRE((terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0));
+    if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0) {
+        SKIP("this machine has no pseudo-terminals");
+    }
     const pid_t process = start_aft_cli(arguments + " >" + ptsname(terminal) + " 2>&1");
     std::string shown;
     // It is empty before the tool opens its side, and again when that is closed.
@@ -134,7 +136,7 @@ TEST_CASE("a pipe that nobody reads ends the tool by SIGPIPE, or is an error whe
     }
 }
 
-TEST_CASE("messages stand before or after a table in one file, pipe or terminal, not within", "[cli][streams]") {
+TEST_CASE("messages stand before or after a table in one file or pipe, not within", "[cli][streams]") {
     const Folder folder;
     const std::string report = folder / "r", log = folder / "log", last = "\nreport: " + report + "/report.html\n";
     const std::string command = bench + " --shape 2,9,8,8 --report " + report;
@@ -143,7 +145,13 @@ TEST_CASE("messages stand before or after a table in one file, pipe or terminal,
     CHECK_THAT(content(log), EndsWith(last));
     CHECK(joined.exit_code == 0);
     CHECK_THAT(joined.out, EndsWith(last));
-    CHECK_THAT(on_a_terminal(command), EndsWith(last));
+}
+
+TEST_CASE("messages stand before or after a table on a terminal, not within", "[cli][streams]") {
+    const Folder folder;
+    const std::string report = folder / "r";
+    const std::string shown = on_a_terminal(bench + " --shape 2,9,8,8 --report " + report);
+    CHECK_THAT(shown, EndsWith("\nreport: " + report + "/report.html\n"));
 }
 
 TEST_CASE("the line about a report stands in the stream of the table, and not among csv or json", "[cli][streams]") {
