@@ -33,9 +33,6 @@ template<typename Form>
 using AftLocal = Layer<Form, Banded>;
 template<typename Form>
 using AftSimple = Layer<Form, Softmax>;
-/// AFTFull and AFTLocal by the exact one.
-template<typename Form>
-using AftExact = Layer<Form, Exact>;
 
 /// A Mean as an argument.
 template<template<typename> class Mean>
