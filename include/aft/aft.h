@@ -3,12 +3,15 @@
 /// @file
 /// The whole library.
 
+#include <aft/call.h>
 #include <aft/config.h>
+#include <aft/core.h>
 #include <aft/device.h>
 #include <aft/error.h>
 #include <aft/kernels.h>
 #include <aft/layer.h>
 #include <aft/safetensors.h>
+#include <aft/state.h>
 #include <aft/tensor_view.h>
 #include <aft/threads.h>
 #include <aft/version.h>

@@ -14,19 +14,25 @@ namespace aft {
 
 /// The position bias w[t, t'] that a layer adds to the key of source t' for target t.
 enum class PositionBias {
-    none,    ///< w is 0
-    dense,   ///< w[t, t'] is a parameter of the layer for any two positions
-    banded,  ///< w[t, t'] is a parameter where |t - t'| < window, and 0 elsewhere
+    none,         ///< w is 0
+    dense,        ///< w[t, t'] is a parameter of the layer for any two positions
+    banded,       ///< w[t, t'] is a parameter where |t - t'| < window, and 0 elsewhere
+    convolution,  ///< w[t, t'] is a parameter of the head and of t - t' where 0 <= t - t' < window, and 0 elsewhere
+    decay,        ///< w[t, t', c] = -(t - 1 - t') decay[c] for t' < t, and bonus[c] for t' = t
+    given,        ///< w[b, t, t'] is an input of each call
 };
 
 /// The sources that a target sees.
 enum class Reach {
-    all,  ///< every source
+    all,   ///< every source
+    past,  ///< the sources t' <= t: the layer is causal
 };
 
 /// The factor of the weighted mean.
 enum class Gate {
     sigmoid,  ///< sigmoid(Q)
+    tanh,     ///< tanh(Q)
+    none,     ///< 1: the layer has no query
 };
 
 /// The formula of a layer, as a choice for each of its parts.
@@ -35,13 +41,17 @@ struct LayerForm {
     Reach reach = Reach::all;                 ///< of the mean
     Gate gate = Gate::sigmoid;                ///< of the mean
 
-    /// Whether the layer has the parameter position_bias, [S, S].
+    /// Whether the layer has the parameter position_bias: [S, S], or [heads, window] of a convolution.
     constexpr bool has_bias() const {
-        return bias != PositionBias::none;
+        return bias == PositionBias::dense || bias == PositionBias::banded || bias == PositionBias::convolution;
     }
     /// Whether LayerConfig::window limits the position bias.
     constexpr bool has_window() const {
-        return bias == PositionBias::banded;
+        return bias == PositionBias::banded || bias == PositionBias::convolution;
+    }
+    /// Whether a target sees the sources up to its own position only, so that a sequence can be computed in pieces.
+    constexpr bool is_causal() const {
+        return reach == Reach::past;
     }
 };
 
@@ -61,8 +71,22 @@ inline constexpr LayerForm aft_full{PositionBias::dense};
 inline constexpr LayerForm aft_simple{PositionBias::none};
 /// AFTLocal: a position bias within a window, 0 outside.
 inline constexpr LayerForm aft_local{PositionBias::banded};
+/// AFTFull over the sources t' <= t.
+inline constexpr LayerForm aft_causal_full{PositionBias::dense, Reach::past};
+/// AFTSimple over the sources t' <= t.
+inline constexpr LayerForm aft_causal_simple{PositionBias::none, Reach::past};
+/// AFTLocal over the sources t' <= t.
+inline constexpr LayerForm aft_causal_local{PositionBias::banded, Reach::past};
+/// AFT-conv in one dimension, causal: a position bias of the distance t - t' within a window, for each head.
+inline constexpr LayerForm aft_conv{PositionBias::convolution, Reach::past};
+/// The time mixing of RWKV-4, wkv: a decay per channel, and a bonus for the current position.
+inline constexpr LayerForm aft_wkv{PositionBias::decay, Reach::past};
+/// AFTFull with the position bias as an input of each call, one for all samples or one for each.
+inline constexpr LayerForm aft_given{PositionBias::given};
+/// The same over the sources t' <= t.
+inline constexpr LayerForm aft_causal_given{PositionBias::given, Reach::past};
 
-/// A form with a name. The library has kernels for these forms.
+/// A form with a name, which says nothing about its gate: every form has every gate.
 struct NamedForm {
     std::string_view name;   ///< "full": in ids of kernels, on the command line, in reports
     std::string_view title;  ///< "AFTFull", as in the paper
@@ -76,9 +100,17 @@ inline constexpr NamedForm named_forms[] = {
     {"full", "AFTFull", "w[t, t'] between any two positions", 0, aft_full},
     {"simple", "AFTSimple", "w = 0", 1, aft_simple},
     {"local", "AFTLocal", "w[t, t'] where |t - t'| < s, and 0 elsewhere", 2, aft_local},
+    {"causal_full", "causal AFTFull", "w[t, t'] for t' <= t", 3, aft_causal_full},
+    {"causal_simple", "causal AFTSimple", "w = 0 for t' <= t", 4, aft_causal_simple},
+    {"causal_local", "causal AFTLocal", "w[t, t'] where t - t' < s, and 0 elsewhere, for t' <= t", 5, aft_causal_local},
+    {"conv", "causal AFT-conv", "w[t - t'] of each head where t - t' < s, and 0 elsewhere, for t' <= t", 6, aft_conv},
+    {"wkv", "wkv", "-(t - 1 - t') decay for t' < t, and bonus for t' = t", 7, aft_wkv},
+    {"given", "AFTFull with a given bias", "w[b, t, t'] of the call", 8, aft_given},
+    {"causal_given", "causal AFTFull with a given bias", "w[b, t, t'] of the call for t' <= t", 9, aft_causal_given},
 };
 
-/// The name of a form: "full", "simple" or "local". Throws ConfigError for a form without a name.
+/// The name of a form, whatever its gate: "full", "causal_full" and so on, of named_forms. Throws ConfigError for a
+/// form without a name.
 AFT_API std::string_view name(const LayerForm &form);
 
 /// The form with a name: the inverse of name(). Throws ConfigError for any other text.
@@ -88,10 +120,13 @@ AFT_API LayerForm layer_form(std::string_view name);
 struct LayerConfig {
     /// One of named_forms.
     LayerForm form = aft_full;
-    std::int64_t hidden = 0;       ///< H, channels of input and output, >= 1
-    std::int64_t projected = 0;    ///< P, channels of query, key and value, >= 1
-    std::int64_t max_seq_len = 0;  ///< S, the longest sequence, >= 1; a position bias is [S, S]
-    std::int64_t window = 0;       ///< s, of banded biases only: the bias holds where |t - t'| < s; >= 0
+    std::int64_t hidden = 0;        ///< H, channels of input and output, >= 1
+    std::int64_t projected = 0;     ///< P, channels of query, key and value, >= 1
+    std::int64_t max_seq_len = 0;   ///< S, the longest sequence, >= 1; a position bias is [S, S]
+    std::int64_t window = 0;        ///< s, of forms with a window: the bias holds where |t - t'| < s; >= 0, conv: >= 1
+    std::int64_t key_hidden = 0;    ///< channels of the key input; 0: hidden
+    std::int64_t value_hidden = 0;  ///< channels of the value input; 0: key_hidden
+    std::int64_t heads = 1;         ///< of a convolution: heads of projected / heads neighbouring channels; >= 1
 };
 
 /// The part of the shape that may change from call to call.

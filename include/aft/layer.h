@@ -3,11 +3,13 @@
 /// @file
 /// A layer.
 
+#include <aft/call.h>
 #include <aft/config.h>
 #include <aft/device.h>
 #include <aft/export.h>
 #include <aft/kernels.h>
 #include <aft/standard_library.h>
+#include <aft/state.h>
 #include <aft/tensor_view.h>
 #include <aft/threads.h>
 #include <aft/weights.h>
@@ -16,6 +18,24 @@
 #include <memory>
 
 namespace aft {
+
+/// Sources of a layer that are kept for many calls: their keys and values, on the layer's device. Layer::sources()
+/// makes them. Thread-safe to read. They must not outlive the layer.
+class AFT_API Sources {
+public:
+    ~Sources();
+    Sources(Sources &&) noexcept;
+    Sources &operator=(Sources &&) noexcept;
+
+    std::int64_t batch() const;  ///< B
+    std::int64_t count() const;  ///< m
+
+private:
+    friend class Layer;
+    struct Implementation;
+    explicit Sources(std::unique_ptr<Implementation> implementation);
+    std::unique_ptr<Implementation> implementation_;
+};
 
 /// One AFT layer with its weights:
 ///
@@ -65,6 +85,29 @@ public:
     /// functions that load weights. On other devices, the device decides about denormals: CUDA kernels keep them in
     /// products and sums.
     void forward(TensorView<const float, 3> x, TensorView<float, 3> y) const;
+
+    /// y = layer(call) in every form: other inputs for keys and values, a bias of the call, lengths, masks.
+    /// - query: [B, n, hidden], key: [B, m, key_hidden], value: [B, m, value_hidden], y: [B, n, hidden]. Strides are as
+    ///   in the other forward(), and every input may have stride 0 over the samples. n and m are 0..max_seq_len if
+    ///   the form has a position bias [S, S].
+    /// - Causal forms see the sources j <= i + m - n: the last target is at the last source.
+    ///
+    /// conv and wkv take masks of sources, not of pairs. Throws ShapeError before it writes y, and as the other
+    /// forward(). Thread-safe. Without key, value and sight it is forward(call.query, y).
+    void forward(const LayerCall &call, TensorView<float, 3> y) const;
+
+    /// Computes the keys and values of sources once, for calls with LayerCall::sources. Shapes as in forward().
+    Sources sources(TensorView<const float, 3> key, TensorView<const float, 3> value = {}) const;
+
+    /// The next positions of every sequence of a state: y = layer(x), where targets also see all positions before.
+    /// - x, y: [state.batch(), n, hidden]. lengths: [B] of 0..n: how many of them sequence b has; y is 0 in its other
+    ///   rows. Without data, every sequence has n.
+    /// A sequence may come in pieces of any sizes; the result is that of one forward() over all of it, up to the order
+    /// of sums. Throws ShapeError, before anything changes, if a position would pass max_seq_len of a form with a
+    /// position bias, and ConfigError if the state's config differs from the layer's. The second step of a shape
+    /// allocates nothing.
+    void step(State &state, TensorView<const float, 3> x, TensorView<float, 3> y,
+              TensorView<const std::int64_t, 1> lengths = {}) const;
 
     /// y = layer(x) for tensors in the memory of the layer's CUDA device. The call copies nothing and waits for
     /// nothing: it queues the work on `stream`. Read y in later work on the same stream, or after synchronize(). The

@@ -18,17 +18,20 @@ namespace aft {
 /// The parameters of one layer, row-major, with the shapes of aft-pytorch's state_dict (y = x W^T + b). An empty bias
 /// of a projection means 0.
 struct Weights {
-    std::vector<float> query_weight;    ///< to_q.weight: [P, H]
-    std::vector<float> query_bias;      ///< to_q.bias: [P]
-    std::vector<float> key_weight;      ///< to_k.weight: [P, H]
-    std::vector<float> key_bias;        ///< to_k.bias: [P]
-    std::vector<float> value_weight;    ///< to_v.weight: [P, H]
-    std::vector<float> value_bias;      ///< to_v.bias: [P]
-    std::vector<float> project_weight;  ///< project.weight: [H, P]
-    std::vector<float> project_bias;    ///< project.bias: [H]
+    std::vector<float> query_weight;  ///< to_q.weight: [P, H]
+    std::vector<float> query_bias;    ///< to_q.bias: [P]
+    std::vector<float> key_weight;    ///< to_k.weight: [P, H]
+    std::vector<float> key_bias;      ///< to_k.bias: [P]
+    std::vector<float> value_weight;  ///< to_v.weight: [P, H]
+    std::vector<float> value_bias;    ///< to_v.bias: [P]
+    /// project.weight: [H, P]. Empty: the layer has no output projection, its output is the gated mean, and H = P.
+    std::vector<float> project_weight;
+    std::vector<float> project_bias;  ///< project.bias: [H]
     /// wbias: [S, S], target by source, of forms with a position bias. -inf masks a pair. A layer with a window reads
-    /// only the entries within the window.
+    /// only the entries within the window. Of a convolution: [heads, window], by the distance t - t'.
     std::vector<float> position_bias;
+    std::vector<float> decay;  ///< of wkv: [P], >= 0, by which a key's exponent falls with each position
+    std::vector<float> bonus;  ///< of wkv: [P], added to the key of the current position
 };
 
 /// Selects one layer of a file. Without options, the file must have exactly one layer, with the names of one network.
