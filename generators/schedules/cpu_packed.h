@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../algorithms/means/means.h"
-#include "tiles.h"
+#include "packed_products.h"
 
 namespace aft {
 
@@ -10,11 +10,11 @@ namespace aft {
 ///      targets need of the sources;
 ///   2. targets: one job per (row block, sample), from the query projection to the stored output.
 /// In a job everything that one register tile hands to the next stays in L2.
-class CpuPacked {
+class CpuPacked : PackedProducts {
 public:
     /// short_sequences: too few rows to make jobs of; those of the second stage are groups of channels as well.
     CpuPacked(const Panels &form, const PackedKnobs &knobs, bool short_sequences)
-        : form(form), tiles(form.tiles), knobs(knobs), short_sequences(short_sequences) {}
+        : PackedProducts(form, knobs), short_sequences(short_sequences) {}
 
     template<template<typename> class Mean>
     void schedule(Layer<Panels, Mean> &layer, const Halide::Func &y, const LayerInputs &in) {
@@ -28,66 +28,12 @@ public:
     }
 
 private:
-    using Func = Halide::Func;
-    using Var = Halide::Var;
     using LoopLevel = Halide::LoopLevel;
-    static constexpr auto guard = Halide::TailStrategy::GuardWithIf;
 
     // Multiply-adds that a job should have: 5 us of a core, twice what it takes another thread to notice it.
     static constexpr float job_work = 3e5f;
     // Weights that a job of a short sequence reads at least: 256 KiB, some 6 us from a shared cache.
     static constexpr int job_weights = 65536;
-
-    // ---- products
-    /// The register tile lives in registers for a whole chunk; `tile_loop` is the loop over row tiles.
-    void schedule_tile(const Panels::Product &p, const Var &tile_loop) {
-        auto tile_of = [&](auto stage) {
-            stage.vectorize(form.lane, tiles.vector).unroll(form.lane).unroll(form.row_in_tile);
-        };
-        auto bound = [&](Func f) { f.bound(form.lane, 0, p.width).bound(form.row_in_tile, 0, tiles.rows); };
-        bound(p.sums);
-        tile_of(Func(p.sums));
-        tile_of(Func(p.sums).update());
-        for (Func f : {p.first, p.partial}) {
-            f.compute_at(p.sums, tile_loop).store_in(Halide::MemoryType::Register);
-            bound(f);
-            tile_of(f);
-            f.update().reorder(form.lane, form.row_in_tile, p.k.x, p.k.y);
-            tile_of(f.update());
-            f.update().unroll(p.k.x, knobs.unrolled_steps);
-            if (p.left.widened) {
-                widen_left(p, f, tile_loop);
-            }
-        }
-    }
-    /// The left values of a tile and a chunk in float32, from which the register kernel broadcasts. Widened block by
-    /// block between its steps, they'd cost it the registers of its sums.
-    void widen_left(const Panels::Product &p, Func of, const Var &tile_loop) {
-        Func left = p.left.func;
-        const std::vector<Var> vars = left.args();
-        left.in(of)
-            .compute_at(p.sums, tile_loop)
-            .bound_extent(vars[0], tiles.vector)
-            .bound_extent(vars[1], tiles.rows)
-            .vectorize(vars[0])
-            .unroll(vars[1]);
-    }
-    /// Loops, outer to inner: panel, chunk, row tile.
-    void schedule_product(Panels::Product &p) {
-        p.sums.reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch);
-        p.sums.update().reorder(form.lane, form.row_in_tile, form.tile, p.chunk, form.block, form.batch);
-        schedule_tile(p, form.tile);
-    }
-    /// Loops: row block, panel, chunk, row tile.
-    void schedule_product_by_row_blocks(Panels::Product &p) {
-        Var row_block("row_block"), row_tile("row_tile");
-        p.sums.split(form.tile, row_block, row_tile, tiles.block_rows, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, form.block, row_block, form.batch);
-        p.sums.update()
-            .split(form.tile, row_block, row_tile, tiles.block_rows, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, p.chunk, form.block, row_block, form.batch);
-        schedule_tile(p, row_tile);
-    }
 
     // ---- jobs: of a sample, so that a thread stays with what it has of one in its cache; samples side by side
     /// How many of a sample's `count` pieces of work, `work` multiply-adds each, make a job: `most` where there are
@@ -206,23 +152,23 @@ private:
             .reorder(form.lane, row_i, row_o, form.block, form.batch)
             .fuse(form.block, form.batch, job)
             .parallel(job);
-        exact.sums.compute_at(exact.mean, row_o).bound_extent(form.row, 4).vectorize(form.lane).unroll(form.row);
-        exact.sums.update()
-            .reorder(form.lane, form.row, exact.chunk)
+        exact.joint.sums.compute_at(exact.mean, row_o).bound_extent(form.row, 4).vectorize(form.lane).unroll(form.row);
+        exact.joint.sums.update()
+            .reorder(form.lane, form.row, exact.joint.chunk)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.row);
-        exact.scores.compute_at(exact.sums, exact.chunk)
+        exact.joint.scores.compute_at(exact.joint.sums, exact.joint.chunk)
             .bound_extent(form.row, 4)
-            .bound_storage(exact.scores.args().back(), exact.longest_chunk)
-            .reorder(form.lane, form.row, exact.scores.args().back())
+            .bound_storage(exact.joint.scores.args().back(), exact.joint.longest_chunk)
+            .reorder(form.lane, form.row, exact.joint.scores.args().back())
             .vectorize(form.lane, tiles.vector)
             .unroll(form.row);
-        for (Func f : {exact.chunk_maximum, exact.chunk_sums}) {
-            f.compute_at(exact.sums, exact.chunk)
+        for (Func f : {exact.joint.chunk_maximum, exact.joint.chunk_sums}) {
+            f.compute_at(exact.joint.sums, exact.joint.chunk)
                 .bound_extent(form.row, 4)
                 .vectorize(form.lane, tiles.vector)
                 .unroll(form.row);
-            f.update().reorder(form.lane, form.row, exact.source).vectorize(form.lane, tiles.vector).unroll(form.row);
+            f.update().reorder(form.lane, form.row, exact.joint.source).vectorize(form.lane, tiles.vector).unroll(form.row);
         }
         if (exact.rows_from_first) {
             schedule_scan(*exact.rows_from_first, LoopLevel(exact.mean, job), LoopLevel(exact.mean, job));
@@ -305,9 +251,6 @@ private:
         }
     }
 
-    const Panels &form;
-    const Tiles &tiles;
-    const PackedKnobs knobs;
     const bool short_sequences;
     Var group{"group"}, job{"job"};
 };

@@ -231,9 +231,9 @@ private:
         schedule_key_value(key_value);
         per_source(exact.rows.func, form.row);
         per_source(exact.mean, form.row);
-        exact.sums.compute_at(exact.mean, form.lane);
-        for (Func f : {exact.chunk_maximum, exact.chunk_sums}) {
-            f.compute_at(exact.sums, exact.chunk);
+        exact.joint.sums.compute_at(exact.mean, form.lane);
+        for (Func f : {exact.joint.chunk_maximum, exact.joint.chunk_sums}) {
+            f.compute_at(exact.joint.sums, exact.joint.chunk);
         }
         if (exact.rows_from_first) {
             schedule_scan(*exact.rows_from_first);
