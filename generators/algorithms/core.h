@@ -10,22 +10,30 @@ namespace aft {
 struct CoreInputs {
     Halide::Expr batch, targets, sources, projected;  // B, n, m, P
     Halide::Func q, k, v;                             // (channel, row, batch)
-    Halide::Func bias, mask;                          // (source, target, batch); a mask of sources: (source, batch)
+    Halide::Func bias;                                // (source, target, batch), where there is one
+    Halide::Func mask;                                // (source, target, batch); without a bias (source, batch)
     Halide::Func bias_scale, lengths, offset;         // (batch)
     Halide::Expr gate;
     Rounding rounded;
 
-    Halide::Expr channel_of(const Halide::Expr &channel) const {
-        return min(channel, projected - 1);  // channels past the last one are padding
+    // Channels past the last one, targets and steps of a reduction may be padding: they stand for the last ones.
+    Halide::Expr query_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
+        return q(min(channel, projected - 1), min(target, targets - 1), batch);
+    }
+    Halide::Expr key_at(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
+        return k(min(channel, projected - 1), min(source, sources - 1), batch);
+    }
+    Halide::Expr value_at(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
+        return v(min(channel, projected - 1), min(source, sources - 1), batch);
     }
 
+    /// Every source of the sample stands before this one.
+    Halide::Expr length(const Halide::Expr &batch) const {
+        return clamp(lengths(batch), 0, sources);
+    }
     /// Every source that the target sees stands before this one.
     Halide::Expr end(const Halide::Expr &target, const Halide::Expr &batch) const {
         return clamp(min(lengths(batch), target + offset(batch) + 1), 0, sources);
-    }
-    /// The source at a step of a reduction, which may lie past the last one.
-    Halide::Expr source_at(const Halide::Expr &step) const {
-        return min(step, sources - 1);
     }
     Halide::Expr sees(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
         return mask(source, target, batch) != 0 && !is_minus_infinity(bias(source, target, batch));
@@ -43,9 +51,7 @@ struct Core {
 
     Core(Form &form, const CoreInputs &in)
         : mean(form, in), gated(form.targets("gated", [&](const typename Form::Element &target) {
-              const Halide::Expr row = min(target.row, in.targets - 1);
-              const Halide::Expr q = in.q(in.channel_of(target.channel), row, target.batch);
-              return gate(in.gate, q) * mean(target);
+              return gate(in.gate, in.query_at(target.channel, target.row, target.batch)) * mean(target);
           })) {}
 };
 

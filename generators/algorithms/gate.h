@@ -4,20 +4,26 @@
 
 namespace aft {
 
-/// The gate of a query by its number in aft::Gate: 0 sigmoid, 1 tanh, 2 none. With e = exp(-|q|), or exp(-2 |q|) for
-/// tanh:
-///     sigmoid(q) = (1 or e) / (1 + e)      tanh(q) = +-(1 - e) / (1 + e), or its series where 1 - e would cancel
-inline Halide::Expr gate(const Halide::Expr &number, const Halide::Expr &q) {
-    using namespace Halide;
-    const Expr is_tanh = number == 1, size = abs(q), square = q * q;
-    const Expr e = exp_nonpositive(-size * select(is_tanh, 2.0f, 1.0f));
-    Expr series = 62.0f / 2835;
-    for (const float coefficient : {-17.0f / 315, 2.0f / 15, -1.0f / 3, 1.0f}) {
-        series = series * square + coefficient;
+/// tanh(v) for |v| < 0.25, where (1 - e) / (1 + e) would cancel: its series up to v^9, whose next term is 1e-8 of it.
+inline Halide::Expr tanh_near_zero(const Halide::Expr &v) {
+    const Halide::Expr square = v * v;
+    Halide::Expr power = 62.0f / 2835;
+    for (const float coefficient : {-17.0f / 315, 2.0f / 15, -1.0f / 3}) {
+        power = power * square + coefficient;
     }
-    const Expr numerator = select(is_tanh, select(q < 0.0f, e - 1.0f, 1.0f - e), select(q >= 0.0f, 1.0f, e));
-    const Expr of_both = numerator / (1.0f + e);
-    return select(number == 2, 1.0f, select(is_tanh && size < 0.25f, q * series, of_both));
+    return power * square * v + v;
+}
+
+/// The factor of a mean, as its kind says (aft::Gate): 0 sigmoid(q), 1 tanh(q), 2 none. One exponential serves both:
+/// sigmoid(q) = 1 / (1 + e) with e = exp(-|q|), tanh(q) = (1 - e) / (1 + e) with e = exp(-2 |q|), for q >= 0.
+inline Halide::Expr gate(const Halide::Expr &kind, const Halide::Expr &q) {
+    const Halide::Expr is_tanh = kind == 1, magnitude = Halide::abs(q);
+    // 104 is where exp(-|q|) ends, and twice the largest float would be infinite.
+    const Halide::Expr e = exp_nonpositive(-Halide::min(magnitude, 104.0f) * Halide::select(is_tanh, 2.0f, 1.0f));
+    const Halide::Expr quotient = Halide::select(is_tanh, 1.0f - e, Halide::select(q >= 0.0f, 1.0f, e)) / (1.0f + e);
+    const Halide::Expr tanh =
+        Halide::select(magnitude < 0.25f, tanh_near_zero(q), Halide::select(q >= 0.0f, quotient, -quotient));
+    return Halide::select(kind == 0, quotient, Halide::select(is_tanh, tanh, 1.0f));
 }
 
 }  // namespace aft

@@ -49,10 +49,10 @@ struct Certified {
         };
         // A key of -inf hides its source; the length of the sample hides the sources behind it.
         const auto key = [&in](const Element &e) {
-            return in.k(in.channel_of(e.channel), clamp(e.row, 0, in.sources - 1), e.batch);
+            return in.key_at(e.channel, e.row, e.batch);
         };
         const auto counts = [&](const Element &e) {
-            return e.row >= 0 && e.row < clamp(in.lengths(e.batch), 0, in.sources) && !is_minus_infinity(key(e));
+            return e.row < in.length(e.batch) && !is_minus_infinity(key(e));
         };
         const Element in_chunk = form.row_of(source, c * chunk.length + row);
         key_maximum(of_chunk(c)) = lowest();
@@ -62,11 +62,11 @@ struct Certified {
         maximum_so_far(of_chunk(c)) = key_maximum(of_chunk(c));
         maximum_so_far(of_chunk(later)) = max(maximum_so_far(of_chunk(later)), maximum_so_far(of_chunk(later - 1)));
 
+        // A key that is a NaN makes the numerator one, as every such source does: the exact sums then tell who sees it.
         columns = form.columns("source_columns", [&](const Element &e) {
-            const Expr exp_key =
-                select(counts(e), exponential(key(e) - key_maximum(of_chunk(e.row / chunk.length))), 0.0f);
-            const Expr v = in.v(in.channel_of(e.channel), clamp(e.row, 0, in.sources - 1), e.batch);
-            return std::vector<Expr>{select(counts(e), exp_key * v, 0.0f), exp_key};
+            const Expr exp_key = exponential(key(e) - key_maximum(of_chunk(e.row / chunk.length)));
+            const Expr value = select(is_nan_bits(key(e)), key(e), exp_key * in.value_at(e.channel, e.row, e.batch));
+            return std::vector<Expr>{select(counts(e), value, 0.0f), select(counts(e), exp_key, 0.0f)};
         });
 
         const Var target("target"), batch("batch");

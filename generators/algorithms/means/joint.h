@@ -5,8 +5,7 @@
 
 namespace aft {
 
-/// The mean over the sources that a target sees, for every finite input: relative to the largest K + w of each target
-/// and channel.
+/// The mean over the sources that a target sees, relative to the largest K + w of each target and channel.
 template<typename Form>
 struct Joint {
     using Element = typename Form::Element;
@@ -24,29 +23,29 @@ struct Joint {
         return mean(form.at_source(target));
     }
 
-    /// A key that is a NaN makes its value one, which survives every weight. One of -inf hides the source.
+private:
+    /// A key of -inf hides its source. One that is a NaN makes the value one, which survives every weight.
     static typename JointSums<Form>::Terms terms(const Form &form, const CoreInputs &in) {
         using namespace Halide;
         const Element e = form.variable();
-        const Expr target = min(e.row, in.targets - 1), channel = in.channel_of(e.channel), batch = e.batch;
-        const auto counts = [=](const Expr &step) {
-            return step < in.end(target, batch) && in.sees(target, in.source_at(step), batch);
+        const Expr target = min(e.row, in.targets - 1), batch = e.batch;
+        const auto sees = [=](const Expr &step) {
+            return step < in.end(target, batch) && in.sees(target, min(step, in.sources - 1), batch);
         };
         const auto score = [=](const Expr &step) {
-            const Expr k = in.k(channel, in.source_at(step), batch);
+            const Expr k = in.key_at(e.channel, step, batch);
             const Expr finite_key =
                 select(is_minus_infinity(k), Score::of_masked_bias, is_nan_bits(k), 0.0f, k * Score::scale);
-            const Expr w = in.pair_bias(target, in.source_at(step), batch) * Score::scale;
-            return Score::sum(in.rounded, finite_key, select(counts(step), w, Score::of_masked_bias));
+            const Expr w = in.pair_bias(target, min(step, in.sources - 1), batch) * Score::scale;
+            return Score::sum(in.rounded, finite_key, select(sees(step), w, Score::of_masked_bias));
         };
         const auto value = [=](const Expr &step) {
-            const Expr k = in.k(channel, in.source_at(step), batch), v = in.v(channel, in.source_at(step), batch);
-            return select(counts(step) && !is_minus_infinity(k), select(is_nan_bits(k), k, v), 0.0f);
+            const Expr k = in.key_at(e.channel, step, batch), v = in.value_at(e.channel, step, batch);
+            return select(sees(step) && !is_minus_infinity(k), select(is_nan_bits(k), k, v), 0.0f);
         };
         return {in.sources, score, value, in.end(target, batch)};
     }
 
-private:
     const Form &form;
 };
 
