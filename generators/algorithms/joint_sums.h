@@ -36,10 +36,11 @@ struct JointSums {
 
     /// The sources of the target form.variable(), as functions of their number.
     struct Terms {
-        Halide::Expr length;                                // how many there are
-        std::function<Score(const Halide::Expr &)> score;   // masked from length on
+        Halide::Expr length;                               // how many there are
+        std::function<Score(const Halide::Expr &)> score;  // masked from length on
         std::function<Halide::Expr(const Halide::Expr &)> value;
-        Halide::Expr end = {};  // where it is defined, chunks from this one on are left out: all their sources are masked
+        Halide::Expr end =
+            {};  // where it is defined, chunks from this one on are left out: all their sources are masked
     };
 
     Halide::Func scores, chunk_maximum, chunk_sums, sums;
@@ -48,9 +49,9 @@ struct JointSums {
 
     JointSums(Form &form, const Rounding &rounded, const Terms &terms)
         : scores(form.stage("scores")), chunk_maximum(form.stage("chunk_maximum")),
-          chunk_sums(form.stage("chunk_sums")), sums(form.stage("sums")),
-          chunks(ceil_div(terms.length, longest_chunk)), chunk_length(ceil_div(terms.length, max(chunks, 1))),
-          source(0, chunk_length, "source"), chunk(0, chunks, "chunk") {
+          chunk_sums(form.stage("chunk_sums")), sums(form.stage("sums")), chunks(ceil_div(terms.length, longest_chunk)),
+          chunk_length(ceil_div(terms.length, max(chunks, 1))), source(0, chunk_length, "source"),
+          chunk(0, chunks, "chunk") {
         using namespace Halide;
         const std::vector<Var> vars = form.source_vars();
         const Var step("step"), c("c");
@@ -79,9 +80,9 @@ struct JointSums {
         }
         sums(vars) = ScoredSums::none();
         const Tuple of_chunk = chunk_sums(with(chunk));
-        sums(vars) = ScoredSums::merge(
-            rounded, sums(vars),
-            ScoredSums::tuple(score_of(chunk_maximum(with(chunk))), of_chunk[0], of_chunk[1]));
+        sums(vars) =
+            ScoredSums::merge(rounded, sums(vars),
+                              ScoredSums::tuple(score_of(chunk_maximum(with(chunk))), of_chunk[0], of_chunk[1]));
     }
 };
 

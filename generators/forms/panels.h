@@ -131,10 +131,12 @@ public:
         return {{{0, tiles.vector}, {0, tiles.rows}}, "of_tile"};
     }
     Element element_of_tile(const Halide::RDom &element) const {
-        return {element.x, block, batch, element.y, tile, block * tiles.vector + element.x, tile * tiles.rows + element.y};
+        return {
+            element.x, block, batch, element.y, tile, block * tiles.vector + element.x, tile * tiles.rows + element.y};
     }
     Element at(const Expr &channel, const Expr &row, const Expr &batch) const {
-        return {channel % tiles.vector, channel / tiles.vector, batch, row % tiles.rows, row / tiles.rows, channel, row};
+        return {
+            channel % tiles.vector, channel / tiles.vector, batch, row % tiles.rows, row / tiles.rows, channel, row};
     }
     Element in_tile(const Expr &row_in_tile, const Expr &tile) const {
         return {lane, block, batch, row_in_tile, tile, block * tiles.vector + lane, tile * tiles.rows + row_in_tile};
@@ -292,7 +294,7 @@ public:
         Halide::Func first, partial, sums;
         Halide::RDom k;          // x: step of a block; y: block of the first chunk
         Halide::RDom partial_k;  // the same of the others
-        Halide::RDom chunk;  // the chunks after the first
+        Halide::RDom chunk;      // the chunks after the first
         int vector, width, tile_rows;
         Expr operator()(const Element &e, int i = 0) const {
             const int blocks = width / vector;

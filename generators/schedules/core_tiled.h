@@ -6,7 +6,8 @@
 
 namespace aft {
 
-/// The hand schedule of the weighted mean of sources on GPUs: one thread per channel of a target, or of a chunk of rows.
+/// The hand schedule of the weighted mean of sources on GPUs: one thread per channel of a target, or of a chunk of
+/// rows.
 class CoreTiled : GpuTiled {
 public:
     using GpuTiled::GpuTiled;

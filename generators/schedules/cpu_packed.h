@@ -136,7 +136,10 @@ private:
                 .bound_extent(form.row, 4)
                 .vectorize(form.lane, tiles.vector)
                 .unroll(form.row);
-            f.update().reorder(form.lane, form.row, exact.joint.source).vectorize(form.lane, tiles.vector).unroll(form.row);
+            f.update()
+                .reorder(form.lane, form.row, exact.joint.source)
+                .vectorize(form.lane, tiles.vector)
+                .unroll(form.row);
         }
         if (exact.rows_from_first) {
             schedule_scan(*exact.rows_from_first, LoopLevel(exact.mean, job), LoopLevel(exact.mean, job));

@@ -12,8 +12,8 @@ namespace aft {
 /// How a kernel is scheduled; an autoscheduler replaces `naive`.
 enum class Schedule { naive, packed, tiled, own };
 
-/// Applies a schedule to a layer, a projection or a mean in the schedule's form. table/schedules.cmake lists the algorithms,
-/// devices and storage that each schedule serves, and refuses other rows of the table.
+/// Applies a schedule to a layer, a projection or a mean in the schedule's form. table/schedules.cmake lists the
+/// algorithms, devices and storage that each schedule serves, and refuses other rows of the table.
 struct Scheduler {
     Schedule schedule;
     Device device;

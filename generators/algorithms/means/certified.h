@@ -26,8 +26,8 @@ struct Certified {
     typename Form::Left weights;               // E
     typename Form::Product sums;
     Joint<Form> exact;
-    Halide::Func doubtful;       // per block of channels and tile of targets
-    Halide::RDom row, any;        // of a chunk; of all sources
+    Halide::Func doubtful;  // per block of channels and tile of targets
+    Halide::RDom row, any;  // of a chunk; of all sources
     Halide::RDom of_tile;
 
     Certified(Form &form, const CoreInputs &in)
@@ -48,16 +48,11 @@ struct Certified {
             return at;
         };
         // A key of -inf hides its source; the length of the sample hides the sources behind it.
-        const auto key = [&in](const Element &e) {
-            return in.key_at(e.channel, e.row, e.batch);
-        };
-        const auto counts = [&](const Element &e) {
-            return e.row < in.length(e.batch) && !is_minus_infinity(key(e));
-        };
+        const auto key = [&in](const Element &e) { return in.key_at(e.channel, e.row, e.batch); };
+        const auto counts = [&](const Element &e) { return e.row < in.length(e.batch) && !is_minus_infinity(key(e)); };
         const Element in_chunk = form.row_of(source, c * chunk.length + row);
         key_maximum(of_chunk(c)) = lowest();
-        key_maximum(of_chunk(c)) =
-            max(key_maximum(of_chunk(c)), select(counts(in_chunk), key(in_chunk), lowest()));
+        key_maximum(of_chunk(c)) = max(key_maximum(of_chunk(c)), select(counts(in_chunk), key(in_chunk), lowest()));
         const RDom later(1, chunk.count - 1, "later_chunk");
         maximum_so_far(of_chunk(c)) = key_maximum(of_chunk(c));
         maximum_so_far(of_chunk(later)) = max(maximum_so_far(of_chunk(later)), maximum_so_far(of_chunk(later - 1)));
@@ -72,9 +67,8 @@ struct Certified {
         const Var target("target"), batch("batch");
         bias_maximum(target, batch) = lowest();
         bias_maximum(target, batch) =
-            max(bias_maximum(target, batch),
-                select(any < in.end(target, batch) && in.sees(target, any, batch), in.pair_bias(target, any, batch),
-                       lowest()));
+            max(bias_maximum(target, batch), select(any < in.end(target, batch) && in.sees(target, any, batch),
+                                                    in.pair_bias(target, any, batch), lowest()));
         weights = form.rows("weights", [&](const Element &e) {
             const Expr t = min(e.row, in.targets - 1), s = min(likely(e.channel), in.sources - 1);
             const Expr w = in.pair_bias(t, s, e.batch) - bias_maximum(t, e.batch);

@@ -103,7 +103,8 @@ struct Exact {
     }
 
 private:
-    typename JointSums<Form>::Terms terms(const Form &form, const LayerInputs &in, const PreparedFuncs &prepared) const {
+    typename JointSums<Form>::Terms terms(const Form &form, const LayerInputs &in,
+                                          const PreparedFuncs &prepared) const {
         using namespace Halide;
         const Element target = form.variable();
         const auto row_of = [=, &form](const Expr &step) {
@@ -113,9 +114,9 @@ private:
         const Func bias = prepared.at("bias");
         const auto score = [=](const Expr &step) {
             const Expr s = biased.first(target.row) + step;
-            const Expr w = select(step < biased.length && s >= 0 && s < in.seq,
-                                  bias(min(step, biased.length - 1), min(target.row, in.seq - 1)),
-                                  Score::of_masked_bias);
+            const Expr w =
+                select(step < biased.length && s >= 0 && s < in.seq,
+                       bias(min(step, biased.length - 1), min(target.row, in.seq - 1)), Score::of_masked_bias);
             return Score::sum(in.rounded, row_of(step)[0], w);
         };
         return {biased.length, score, [=](const Expr &step) { return row_of(step)[1]; }};
