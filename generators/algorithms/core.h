@@ -16,15 +16,16 @@ struct CoreInputs {
     Halide::Expr gate;
     Rounding rounded;
 
-    // Channels past the last one, targets and steps of a reduction may be padding: they stand for the last ones.
+    // Channels past the last one, targets and steps of a reduction may be padding: they stand for the last ones. Most
+    // vectors of channels have no padding.
     Halide::Expr query_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
-        return q(min(channel, projected - 1), min(target, targets - 1), batch);
+        return q(min(likely(channel), projected - 1), min(target, targets - 1), batch);
     }
     Halide::Expr key_at(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
-        return k(min(channel, projected - 1), min(source, sources - 1), batch);
+        return k(min(likely(channel), projected - 1), min(source, sources - 1), batch);
     }
     Halide::Expr value_at(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
-        return v(min(channel, projected - 1), min(source, sources - 1), batch);
+        return v(min(likely(channel), projected - 1), min(source, sources - 1), batch);
     }
 
     /// Every source of the sample stands before this one.
@@ -51,7 +52,7 @@ struct Core {
 
     Core(Form &form, const CoreInputs &in)
         : mean(form, in), gated(form.targets("gated", [&](const typename Form::Element &target) {
-              return gate(in.gate, in.query_at(target.channel, target.row, target.batch)) * mean(target);
+              return gate(in.rounded, in.gate, in.query_at(target.channel, target.row, target.batch)) * mean(target);
           })) {}
 };
 

@@ -34,11 +34,12 @@ inline Halide::Expr has_finite_bits(const Halide::Expr &v) {
     return (Halide::reinterpret<uint32_t>(v) & 0x7fffffff) < 0x7f800000;
 }
 
-/// The value, or 0 where it doesn't count. By its bits: Halide would make two loops of one with a select between values
-/// of which one is likely().
-inline Halide::Expr kept_if(const Halide::Expr &counts, const Halide::Expr &value) {
+/// The value, or the other one where it doesn't count. By their bits: with a select between values of which one is
+/// likely(), Halide would make several loops of one.
+inline Halide::Expr kept_if(const Halide::Expr &counts, const Halide::Expr &value, const Halide::Expr &other = 0.0f) {
     using namespace Halide;
-    return reinterpret<float>(reinterpret<uint32_t>(value) & select(counts, Expr(0xffffffffu), Expr(0u)));
+    const Expr mask = select(counts, Expr(0xffffffffu), Expr(0u));
+    return reinterpret<float>((reinterpret<uint32_t>(value) & mask) | (reinterpret<uint32_t>(other) & ~mask));
 }
 
 /// The bias of a channel; channels past the last one are padding.

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "functions.h"
+#include "score.h"
 
 namespace aft {
 
@@ -16,14 +16,15 @@ inline Halide::Expr tanh_near_zero(const Halide::Expr &v) {
 
 /// The factor of a mean, as its kind says (aft::Gate): 0 sigmoid(q), 1 tanh(q), 2 none. One exponential serves both:
 /// sigmoid(q) = 1 / (1 + e) with e = exp(-|q|), tanh(q) = (1 - e) / (1 + e) with e = exp(-2 |q|), for q >= 0.
-inline Halide::Expr gate(const Halide::Expr &kind, const Halide::Expr &q) {
-    const Halide::Expr is_tanh = kind == 1, magnitude = Halide::abs(q);
-    // 104 is where exp(-|q|) ends, and twice the largest float would be infinite.
-    const Halide::Expr e = exp_nonpositive(-Halide::min(magnitude, 104.0f) * Halide::select(is_tanh, 2.0f, 1.0f));
-    const Halide::Expr quotient = Halide::select(is_tanh, 1.0f - e, Halide::select(q >= 0.0f, 1.0f, e)) / (1.0f + e);
-    const Halide::Expr tanh =
-        Halide::select(magnitude < 0.25f, tanh_near_zero(q), Halide::select(q >= 0.0f, quotient, -quotient));
-    return Halide::select(kind == 0, quotient, Halide::select(is_tanh, tanh, 1.0f));
+inline Halide::Expr gate(const Rounding &rounded, const Halide::Expr &kind, const Halide::Expr &q) {
+    using namespace Halide;
+    const float to_exponent_of_2 = -1.44269504f;
+    const Expr is_tanh = kind == 1, magnitude = abs(q);
+    const Expr exponent = magnitude * select(is_tanh, 2 * to_exponent_of_2, to_exponent_of_2);
+    const Expr e = exp2_nonpositive(rounded, max(exponent, -127.0f));
+    const Expr quotient = select(is_tanh, 1.0f - e, select(q >= 0.0f, 1.0f, e)) / (1.0f + e);
+    const Expr tanh = select(magnitude < 0.25f, tanh_near_zero(q), select(q >= 0.0f, quotient, -quotient));
+    return select(kind == 0, quotient, select(is_tanh, tanh, 1.0f));
 }
 
 }  // namespace aft

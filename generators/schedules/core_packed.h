@@ -12,11 +12,16 @@ public:
     using PackedProducts::PackedProducts;
 
     /// One job makes a row block of a sample: the weights of its targets for every source, then group by group of
-    /// channels the sums and the gated quotients.
+    /// channels the sums and the gated quotients. With few targets it makes a group of channels of a sample, which
+    /// begins with the exponentials of its keys, so that what it has of the sample stays in its cache.
     void schedule(Core<Panels, Certified> &core, const Halide::Func &y, const CoreInputs &in) {
         Certified<Panels> &mean = core.mean;
-        schedule_sources(mean, in);
-        schedule_rows(y, in);
+        schedule_sources(mean, y);
+        if (short_sequences) {
+            schedule_channels(y, in);
+        } else {
+            schedule_rows(y, in);
+        }
 
         Func gated = core.gated.func;
         gated.compute_at(y, job)
@@ -74,23 +79,41 @@ public:
     }
 
 private:
-    /// One job per channel block and sample.
-    void schedule_sources(Certified<Panels> &mean, const CoreInputs & /*in*/) {
-        const auto by_block = [&](auto stage, auto... inner) {
-            stage.vectorize(form.lane)
-                .reorder(form.lane, inner..., form.block, form.batch)
-                .parallel(form.block)
-                .parallel(form.batch);
-        };
+    /// One job per channel block and sample; with few targets, in theirs.
+    void schedule_sources(Certified<Panels> &mean, const Func &y) {
         const Var chunk = mean.key_maximum.args().back();
+        const auto by_block = [&](auto stage, auto... inner) {
+            stage.vectorize(form.lane).reorder(form.lane, inner..., form.block, form.batch);
+            if (!short_sequences) {
+                stage.parallel(form.block).parallel(form.batch);
+            }
+        };
         for (Func f : {mean.columns.func, mean.key_maximum, mean.maximum_so_far}) {
-            f.compute_root().bound(form.lane, 0, tiles.vector);
+            f.bound(form.lane, 0, tiles.vector);
+            if (short_sequences) {
+                f.compute_at(y, job);
+            } else {
+                f.compute_root();
+            }
         }
         by_block(mean.columns.func, form.row);
         by_block(mean.key_maximum, chunk);
         by_block(mean.key_maximum.update(), mean.row, chunk);
         by_block(mean.maximum_so_far, chunk);
         mean.maximum_so_far.update().vectorize(form.lane);
+    }
+    void schedule_channels(Func y, const CoreInputs &in) {
+        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
+        const Halide::Expr blocks = ceil_div(in.projected, tiles.vector),
+                           work = 2.0f * tiles.vector * product_of(in.targets, in.sources);
+        y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
+            .split(channel, form.block, form.lane, tiles.vector, guard)
+            .split(form.block, job, form.block, pieces_per_job(blocks, work, knobs.target_group, in.batch), guard)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, batch)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile)
+            .parallel(job)
+            .parallel(batch);
     }
     /// A maximum per lane, then that of the lanes.
     void schedule_bias_maximum(Certified<Panels> &mean, const Func &y) {

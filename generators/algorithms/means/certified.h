@@ -52,7 +52,7 @@ struct Certified {
         const auto counts = [&](const Element &e) { return e.row < in.length(e.batch) && !is_minus_infinity(key(e)); };
         const Element in_chunk = form.row_of(source, c * chunk.length + row);
         key_maximum(of_chunk(c)) = lowest();
-        key_maximum(of_chunk(c)) = max(key_maximum(of_chunk(c)), select(counts(in_chunk), key(in_chunk), lowest()));
+        key_maximum(of_chunk(c)) = max(key_maximum(of_chunk(c)), kept_if(counts(in_chunk), key(in_chunk), lowest()));
         const RDom later(1, chunk.count - 1, "later_chunk");
         maximum_so_far(of_chunk(c)) = key_maximum(of_chunk(c));
         maximum_so_far(of_chunk(later)) = max(maximum_so_far(of_chunk(later)), maximum_so_far(of_chunk(later - 1)));
@@ -61,7 +61,7 @@ struct Certified {
         columns = form.columns("source_columns", [&](const Element &e) {
             const Expr exp_key = exponential(key(e) - key_maximum(of_chunk(e.row / chunk.length)));
             const Expr value = select(is_nan_bits(key(e)), key(e), exp_key * in.value_at(e.channel, e.row, e.batch));
-            return std::vector<Expr>{select(counts(e), value, 0.0f), select(counts(e), exp_key, 0.0f)};
+            return std::vector<Expr>{kept_if(counts(e), value), kept_if(counts(e), exp_key)};
         });
 
         const Var target("target"), batch("batch");

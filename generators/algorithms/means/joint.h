@@ -41,7 +41,7 @@ private:
         };
         const auto value = [=](const Expr &step) {
             const Expr k = in.key_at(e.channel, step, batch), v = in.value_at(e.channel, step, batch);
-            return select(sees(step) && !is_minus_infinity(k), select(is_nan_bits(k), k, v), 0.0f);
+            return kept_if(sees(step) && !is_minus_infinity(k), select(is_nan_bits(k), k, v));
         };
         return {in.sources, score, value, in.end(target, batch)};
     }

@@ -34,7 +34,7 @@ private:
     }
     static Halide::Expr value(const CoreInputs &in, const Element &e) {
         const Halide::Expr v = in.value_at(e.channel, e.row, e.batch);
-        return select(counts(in, e), select(is_nan_bits(key(in, e)), key(in, e), v), 0.0f);
+        return kept_if(counts(in, e), select(is_nan_bits(key(in, e)), key(in, e), v));
     }
 
     const Form &form;
