@@ -47,6 +47,8 @@ aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
 
 aft_kernel_rows(aft OPERATION core DEVICE cpu ROWS [[
 #   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    certified   | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
+    certified   | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
     usual       | packed        | float32  |            |                    |
     usual joint | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
     usual joint | adams2019     | float32  | t192       | 2  192 192 192 32  |

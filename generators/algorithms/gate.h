@@ -14,8 +14,9 @@ inline Halide::Expr tanh_near_zero(const Halide::Expr &v) {
     return power * square * v + v;
 }
 
-/// The factor of a mean, as its kind says (aft::Gate): 0 sigmoid(q), 1 tanh(q), 2 none. One exponential serves both:
-/// sigmoid(q) = 1 / (1 + e) with e = exp(-|q|), tanh(q) = (1 - e) / (1 + e) with e = exp(-2 |q|), for q >= 0.
+/// The factor of a mean, as its kind says (aft::Gate): 0 sigmoid(q), 1 tanh(q), 2 none, 3 q itself. One exponential
+/// serves both functions: for q >= 0, sigmoid(q) = 1 / (1 + e) with e = exp(-|q|), and tanh(q) = (1 - e) / (1 + e) with
+/// e = exp(-2 |q|).
 inline Halide::Expr gate(const Rounding &rounded, const Halide::Expr &kind, const Halide::Expr &q) {
     using namespace Halide;
     const float to_exponent_of_2 = -1.44269504f;
@@ -24,7 +25,8 @@ inline Halide::Expr gate(const Rounding &rounded, const Halide::Expr &kind, cons
     const Expr e = exp2_nonpositive(rounded, max(exponent, -127.0f));
     const Expr quotient = select(is_tanh, 1.0f - e, select(q >= 0.0f, 1.0f, e)) / (1.0f + e);
     const Expr tanh = select(magnitude < 0.25f, tanh_near_zero(q), select(q >= 0.0f, quotient, -quotient));
-    return select(kind == 0, quotient, select(is_tanh, tanh, 1.0f));
+    // A query that is a NaN stays one, though maxima may lose it.
+    return select(kind == 2, 1.0f, kind == 3 || is_nan_bits(q), q, is_tanh, tanh, quotient);
 }
 
 }  // namespace aft

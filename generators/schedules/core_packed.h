@@ -79,14 +79,17 @@ public:
     }
 
 private:
-    /// One job per channel block and sample; with few targets, in theirs.
+    /// One job per channel block and sample. With few targets, in theirs: row by row, as the inputs lie in memory,
+    /// since reading them is most of the work.
     void schedule_sources(Certified<Panels> &mean, const Func &y) {
         const Var chunk = mean.key_maximum.args().back();
-        const auto by_block = [&](auto stage, auto... inner) {
-            stage.vectorize(form.lane).reorder(form.lane, inner..., form.block, form.batch);
-            if (!short_sequences) {
-                stage.parallel(form.block).parallel(form.batch);
+        const auto in_order = [&](auto stage, auto... inner) {
+            if (short_sequences) {
+                stage.reorder(form.lane, form.block, inner..., form.batch);
+            } else {
+                stage.reorder(form.lane, inner..., form.block, form.batch).parallel(form.block).parallel(form.batch);
             }
+            stage.vectorize(form.lane);
         };
         for (Func f : {mean.columns.func, mean.key_maximum, mean.maximum_so_far}) {
             f.bound(form.lane, 0, tiles.vector);
@@ -96,10 +99,13 @@ private:
                 f.compute_root();
             }
         }
-        by_block(mean.columns.func, form.row);
-        by_block(mean.key_maximum, chunk);
-        by_block(mean.key_maximum.update(), mean.row, chunk);
-        by_block(mean.maximum_so_far, chunk);
+        in_order(mean.columns.func, form.row);
+        mean.exp_key.compute_at(mean.columns.func, short_sequences ? form.block : form.row)
+            .bound(form.lane, 0, tiles.vector)
+            .vectorize(form.lane);
+        in_order(mean.key_maximum, chunk);
+        in_order(mean.key_maximum.update(), mean.row, chunk);
+        in_order(mean.maximum_so_far, chunk);
         mean.maximum_so_far.update().vectorize(form.lane);
     }
     void schedule_channels(Func y, const CoreInputs &in) {

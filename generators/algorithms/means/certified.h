@@ -21,6 +21,7 @@ struct Certified {
 
     typename Form::SourceChunks chunk;
     Halide::Func key_maximum, maximum_so_far;  // per channel and chunk
+    Halide::Func exp_key;                      // EK
     typename Form::Columns columns;            // EK V and EK of every source
     Halide::Func bias_maximum;                 // per target
     typename Form::Left weights;               // E
@@ -32,9 +33,9 @@ struct Certified {
 
     Certified(Form &form, const CoreInputs &in)
         : chunk(form.source_chunks(in.sources)), key_maximum(form.stage("key_maximum")),
-          maximum_so_far(form.stage("maximum_so_far")), bias_maximum(form.stage("bias_maximum")), exact(form, in),
-          doubtful(form.stage("doubtful")), row(0, chunk.length, "row"), any(0, in.sources, "any_source"),
-          of_tile(form.elements_of_tile()), form(form) {
+          maximum_so_far(form.stage("maximum_so_far")), exp_key(form.stage("exp_key")),
+          bias_maximum(form.stage("bias_maximum")), exact(form, in), doubtful(form.stage("doubtful")),
+          row(0, chunk.length, "row"), any(0, in.sources, "any_source"), of_tile(form.elements_of_tile()), form(form) {
         using namespace Halide;
         const Element source = form.variable();
         const Var c("chunk");
@@ -58,10 +59,12 @@ struct Certified {
         maximum_so_far(of_chunk(later)) = max(maximum_so_far(of_chunk(later)), maximum_so_far(of_chunk(later - 1)));
 
         // A key that is a NaN makes the numerator one, as every such source does: the exact sums then tell who sees it.
+        exp_key(form.source_vars()) =
+            kept_if(counts(source), exponential(key(source) - key_maximum(of_chunk(source.row / chunk.length))));
         columns = form.columns("source_columns", [&](const Element &e) {
-            const Expr exp_key = exponential(key(e) - key_maximum(of_chunk(e.row / chunk.length)));
-            const Expr value = select(is_nan_bits(key(e)), key(e), exp_key * in.value_at(e.channel, e.row, e.batch));
-            return std::vector<Expr>{kept_if(counts(e), value), kept_if(counts(e), exp_key)};
+            const Expr exp_k = exp_key(form.at_source(e)), v = in.value_at(e.channel, e.row, e.batch);
+            const Expr value = select(is_nan_bits(key(e)), key(e), exp_k * v);
+            return std::vector<Expr>{kept_if(counts(e), value), exp_k};
         });
 
         const Var target("target"), batch("batch");
