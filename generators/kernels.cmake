@@ -45,6 +45,12 @@ aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION scan DEVICE cpu ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | packed        | float32  |            |                    |
+    usual      | naive         | float32  |            |                    |
+]])
+
 # For smaller extents (seq 64 on CPUs, batch 2 on GPUs), li2018 spreads sums over atomic additions, so that the bits
 # would differ from call to call.
 aft_kernel_rows(aft OPERATION forward DEVICE cuda ROWS [[
@@ -64,6 +70,11 @@ aft_kernel_rows(aft OPERATION linear DEVICE cuda ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION scan DEVICE cuda ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | naive         | float32  |            |                    |
+]])
+
 # li2018 has one size, as nobody would run it on OpenCL but to compare.
 aft_kernel_rows(aft OPERATION forward DEVICE opencl ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
@@ -79,6 +90,11 @@ aft_kernel_rows(aft OPERATION linear DEVICE opencl ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION scan DEVICE opencl ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | naive         | float32  |            |                    |
+]])
+
 aft_kernel_rows(aft OPERATION forward DEVICE vulkan ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | tiled         | float32  |            |                    |
@@ -90,4 +106,9 @@ aft_kernel_rows(aft OPERATION linear DEVICE vulkan ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | tiled         | float32  |            |                    |
     usual      | naive         | float32  |            |                    | tile_rows=1
+]])
+
+aft_kernel_rows(aft OPERATION scan DEVICE vulkan ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | naive         | float32  |            |                    |
 ]])
