@@ -102,6 +102,17 @@ private:
         if (algorithm == Kind::convolution) {
             in.head_channels = in.channels / bias->dim(1).extent();
         }
+        if (schedule_name == Schedule::packed) {
+            // Whole vectors of channels, of which only the results are guarded: the last channel stands for those that
+            // aren't there.
+            for (Func *f : {&in.q, &in.k, &in.v, &in.state, &in.decay, &in.bonus}) {
+                if (f->defined()) {
+                    Halide::Region channels(f->dimensions());
+                    channels[0] = {0, in.channels};
+                    *f = Halide::BoundaryConditions::repeat_edge(*f, channels);
+                }
+            }
+        }
         if (device == Device::vulkan) {
             // Strides aren't negative, which neither Halide nor the driver knows.
             in.rounded = Rounding(k.dim(1).stride() >> 31);

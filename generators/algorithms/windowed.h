@@ -84,7 +84,9 @@ struct Convolution : Windowed {
     Convolution(Flat &form, const ScanInputs &in)
         : Windowed(form, in,
                    [&in](const Halide::Expr &distance, const Halide::Expr &channel, const Halide::Expr & /*row*/,
-                         const Halide::Expr & /*batch*/) { return in.bias(distance, channel / in.head_channels); }) {}
+                         const Halide::Expr & /*batch*/) {
+                       return in.bias(distance, min(channel, in.channels - 1) / in.head_channels);
+                   }) {}
 };
 
 }  // namespace aft

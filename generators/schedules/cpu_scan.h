@@ -18,12 +18,9 @@ public:
     void schedule(Windowed &scan, const Halide::Func &y, const Halide::Func &next_state) {
         schedule_sums(scan.sums, y, next_state, cost_of_source * Halide::cast<float>(in.window));
         const Var row = y.args()[1];
-        scan.window_sums.compute_at(y, row).vectorize(scan.window_sums.args()[0], vector, guard);
-        scan.window_sums.update().vectorize(scan.window_sums.args()[0], vector, guard);
-        scan.maximum.compute_at(y, row).vectorize(scan.maximum.args()[0], vector, guard);
-        scan.maximum.update().vectorize(scan.maximum.args()[0], vector, guard);
-        scan.chunk_sums.compute_at(scan.window_sums, scan.chunk).vectorize(scan.chunk_sums.args()[0], vector, guard);
-        scan.chunk_sums.update().vectorize(scan.chunk_sums.args()[0], vector, guard);
+        whole_vectors(scan.window_sums.compute_at(y, row), scan.chunk);
+        whole_vectors(scan.maximum.compute_at(y, row), scan.distance);
+        whole_vectors(scan.chunk_sums.compute_at(scan.window_sums, scan.chunk), scan.in_chunk);
     }
 
 private:
@@ -31,7 +28,7 @@ private:
     using Expr = Halide::Expr;
     using Stage = Halide::Stage;
     using Var = Halide::Var;
-    static constexpr auto guard = Halide::TailStrategy::GuardWithIf;
+    static constexpr auto guard = Halide::TailStrategy::GuardWithIf, round_up = Halide::TailStrategy::RoundUp;
 
     // In nanoseconds: what a job should take, twice the time in which another thread notices it; and what a source
     // takes in one target and one vector of channels.
@@ -46,10 +43,20 @@ private:
         const Expr longest = Halide::max(Halide::max(vectors * others / jobs, worth_a_thread), 1);
         return ceil_div(vectors, ceil_div(vectors, longest));
     }
-    /// Loops: sample, job, vector of channels, the rest of `inner`, lane.
+    /// A stage within the loop over vectors of channels, whose last update goes over `steps`.
+    void whole_vectors(Func &f, const Halide::RDom &steps) {
+        const Var channel = f.args()[0];
+        f.bound_extent(channel, vector).vectorize(channel);
+        for (int i = 0; i < f.num_update_definitions(); ++i) {
+            f.update(i).vectorize(channel);
+        }
+        f.update(f.num_update_definitions() - 1).reorder(channel, steps);
+    }
+    /// Loops: sample, job, vector of channels, lane.
     template<typename T>
-    T &by_jobs(T &stage, const Var &channel, const Var &batch, const Expr &time, const Expr &others) {
-        return stage.split(channel, vectors, lane, vector, guard)
+    T &by_jobs(T &stage, const Var &channel, const Var &batch, Halide::TailStrategy tail, const Expr &time,
+               const Expr &others) {
+        return stage.split(channel, vectors, lane, vector, tail)
             .split(vectors, job, vectors, vectors_per_job(time, others), guard)
             .vectorize(lane)
             .parallel(job)
@@ -63,20 +70,19 @@ private:
         carried.compute_root();
         const Var c = carried.args()[0], b = carried.args()[2];
         Stage begin = carried.update(0), chain = carried.update(1);
-        begin.vectorize(c, vector, guard);
-        by_jobs(chain, c, b, cost_of_source * n, in.batch).reorder(lane, sums.position, vectors, job, b);
+        begin.vectorize(c, vector, round_up);
+        by_jobs(chain, c, b, round_up, cost_of_source * n, in.batch).reorder(lane, sums.position, vectors, job, b);
 
         const Expr chunk_rows = Halide::min(n, float(ScanSums::chunk_rows));
         const Expr chunks = ceil_div(in.seq, ScanSums::chunk_rows);
         y.split(row, chunk, row, ScanSums::chunk_rows, guard);
-        by_jobs(y, channel, batch, cost * chunk_rows, in.batch * chunks)
+        by_jobs(y, channel, batch, guard, cost * chunk_rows, in.batch * chunks)
             .reorder(lane, row, vectors, job, chunk, batch)
             .parallel(chunk);
 
         Func within = sums.within;
         within.compute_at(y, vectors).bound_storage(within.args()[1], ScanSums::chunk_rows);
-        within.update(0).vectorize(within.args()[0], vector, guard);
-        within.update(1).reorder(within.args()[0], sums.step).vectorize(within.args()[0], vector, guard);
+        whole_vectors(within, sums.step);
 
         next_state.vectorize(next_state.args()[0], vector, guard).unroll(next_state.args()[1]);
         next_state.bound(next_state.args()[1], 0, RunningSums::values);
