@@ -81,7 +81,11 @@ private:
             .parallel(chunk);
 
         Func within = sums.within;
-        within.compute_at(y, vectors).bound_storage(within.args()[1], ScanSums::chunk_rows);
+        const std::vector<Var> of_within = within.args();
+        within.compute_at(y, vectors)
+            .bound_storage(of_within[1], ScanSums::chunk_rows)
+            .bound_extent(of_within[2], 1)
+            .bound_extent(of_within[3], 1);
         whole_vectors(within, sums.step);
 
         next_state.vectorize(next_state.args()[0], vector, guard).unroll(next_state.args()[1]);
