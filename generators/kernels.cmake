@@ -48,6 +48,9 @@ aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
 aft_kernel_rows(aft OPERATION scan DEVICE cpu ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | packed        | float32  |            |                    |
+    usual      | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    usual      | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    usual      | li2018        | float32  | t192       | 2  192 192 192 32  |
     usual      | naive         | float32  |            |                    |
 ]])
 
