@@ -99,8 +99,8 @@ function(aft_add_library name table id half device autoscheduler)
         set(features opencl)
     elseif(device STREQUAL "vulkan")
         set(features vulkan vk_v13)
-        if(ROW_OPERATION MATCHES "^(core|scan)$")
-            list(APPEND features vk_int8)  # of masks
+        if(ROW_OPERATION MATCHES "^(core|scan)$")  # whose masks are bytes
+            list(APPEND features vk_int8)
         endif()
     endif()
     if(autoscheduler)
