@@ -79,7 +79,7 @@ bool has_wide_bias(const Problem &problem) {
 
 Judgement judge(const KernelInfo &kernel, const Problem &problem) {
     const BiasRange bias{has_wide_bias(problem) ? std::numeric_limits<float>::infinity() : 0.0f, 0};
-    return judge(kernel, {kernel.operation, problem.config, bias}, problem.shape);
+    return judge(kernel, {"forward", problem.config, bias}, problem.shape);
 }
 
 std::vector<Problem> test_problems() {
@@ -137,8 +137,8 @@ Problem random_problem(LayerForm form, std::uint64_t seed) {
 Problem problem_for(const KernelInfo &kernel) {
     const MinimumExtents &m = kernel.minimum;
     const std::int64_t T = std::max<std::int64_t>(m.seq, 70) + 1;
-    const std::int64_t window = kernel.layer.has_window() ? std::max<std::int64_t>(m.window, 9) : 0;
-    return {{kernel.layer, std::max<std::int64_t>(m.hidden, 33), std::max<std::int64_t>(m.projected, 45), T + 2,
+    const std::int64_t window = kernel.layer->has_window() ? std::max<std::int64_t>(m.window, 9) : 0;
+    return {{*kernel.layer, std::max<std::int64_t>(m.hidden, 33), std::max<std::int64_t>(m.projected, 45), T + 2,
              window},
             {m.batch + 2, T}};
 }
@@ -186,8 +186,9 @@ std::vector<Problem> quick_benchmark_problems(const std::string &api) {
     for (const KernelInfo &kernel : kernels()) {
         const auto is_taken = [&](const Problem &problem) { return judge(kernel, problem).fit != Fit::none; };
         const MinimumExtents &m = kernel.minimum;
-        if (kernel.usable && kernel.api == api && std::none_of(problems.begin(), problems.end(), is_taken)) {
-            problems.push_back({{kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}});
+        if (kernel.usable && kernel.operation == "forward" && kernel.api == api &&
+            std::none_of(problems.begin(), problems.end(), is_taken)) {
+            problems.push_back({{*kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}});
         }
     }
     return problems;

@@ -132,7 +132,7 @@ TEST_CASE("weights are prepared with the same bits in every floating-point envir
             continue;
         }
         INFO(kernel.id);
-        Case of(kernel.layer);
+        Case of(*kernel.layer);
         of.forward(Layer(of.problem.config, of.weights, {kernel.id}));
         const std::vector<float> expected = of.y;
         for (const Mode &mode : modes) {

@@ -21,9 +21,9 @@ struct Padding {
 std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape,
                        const Padding &padding = {});
 
-/// Whether a kernel is run: it is usable, and of the one API that this test program is for (any, unless its build
-/// defines AFT_TEST_API). Autoscheduled GPU kernels take minutes where an interpreter or a CPU stands for the GPU: with
-/// AFT_LONG_TESTS=1 only, but for what a CPU does in seconds.
+/// Whether a kernel is run as a layer: it computes a whole one, is usable, and of the one API that this test program is
+/// for (any, unless its build defines AFT_TEST_API). Autoscheduled GPU kernels take minutes where an interpreter or a
+/// CPU stands for the GPU: with AFT_LONG_TESTS=1 only, but for what a CPU does in seconds.
 bool is_tested(const KernelInfo &kernel);
 
 /// Whether the kernel can run the problem here, be it only when it is named.

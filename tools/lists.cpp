@@ -88,7 +88,7 @@ std::string kernels_as_json() {
             return ends;
         };
         rows.push_back({{"kernel", kernel.id},
-                        {"layer", name(kernel.layer)},
+                        {"layer", kernel.layer ? nlohmann::ordered_json(name(*kernel.layer)) : nullptr},
                         {"device", kernel.api},
                         {"operation", kernel.operation},
                         {"algorithm", kernel.algorithm},

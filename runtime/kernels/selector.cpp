@@ -18,6 +18,11 @@ bool contains(const Range &range, std::int64_t value) {
     return range.from <= value && value <= range.to;
 }
 
+/// Whether a kernel computes a form. One without a form serves all.
+bool serves(const std::optional<LayerForm> &layer, const LayerForm &form) {
+    return !layer || *layer == form;
+}
+
 /// "24", "17 to 66" or "at least 17".
 std::string text_of(const Range &range) {
     const std::string from = std::to_string(range.from);
@@ -92,7 +97,7 @@ const Kernel &kernel_named(const Wish &wish, const Demand &demand) {
             const std::vector<Kernel> &kernels = kernels_of(row.api);
             return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &k) { return &k.row == &row; });
         }
-        if (row.operation == demand.operation && row.layer == demand.config.form) {
+        if (row.operation == demand.operation && serves(row.layer, demand.config.form)) {
             ids += (ids.empty() ? "" : ", ") + std::string(row.id);
         }
     }
@@ -145,7 +150,7 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
     bool is_complete = false;
     for (const Kernel &kernel : kernels_of(device.info.api)) {
         const KernelInfo &info = kernel.info;
-        if (info.operation != demand.operation || info.layer != demand.config.form) {
+        if (info.operation != demand.operation || !serves(info.layer, demand.config.form)) {
             continue;
         }
         if (is_complete) {
@@ -195,9 +200,9 @@ Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optio
     if (kernel.operation != demand.operation) {
         return {Fit::none, "computes " + kernel.operation + ", not " + demand.operation};
     }
-    if (kernel.layer != config.form) {
+    if (!serves(kernel.layer, config.form)) {
         return {Fit::none,
-                "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.form))};
+                "is a kernel of layer " + std::string(name(*kernel.layer)) + ", not " + std::string(name(config.form))};
     }
     Judgement here = judge(kernel);
     if (here.fit == Fit::none) {
