@@ -38,7 +38,7 @@ TEST_CASE("the reference gives what a 2 x 2 case gives by hand", "[reference]") 
     // Weights exp(K + w): target 0: 1, 6, so A = (1 * 7 + 6 * 14) / 7; target 1: 3, 2, so A = (3 * 7 + 2 * 14) / 5.
     const std::vector<double> key = {0, std::log(2)}, value = {7, 14};
     const double w[2][2] = {{0, std::log(3)}, {std::log(3), 0}};
-    const WeightedMean mean = reference_mean(key, value, 1, 2, [&](auto t, auto s) { return w[t][s]; });
+    const WeightedMean mean = reference_mean(key, value, 1, 2, [&](auto t, auto s, auto) { return w[t][s]; });
     CHECK(mean.value[0] == Approx(13).epsilon(1e-15));
     CHECK(mean.value[1] == Approx(9.8).epsilon(1e-15));
     CHECK(mean.magnitude[0] == Approx(13).epsilon(1e-15));
@@ -64,14 +64,14 @@ TEST_CASE("the reference projects, gates and adds biases as a 1 x 1 case does by
 
 TEST_CASE("with one position the reference gives the gated value whatever key and bias are", "[reference]") {
     const std::vector<double> value = {3, -4};
-    const WeightedMean mean = reference_mean({800, -800}, value, 2, 1, [](auto, auto) { return -900; });
+    const WeightedMean mean = reference_mean({800, -800}, value, 2, 1, [](auto, auto, auto) { return -900; });
     CHECK(mean.value == value);
     CHECK(mean.magnitude == std::vector<double>{3, 4});
 }
 
 TEST_CASE("the reference ignores masked sources and gives 0 where all are masked", "[reference]") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    const auto bias = [](auto target, auto source) { return target == 1 || source == 1 ? -infinity : 0; };
+    const auto bias = [](auto target, auto source, auto) { return target == 1 || source == 1 ? -infinity : 0; };
     const WeightedMean mean = reference_mean({0, nan, -infinity}, {5, nan, nan}, 1, 2, bias);
     CHECK(mean.value == std::vector<double>{5, 0});
 }
@@ -127,6 +127,19 @@ TEST_CASE("plain float32 stays below half of the tolerance on every test problem
         const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
         const std::vector<float> plain = plain_forward(problem.config, weights, x, problem.shape);
         CHECK(error_in_tolerances(reference, plain) <= 0.5);
+    }
+    for (const std::vector<Problem> &problems : {core_problems(), scan_problems(), layer_problems()}) {
+        for (const Problem &problem : problems) {
+            INFO(describe(problem));
+            const Weights weights = make_weights(problem);
+            const CallTensors call = make_call(problem);
+            const bool is_layer = problem.config.hidden != 0;
+            const Reference reference = is_layer ? reference_layer(problem.config, weights, call.layer)
+                                                 : reference_core(problem.config, weights, call.core);
+            const std::vector<float> plain = is_layer ? plain_layer(problem.config, weights, call.layer)
+                                                      : plain_core(problem.config, weights, call.core);
+            CHECK(error_in_tolerances(reference, plain) <= 0.5);
+        }
     }
 }
 
