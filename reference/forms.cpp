@@ -124,7 +124,7 @@ bool has_query(const LayerForm &form) {
 }
 
 std::vector<Gate> gates() {
-    return {Gate::sigmoid, Gate::tanh, Gate::none};
+    return {Gate::sigmoid, Gate::tanh, Gate::none, Gate::identity};
 }
 
 std::string name(Gate gate) {
@@ -132,6 +132,7 @@ std::string name(Gate gate) {
         case Gate::sigmoid: return "sigmoid";
         case Gate::tanh: return "tanh";
         case Gate::none: return "none";
+        case Gate::identity: return "identity";
     }
     return "";
 }
@@ -143,6 +144,7 @@ Real gate_of(Gate gate, Real query) {
         case Gate::sigmoid: return query < 0 ? e / (1 + e) : 1 / (1 + e);
         case Gate::tanh: return std::tanh(query);
         case Gate::none: return 1;
+        case Gate::identity: return query;
     }
     return std::numeric_limits<Real>::quiet_NaN();
 }
@@ -156,6 +158,7 @@ Real gate_slope(Gate gate, Real query) {
         case Gate::sigmoid: return g * (1 - g);
         case Gate::tanh: return (1 - g) * (1 + g);
         case Gate::none: return 0;
+        case Gate::identity: return 1;
     }
     return std::numeric_limits<Real>::quiet_NaN();
 }

@@ -220,20 +220,23 @@ void set_sight(const Problem &problem, Random &random, bool is_self, std::int64_
     }
     if (problem.mask != Mask::none) {
         const std::int64_t samples = problem.mask == Mask::pairs ? 1 : B, rows = problem.mask == Mask::sources ? 1 : n;
+        const bool has_pairs = problem.mask != Mask::sources;
         tensors.mask = std::make_unique<bool[]>(samples * rows * m);
         for (std::int64_t i = 0; i < samples * rows * m; ++i) {
             const std::int64_t b = i / (rows * m), t = i / m % rows, j = i % m;
-            const bool is_empty = rows == 1 ? B > 1 && b == B - 1 : t == n / 2;
-            tensors.mask[i] = !(random.one_in(3) || is_empty || (rows > 1 && j == m / 2));
+            const bool is_empty = has_pairs ? t == n / 2 : B > 1 && b == B - 1;
+            tensors.mask[i] = !(random.one_in(3) || is_empty || (has_pairs && j == m / 2));
         }
         for (std::int64_t b = 0; b < B && !is_self; ++b) {
             for (std::int64_t j = 0; j < m; ++j) {
-                if (rows > 1 ? j == m / 2 : !tensors.mask[b * m + j]) {
+                if (has_pairs ? j == m / 2 : !tensors.mask[b * m + j]) {
                     hide(b, j);
                 }
             }
         }
-        sight.mask = {tensors.mask.get(), {B, n, m}, {samples == 1 ? 0 : rows * m, rows == 1 ? 0 : m, 1}};
+        sight.mask = {tensors.mask.get(),
+                      {B, n, m},
+                      {problem.mask == Mask::pairs ? 0 : rows * m, has_pairs ? m : 0, 1}};
     }
 }
 
