@@ -76,6 +76,95 @@ TEST_CASE("the reference ignores masked sources and gives 0 where all are masked
     CHECK(mean.value == std::vector<double>{5, 0});
 }
 
+TEST_CASE("the reference gives what each form is by hand in three positions", "[reference]") {
+    // Keys ln 1, ln 2, ln 4 and values 1, 10, 100, so that a mean is a quotient of small numbers.
+    const std::vector<float> key = {0, std::log(2.0f), std::log(4.0f)}, value = {1, 10, 100};
+    const float log3 = std::log(3.0f);
+    CoreCall call;
+    call.query = {nullptr, {1, 3, 1}};
+    call.key = {key.data(), {1, 3, 1}};
+    call.value = {value.data(), {1, 3, 1}};
+    const auto check = [&](LayerForm form, const Weights &weights, const std::vector<double> &expected,
+                           std::int64_t window = 0) {
+        form.gate = Gate::none;
+        const std::vector<double> y = reference_core({form, 0, 1, 3, window}, weights, call).output;
+        INFO(name(form));
+        REQUIRE(y.size() == 3);
+        for (int t = 0; t < 3; ++t) {
+            CHECK(y[t] == Approx(expected[t]).epsilon(1e-6));
+        }
+    };
+    Weights weights;
+    const double all = 421.0 / 7;
+    check(aft_simple, weights, {all, all, all});
+    check(aft_causal_simple, weights, {1, 7, all});
+    weights.position_bias = {log3, log3, 0, 0, log3, 0, 0, 0, log3};  // factors 3 3 1, 1 3 1, 1 1 3
+    check(aft_full, weights, {(3 + 60 + 400) / 13.0, (1 + 60 + 400) / 11.0, (1 + 20 + 1200) / 15.0});
+    check(aft_causal_full, weights, {1, 61 / 7.0, 1221 / 15.0});
+    check(aft_local, weights, {(3 + 20 + 400) / 9.0, (1 + 60 + 400) / 11.0, 1221 / 15.0}, 1);
+    check(aft_causal_local, weights, {1, 61 / 7.0, 1221 / 15.0}, 1);
+    weights.position_bias = {0, log3};  // factor 3 at distance 1
+    check(aft_conv, weights, {1, 23 / 5.0, (1 + 60 + 400) / 11.0}, 2);
+    weights.position_bias.clear();
+    weights.decay = {std::log(2.0f)}, weights.bonus = {log3};  // target 2: 1 / 2, 2, 3 * 4
+    check(aft_wkv, weights, {1, 61 / 7.0, (0.5 + 20 + 1200) / 14.5});
+    const std::vector<float> given = {log3, log3, 0, 0, log3, 0, 0, 0, log3};
+    call.sight.position_bias = {given.data(), {1, 3, 3}};
+    check(aft_causal_given, weights, {1, 61 / 7.0, 1221 / 15.0});
+    call.sight.bias_scale = 2;  // factors of 9
+    check(aft_given, weights, {(9 + 180 + 400) / 31.0, (1 + 180 + 400) / 23.0, (1 + 20 + 3600) / 39.0});
+}
+
+TEST_CASE("the reference applies each gate to the mean", "[reference]") {
+    const float query = -0.75f, key = 3, value = -4;
+    CoreCall call;
+    call.query = {&query, {1, 1, 1}};
+    call.key = {&key, {1, 1, 1}};
+    call.value = {&value, {1, 1, 1}};
+    const auto gated = [&](Gate gate) {
+        LayerForm form = aft_simple;
+        form.gate = gate;
+        return reference_core({form, 0, 1, 1}, {}, call).output[0];
+    };
+    CHECK(gated(Gate::sigmoid) == Approx(-4 / (1 + std::exp(0.75))).epsilon(1e-15));
+    CHECK(gated(Gate::tanh) == Approx(4 * std::tanh(0.75)).epsilon(1e-15));
+    CHECK(gated(Gate::none) == -4);
+    CHECK(gated(Gate::identity) == 3);
+}
+
+TEST_CASE("the reference reads no source that lengths and masks hide, and rows beyond a length are 0", "[reference]") {
+    const float nan = std::nanf("");
+    const std::vector<float> x = {1, 2, nan, nan};
+    const std::vector<std::int64_t> lengths = {2};
+    const bool mask[4][4] = {{true, false, true, true}, {false, false, true, true}, {true, true}, {true, true}};
+    Weights weights;
+    weights.query_weight = {0}, weights.key_weight = {0}, weights.value_weight = {3};
+    weights.project_weight = {2}, weights.project_bias = {1};
+    LayerCall call;
+    call.query = {x.data(), {1, 4, 1}};
+    call.sight.lengths = {lengths.data(), {1}};
+    const LayerConfig config{aft_simple, 1, 1, 4};
+    const Reference all = reference_layer(config, weights, call);
+    CHECK(all.output == std::vector<double>{5.5, 5.5, 0, 0});  // 2 sigmoid(0) mean(3, 6) + 1
+    CHECK(all.tolerance[2] == 0);
+    call.sight.mask = {&mask[0][0], {1, 4, 4}};
+    CHECK(reference_layer(config, weights, call).output == std::vector<double>{4, 1, 0, 0});
+}
+
+TEST_CASE("in the reference the last target of a causal form is at the last source", "[reference]") {
+    const std::vector<float> key(5, 0.0f), value = {1, 2, 3, 4, 5};
+    CoreCall call;
+    call.query = {nullptr, {1, 2, 1}};
+    call.key = {key.data(), {1, 5, 1}};
+    call.value = {value.data(), {1, 5, 1}};
+    LayerForm form = aft_causal_full;
+    form.gate = Gate::none;
+    Weights weights;
+    weights.position_bias.assign(25, 0.0f);
+    weights.position_bias[3 * 5 + 0] = -infinity;  // target 0 is at position 3
+    CHECK(reference_core({form, 0, 1, 5}, weights, call).output == std::vector<double>{3, 3});
+}
+
 TEST_CASE("without position bias the reference gives the same for all three layers", "[reference]") {
     const Problem full = small(aft_full), local = small(aft_local, 0), simple = small(aft_simple);
     Weights weights = make_weights(full);
