@@ -183,14 +183,16 @@ struct Layer::Implementation {
         return whole ? config.max_seq_len : longest_of(config);
     }
 
-    void forward(const LayerCall &call, const TensorView<float, 3> &y, const char *query_name) const {
+    /// `is_x`: the query is the only input.
+    void forward(const LayerCall &call, const TensorView<float, 3> &y, bool is_x) const {
         const KeptSources *kept = call.sources ? call.sources->implementation_->kept.get() : nullptr;
         if (kept && kept->layer != this) {
             throw ShapeError("sources are of another layer");
         }
         const bool is_plain = whole && is_of_one_input(call) && !call.sight.mask.data;
-        const Composed::Call checked =
-            check_call(call, kept, y, config, query_name, is_plain ? longest() : longest_of(config), device->info);
+        const bool may_share_samples = !is_x;
+        const TensorRule queries{"hidden", config.hidden, is_plain ? longest() : longest_of(config), may_share_samples};
+        const Composed::Call checked = check_call(call, kept, y, config, is_x ? "x" : "query", queries, device->info);
         if (checked.shape.batch == 0 || checked.shape.targets == 0) {
             return;
         }
@@ -248,11 +250,11 @@ Layer &Layer::operator=(Layer &&) noexcept = default;
 void Layer::forward(TensorView<const float, 3> x, TensorView<float, 3> y) const {
     LayerCall call;
     call.query = x;
-    implementation_->forward(call, y, "x");
+    implementation_->forward(call, y, true);
 }
 
 void Layer::forward(const LayerCall &call, TensorView<float, 3> y) const {
-    implementation_->forward(call, y, "query");
+    implementation_->forward(call, y, false);
 }
 
 Sources Layer::sources(TensorView<const float, 3> key, TensorView<const float, 3> value) const {

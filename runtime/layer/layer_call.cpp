@@ -29,11 +29,11 @@ void check_sources(const TensorView<const float, 3> &key, const TensorView<const
 }
 
 Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const TensorView<float, 3> &y,
-                          const LayerConfig &config, const char *query_name, std::int64_t longest,
+                          const LayerConfig &config, const char *query_name, const TensorRule &queries,
                           const Device &device) {
     const TensorView<const float, 3> &query = call.query;
-    check_tensor(query_name, query, {"hidden", config.hidden, longest, true});
-    check_tensor("y", y, {"hidden", config.hidden, longest});
+    check_tensor(query_name, query, queries);
+    check_tensor("y", y, {"hidden", config.hidden, queries.longest});
     check_batch(query_name, query.extents[0], device);
     check_same_extents("y", y, query, query_name);
     check_apart(y, query_name, query);

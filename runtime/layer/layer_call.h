@@ -19,10 +19,10 @@ bool is_of_one_input(const LayerCall &call);
 void check_sources(const TensorView<const float, 3> &key, const TensorView<const float, 3> &value,
                    const LayerConfig &config);
 
-/// Checks all that a call has, and finds the inputs that it leaves out. `kept` are its sources, or null. `longest` is
-/// that of the queries; 0: any. Throws ShapeError, whose message calls the queries `query_name`.
+/// Checks all that a call has, and finds the inputs that it leaves out. `kept` are its sources, or null. `queries` is
+/// the rule for the query, whose name in messages is `query_name`. Throws ShapeError.
 Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const TensorView<float, 3> &y,
-                          const LayerConfig &config, const char *query_name, std::int64_t longest,
+                          const LayerConfig &config, const char *query_name, const TensorRule &queries,
                           const Device &device);
 
 }  // namespace aft
