@@ -312,7 +312,8 @@ TEST_CASE("wrong usage is refused in one line", "[cli]") {
     check_refused("", "command", folder);
     check_refused("fly", "fly", folder);
     check_refused("kernels --format xml", "xml", folder);
-    check_refused("run", "model", folder);
+    check_refused("run", "--layer", folder);
+    check_refused("run --layer full" + io, "model", folder);
     check_refused("run " + golden.path + io, "--layer", folder);
     check_refused("run " + golden.path + " --layer half" + io, "half", folder);
     check_refused("run " + golden.path + " --layer full --output " + y, "--input", folder);
