@@ -1,18 +1,34 @@
-# THE ALGORITHMS: how each layer is evaluated. The first algorithm of a layer is its usual one.
-#
-#   bias        the position bias of the layer: none, dense, or banded, which has a window
-#   algorithm   a mean of the values: generators/algorithms/means/
+# THE ALGORITHMS: how each operation on each layer is evaluated. The first algorithm of an operation on a layer is its
+# usual one.
+
+#   prepared by   the generator that prepares its parameters, aft_<prepared by>; none where it has no such parameters
+#   extents       those that its kernels depend on
+set(aft_operations [[
+#   operation | prepared by    | extents
+    forward   | prepare        | batch seq hidden projected window
+    linear    | prepare_linear | batch seq hidden projected
+    core      | none           | batch seq projected
+    scan      | none           | batch seq projected window
+]])
+
+#   layer       the form of the layer; none for an operation that serves all forms
+#   bias        its position bias, as PositionBias of include/aft/config.h has it
+#   algorithm   a mean of the values, generators/algorithms/means/, or another file of generators/algorithms/
 #   schedules   the hand schedules that it has, packed and tiled; `flat` stands for those that schedule the flat form of
 #               any algorithm: naive, the autoschedulers, a program's own
 #   storage     in what its kernels can keep weights, exponentials of the bias and sources
 #   any bias    whether it is accurate for position biases of any range
 set(aft_algorithms [[
-#   layer  | bias   | algorithm | schedules         | storage          | any bias
-    full   | dense  | dense     | flat packed tiled | float32 bfloat16 | no
-    local  | banded | banded    | flat packed tiled | float32 bfloat16 | no
-    simple | none   | softmax   | flat packed tiled | float32 bfloat16 | yes
-    full   | dense  | exact     | packed tiled      | float32          | yes
-    local  | banded | exact     | packed tiled      | float32          | yes
+#   operation | layer        | bias        | algorithm   | schedules         | storage          | any bias
+    forward   | full         | dense       | dense       | flat packed tiled | float32 bfloat16 | no
+    forward   | local        | banded      | banded      | flat packed tiled | float32 bfloat16 | no
+    forward   | simple       | none        | softmax     | flat packed tiled | float32 bfloat16 | yes
+    forward   | full         | dense       | exact       | packed tiled      | float32          | yes
+    forward   | local        | banded      | exact       | packed tiled      | float32          | yes
+    linear    | none         | none        | product     | flat packed tiled | float32          | yes
+    scan      | wkv          | decay       | recurrent   | flat packed       | float32          | yes
+    scan      | causal_local | banded      | banded_past | flat packed       | float32          | yes
+    scan      | conv         | convolution | convolution | flat packed       | float32          | yes
 ]])
 include(${CMAKE_CURRENT_LIST_DIR}/table/algorithms.cmake)
-aft_set_algorithms("${aft_algorithms}")
+aft_set_algorithms("${aft_operations}" "${aft_algorithms}")

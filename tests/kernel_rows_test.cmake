@@ -48,7 +48,7 @@ function(expect_command id half expected)
     aft_generator_command(generator params ${id} ${half})
     expect("the command of ${id}, ${half}," "${expected}" ${generator} ${params})
 endfunction()
-expect_command(aft_local_cpu_packed_short@avx2 forward
+expect_command(aft_local_cpu_packed_short@avx2 call
                "aft_forward;layer_bias=banded;algorithm=banded;schedule=packed;device=cpu;tile_rows=4;depth=64")
 expect_command(aft_full_cpu_exact@sse41 prepare "aft_prepare;layer_bias=dense;algorithm=exact;schedule=packed;device=cpu")
 expect_command(aft_full_cpu_packed_bf16@sse41 prepare
@@ -60,14 +60,42 @@ foreach(params "" tile_rows=2)
     aft_kernel(mine OPERATION forward LAYER full ALGORITHM dense SCHEDULE mullapudi2016 STORAGE float32 DEVICE cpu
                VARIANT ${params} ESTIMATES 1 2 3 4 5 PARAMS ${params})
 endforeach()
-set(estimates "estimated_batch=1;estimated_seq=2;estimated_hidden=3;estimated_projected=4;estimated_window=5")
-expect_command(mine_full_cpu_mullapudi2016 forward
+set(estimates "estimated_batch=1;estimated_seq=2;estimated_hidden=3;estimated_projected=4")
+expect_command(mine_full_cpu_mullapudi2016 call
                "aft_forward;layer_bias=dense;algorithm=dense;schedule=naive;device=cpu;tile_rows=4;${estimates}")
-expect_command(mine_full_cpu_mullapudi2016_tile_rows=2 forward
+expect_command(mine_full_cpu_mullapudi2016_tile_rows=2 call
                "aft_forward;layer_bias=dense;algorithm=dense;schedule=naive;device=cpu;tile_rows=2;${estimates}")
 expect_command(mine_full_cpu_mullapudi2016 prepare "aft_prepare;layer_bias=dense;algorithm=dense;schedule=naive")
-aft_library_names(forward prepare mine mine_full_cpu_mullapudi2016)
-expect("the libraries" "mine_full_cpu_mullapudi2016;mine_full_flat_prepare" ${forward} ${prepare})
+
+function(expect_libraries id expected)
+    aft_library_names(call prepare mine ${id})
+    expect("the libraries of ${id}" "${expected}" ${call} ${prepare})
+endfunction()
+expect_libraries(mine_full_cpu_mullapudi2016 "mine_full_cpu_mullapudi2016;mine_full_flat_prepare")
+
+# An operation other than forward is in the ids. A projection serves all layers; a scan has nothing to prepare, and no
+# channels outside.
+aft_begin_kernels(mine DEVICES cpu SCHEDULES all TARGETS host)
+foreach(operation linear scan)
+    aft_kernel_rows(mine OPERATION ${operation} DEVICE cpu ROWS [[
+        usual | packed    | float32 |      |            |
+        usual | adams2019 | float32 | t64  | 1 64 2 3 4 |
+    ]])
+endforeach()
+aft_get(ids mine KERNELS)
+set(expected mine_linear_cpu_packed mine_linear_cpu_adams2019_t64)
+foreach(layer wkv causal_local conv)
+    list(APPEND expected mine_scan_${layer}_cpu_packed mine_scan_${layer}_cpu_adams2019_t64)
+endforeach()
+expect("the list of ids" "${expected}" ${ids})
+expect_command(mine_linear_cpu_packed call "aft_linear;algorithm=product;schedule=packed;device=cpu")
+expect_command(mine_linear_cpu_packed prepare "aft_prepare_linear;algorithm=product;schedule=packed;device=cpu")
+expect_libraries(mine_linear_cpu_packed "mine_linear_cpu_packed;mine_linear_cpu_packed_prepare")
+expect_libraries(mine_linear_cpu_adams2019_t64 "mine_linear_cpu_adams2019_t64;mine_linear_flat_prepare")
+expect_command(mine_scan_wkv_cpu_adams2019_t64 call "aft_scan;algorithm=recurrent;schedule=naive;device=cpu;\
+autoscheduler.beam_size=2;estimated_batch=1;estimated_seq=64;estimated_projected=3")
+expect_command(mine_scan_conv_cpu_packed call "aft_scan;algorithm=convolution;schedule=packed;device=cpu")
+expect_libraries(mine_scan_conv_cpu_packed "mine_scan_conv_cpu_packed")
 
 function(expect_refusal message)
     execute_process(COMMAND ${CMAKE_COMMAND} "-DREFUSED=${ARGN}" -P ${CMAKE_CURRENT_LIST_FILE}
@@ -103,7 +131,7 @@ expect_refusal("ALGORITHM is 'banded', must be dense or exact for layer full"
 expect_refusal("ALGORITHM is 'exact', must be softmax for layer simple"
                LAYER simple ALGORITHM exact SCHEDULE packed DEVICE cpu)
 expect_refusal("LAYER is 'ful', must be one of full, local, simple" LAYER ful ALGORITHM dense SCHEDULE packed DEVICE cpu)
-expect_refusal("OPERATION is 'backward', which has no generator in generators/"
+expect_refusal("OPERATION is 'backward', must be one of forward, linear,"
                OPERATION backward LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu)
 expect_refusal("ESTIMATES are '1;2', must be batch, seq, hidden, projected and window of an autoscheduled kernel"
                LAYER full ALGORITHM dense SCHEDULE li2018 DEVICE cpu ESTIMATES 1 2)

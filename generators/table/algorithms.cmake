@@ -1,19 +1,29 @@
-# Questions to the table of algorithms.
+# Questions to the tables of operations and algorithms.
 include(${CMAKE_CURRENT_LIST_DIR}/text.cmake)
 
-function(aft_set_algorithms text)
-    aft_text_rows(rows "${text}")
+function(aft_set_algorithms operations algorithms)
+    aft_text_rows(rows "${operations}")
+    set_property(GLOBAL PROPERTY AFT_OPERATIONS "${rows}")
+    aft_text_rows(rows "${algorithms}")
     set_property(GLOBAL PROPERTY AFT_ALGORITHMS "${rows}")
 endfunction()
 
-# Puts the values of `column` into `out`: of all rows, or of those that have `value` in the column `where`.
-#   aft_algorithm_column(<out> <column> [<where> <value>])
+# Puts the values of `column` into `out`: of all rows, or of those that have each `value` in its column `where`.
+#   aft_algorithm_column(<out> <column> [<where> <value>]...)
 function(aft_algorithm_column out column)
     get_property(rows GLOBAL PROPERTY AFT_ALGORITHMS)
     set(values)
     foreach(row ${rows})
-        aft_text_cells("${row}" layer bias algorithm schedules storage any_bias)
-        if(ARGC EQUAL 2 OR "${${ARGV2}}" STREQUAL "${ARGV3}")
+        aft_text_cells("${row}" operation layer bias algorithm schedules storage any_bias)
+        set(fits TRUE)
+        set(conditions "${ARGN}")
+        while(conditions)
+            list(POP_FRONT conditions where value)
+            if(NOT "${${where}}" STREQUAL "${value}")
+                set(fits FALSE)
+            endif()
+        endwhile()
+        if(fits)
             list(APPEND values ${${column}})
         endif()
     endforeach()
@@ -21,24 +31,54 @@ function(aft_algorithm_column out column)
     set(${out} "${values}" PARENT_SCOPE)
 endfunction()
 
-# The algorithms of a layer, its usual one first; none for a layer that doesn't exist.
-function(aft_algorithms out layer)
-    aft_algorithm_column(algorithms algorithm layer "${layer}")
+# Puts a column of an operation into `out`: prepared_by or extents; nothing for an operation that doesn't exist.
+function(aft_operation_column out column of)
+    get_property(rows GLOBAL PROPERTY AFT_OPERATIONS)
+    set(values)
+    foreach(row ${rows})
+        aft_text_cells("${row}" operation prepared_by extents)
+        if(operation STREQUAL of)
+            set(values ${${column}})
+        endif()
+    endforeach()
+    set(${out} "${values}" PARENT_SCOPE)
+endfunction()
+
+# The layers that an operation has kernels of; none for an operation that doesn't exist.
+function(aft_layers out operation)
+    aft_algorithm_column(layers layer operation "${operation}")
+    set(${out} "${layers}" PARENT_SCOPE)
+endfunction()
+
+# The algorithms of an operation on a layer, its usual one first; none for a layer that doesn't exist.
+function(aft_algorithms out operation layer)
+    aft_algorithm_column(algorithms algorithm operation "${operation}" layer "${layer}")
     set(${out} "${algorithms}" PARENT_SCOPE)
 endfunction()
 
+# Whether LayerConfig::window limits the position bias of a layer.
 function(aft_has_window out layer)
     aft_algorithm_column(bias bias layer "${layer}")
     set(has_window FALSE)
-    if(bias STREQUAL "banded")
+    if(bias MATCHES "^(banded|convolution)$")
         set(has_window TRUE)
     endif()
     set(${out} ${has_window} PARENT_SCOPE)
 endfunction()
 
+# The extents that a kernel of an operation on a layer depends on.
+function(aft_extents out operation layer)
+    aft_operation_column(extents extents ${operation})
+    aft_has_window(has_window ${layer})
+    if(NOT has_window)
+        list(REMOVE_ITEM extents window)
+    endif()
+    set(${out} "${extents}" PARENT_SCOPE)
+endfunction()
+
 # Whether an algorithm is accurate for position biases of any range: true or false.
-function(aft_takes_any_bias out algorithm)
-    aft_algorithm_column(any_bias any_bias algorithm ${algorithm})
+function(aft_takes_any_bias out operation algorithm)
+    aft_algorithm_column(any_bias any_bias operation ${operation} algorithm ${algorithm})
     set(takes_any false)
     if(any_bias STREQUAL "yes")
         set(takes_any true)

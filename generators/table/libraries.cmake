@@ -1,6 +1,6 @@
-# A row becomes two static libraries: the kernel, and the one that prepares its parameters.
+# A row becomes two static libraries: the kernel, and the one that prepares its parameters, where it has any.
 
-# The command lines of the generators: the generator of a half of the kernel `id`, its operation or `prepare`, and its
+# The command lines of the generators: the generator of a half of the kernel `id`, `call` or `prepare`, and its
 # parameters. Parameters are prepared on the CPU, in the layout that the kernel's schedule has on its device.
 function(aft_generator_command generator params id half)
     aft_get_row(${id})
@@ -9,8 +9,11 @@ function(aft_generator_command generator params id half)
     if(is_flat)
         set(schedule naive)  # which an autoscheduler replaces
     endif()
-    aft_algorithm_column(bias bias layer ${ROW_LAYER})
-    set(values layer_bias=${bias} algorithm=${ROW_ALGORITHM} schedule=${schedule})
+    set(values algorithm=${ROW_ALGORITHM} schedule=${schedule})
+    if(ROW_OPERATION STREQUAL "forward")  # whose algorithm exact serves two layers
+        aft_algorithm_column(bias bias layer ${ROW_LAYER})
+        list(PREPEND values layer_bias=${bias})
+    endif()
     if(NOT half STREQUAL "prepare" OR NOT is_flat)
         list(APPEND values device=${ROW_DEVICE})
         if(ROW_STORAGE STREQUAL "bfloat16")
@@ -19,16 +22,23 @@ function(aft_generator_command generator params id half)
         list(APPEND values ${ROW_PARAMS})
         if(ROW_ESTIMATES)
             set(extents batch seq hidden projected window)
+            aft_extents(of_kernel ${ROW_OPERATION} ${ROW_LAYER})
             foreach(extent estimate IN ZIP_LISTS extents ROW_ESTIMATES)
-                list(APPEND values estimated_${extent}=${estimate})
+                if(extent IN_LIST of_kernel)
+                    list(APPEND values estimated_${extent}=${estimate})
+                endif()
             endforeach()
         endif()
     endif()
-    set(${generator} aft_${half} PARENT_SCOPE)
+    set(name ${ROW_OPERATION})
+    if(half STREQUAL "prepare")
+        aft_operation_column(name prepared_by ${ROW_OPERATION})
+    endif()
+    set(${generator} aft_${name} PARENT_SCOPE)
     set(${params} ${values} PARENT_SCOPE)
 endfunction()
 
-# Whether a schedule works on the flat form, in which all kernels of a layer have the same parameters.
+# Whether a schedule works on the flat form, in which all kernels of an operation on a layer have the same parameters.
 function(aft_is_flat out schedule)
     aft_autoscheduler(autoscheduler ${schedule})
     set(is_flat FALSE)
@@ -38,18 +48,23 @@ function(aft_is_flat out schedule)
     set(${out} ${is_flat} PARENT_SCOPE)
 endfunction()
 
-# The names of the two libraries of the kernel `id` of a table. They are the names of the functions in them.
-function(aft_library_names forward prepare table id)
+# The names of the two libraries of the kernel `id` of a table, the second one empty where nothing is prepared. They are
+# the names of the functions in them.
+function(aft_library_names call prepare table id)
     aft_get_row(${id})
     string(REPLACE @ _ library ${id})
     aft_is_flat(is_flat ${ROW_BY})
-    if(is_flat)
-        string(JOIN _ library_of_prepare ${table} ${ROW_LAYER} flat_prepare ${ROW_ISA})
+    aft_operation_column(prepared_by prepared_by ${ROW_OPERATION})
+    if(prepared_by STREQUAL "none")
+        set(library_of_prepare)
+    elseif(is_flat)
+        aft_subject(subject ${ROW_OPERATION} ${ROW_LAYER})
+        string(JOIN _ library_of_prepare ${table} ${subject} flat_prepare ${ROW_ISA})
     else()
         set(library_of_prepare ${library}_prepare)
     endif()
-    set(${forward} ${library} PARENT_SCOPE)
-    set(${prepare} ${library_of_prepare} PARENT_SCOPE)
+    set(${call} ${library} PARENT_SCOPE)
+    set(${prepare} "${library_of_prepare}" PARENT_SCOPE)
 endfunction()
 
 # Stops unless the programs that change names in objects are there.
@@ -107,11 +122,13 @@ function(aft_add_library name table id half device autoscheduler)
     endif()
 endfunction()
 
-# Adds the two libraries of the kernel `id` of a table.
+# Adds the libraries of the kernel `id` of a table.
 function(aft_add_kernel_libraries table id)
     aft_get_row(${id})
-    aft_library_names(forward prepare ${table} ${id})
+    aft_library_names(call prepare ${table} ${id})
     aft_autoscheduler(autoscheduler ${ROW_BY})
-    aft_add_library(${prepare} ${table} ${id} prepare cpu "")
-    aft_add_library(${forward} ${table} ${id} ${ROW_OPERATION} ${ROW_DEVICE} "${autoscheduler}")
+    if(prepare)
+        aft_add_library(${prepare} ${table} ${id} prepare cpu "")
+    endif()
+    aft_add_library(${call} ${table} ${id} call ${ROW_DEVICE} "${autoscheduler}")
 endfunction()

@@ -10,17 +10,14 @@ include(${CMAKE_CURRENT_LIST_DIR}/../kernels.cmake)
 # Puts the extents that the kernel `id` is for into `out`.
 function(aft_extents_of out id)
     aft_get_row(${id})
-    set(letters B T H P)
-    set(extents batch seq hidden projected)
-    aft_has_window(has_window ${ROW_LAYER})
-    if(has_window)
-        list(APPEND letters s)
-        list(APPEND extents window)
-    endif()
+    set(letters B T H P s)
+    set(extents batch seq hidden projected window)
+    aft_extents(of_kernel ${ROW_OPERATION} ${ROW_LAYER})
     set(text)
-    foreach(letter extent IN ZIP_LISTS letters extents)
-        if(ROW_ESTIMATES)
-            list(POP_FRONT ROW_ESTIMATES estimate)
+    foreach(letter extent estimate IN ZIP_LISTS letters extents ROW_ESTIMATES)
+        if(NOT extent IN_LIST of_kernel)
+            continue()
+        elseif(ROW_ESTIMATES)
             list(APPEND text "${letter} >= ${estimate}")
         elseif("${ROW_PREFERRED}" MATCHES "(^|;)${extent}=([0-9]+):([0-9]+)")
             list(APPEND text "${letter} ${CMAKE_MATCH_2} to ${CMAKE_MATCH_3}")
@@ -41,29 +38,34 @@ writes this page, and a test compares it with the table and with the kernels of 
 devices (`AFT_DEVICES`) and its names (`AFT_SCHEDULES`), besides `tuned` ones from a profile ([tuning](tuning.md)). With
 several targets, an id ends in the name of its target ([targets](targets.md)).
 
-Within a layer and a device, kernels stand in order of preference. A layer runs on the first kernel that this machine
-can run, that is for the call's extents, and that takes the layer's position bias. Kernels in bfloat16 run only by name.
+Within an operation, a layer and a device, kernels stand in order of preference. A layer runs on the first kernel that
+this machine can run, that is for the call's extents, and that takes the layer's position bias. Kernels in bfloat16 run
+only by name.
 
-- **Extents**: the shapes that a kernel is for. One made by an autoscheduler can't run at smaller ones.
+- **Operation**: `forward` is a whole layer. `linear` is a projection, `core` the weighted mean of all sources, `scan`
+  the running mean of a causal form with its state. Other forms than those of `forward` run on these three.
+- **Extents**: the shapes that a kernel is for. One made by an autoscheduler can't run at smaller ones. B is the batch, T
+  the targets, H the channels outside, P those inside of the layer, s the window. A projection has T rows, H inputs and
+  P outputs.
 - **Any bias**: whether the kernel is accurate for position biases of any range. The others need rows whose range is at
   most 41 ([algorithms](algorithms.md)).
 
 `aft kernels` lists the kernels of a build, and whether they run on the machine. [schedules](schedules.md) explains the
 schedules.
 
-| id | layer | algorithm | schedule | storage | device | extents | any bias |
-|---|---|---|---|---|---|---|---|
+| id | operation | layer | algorithm | schedule | storage | device | extents | any bias |
+|---|---|---|---|---|---|---|---|---|
 ]])
 aft_get(ids aft KERNELS)
 foreach(id ${ids})
     aft_get_row(${id})
     aft_extents_of(extents ${id})
-    aft_takes_any_bias(takes_any ${ROW_ALGORITHM})
+    aft_takes_any_bias(takes_any ${ROW_OPERATION} ${ROW_ALGORITHM})
     set(any_bias no)
     if(takes_any)
         set(any_bias yes)
     endif()
-    string(JOIN " | " row "`${id}`" ${ROW_LAYER} ${ROW_ALGORITHM} ${ROW_SCHEDULE} ${ROW_STORAGE} ${ROW_DEVICE}
+    string(JOIN " | " row "`${id}`" ${ROW_OPERATION} ${ROW_LAYER} ${ROW_ALGORITHM} ${ROW_SCHEDULE} ${ROW_STORAGE} ${ROW_DEVICE}
            "${extents}" ${any_bias})
     string(APPEND page "| ${row} |\n")
 endforeach()

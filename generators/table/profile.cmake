@@ -46,7 +46,7 @@ function(aft_tuned_kernel table file result)
         aft_profile_get(value "${file}" "${values}" ${name})
         list(PREPEND params ${name}=${value})
     endwhile()
-    aft_algorithms(algorithms "${layer}")
+    aft_algorithms(algorithms forward "${layer}")
     list(POP_FRONT algorithms algorithm)
     aft_kernel(${table} OPERATION forward LAYER ${layer} ALGORITHM ${algorithm} SCHEDULE tuned BY ${made_by}
                STORAGE float32 DEVICE cpu VARIANT ${variant} ESTIMATES ${estimates} PREFERRED ${preferred}

@@ -1,8 +1,8 @@
 # The rows of a table of kernels. A table is the library's own, `aft`, or one of aft_add_kernels(). Each row is one
 # kernel, with these columns:
 #
-#   OPERATION   forward (x -> y): the name of a generator, <operation>_generator.cpp
-#   LAYER       a layer of algorithms.cmake
+#   OPERATION   an operation of algorithms.cmake, whose generator is aft_<operation>
+#   LAYER       a layer that it has there, none for an operation that serves all forms
 #   ALGORITHM   one of its algorithms
 #   SCHEDULE    packed, tiled, naive, an autoscheduler, tuned, or the name of a program's own schedule
 #   BY          the schedule that makes the kernel, where SCHEDULE is only a name: a tuned kernel is made by packed or
@@ -15,8 +15,8 @@
 #   PARAMS      <name>=<value>, further parameters of the generator or the autoscheduler, such as tile_rows=6
 #   TARGET, ISA the Halide target, and its name in ids: filled in from the targets of the table
 #
-# A kernel's id is <table>_<layer>_<device>_<name>[_<variant>][@<isa>], and its name is `exact` for the algorithm exact,
-# the schedule for the others.
+# A kernel's id is <table>[_<operation>][_<layer>]_<device>_<name>[_<variant>][@<isa>], without the operation forward and
+# the layer none. Its name is `exact` for the algorithm exact, the schedule for the others.
 include(${CMAKE_CURRENT_LIST_DIR}/../algorithms.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/schedules.cmake)
 
@@ -53,6 +53,14 @@ macro(aft_get_row id)
     aft_parse_row(${ROW_columns})
 endmacro()
 
+# The words in a kernel's id that say what it computes.
+function(aft_subject out operation layer)
+    set(words ${operation} ${layer})
+    list(REMOVE_ITEM words forward none)
+    list(JOIN words _ words)
+    set(${out} ${words} PARENT_SCOPE)
+endfunction()
+
 # The word in a kernel's id by which aft_begin_kernels() and aft_add_kernels() select it.
 function(aft_kernel_name out algorithm schedule)
     set(name ${schedule})
@@ -87,12 +95,14 @@ function(aft_check_row kernel)
     if(ROW_UNPARSED_ARGUMENTS)
         message(FATAL_ERROR "${kernel}: unknown columns ${ROW_UNPARSED_ARGUMENTS}")
     endif()
-    if(NOT EXISTS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../${ROW_OPERATION}_generator.cpp")
-        message(FATAL_ERROR "${kernel}: OPERATION is '${ROW_OPERATION}', which has no generator in generators/")
+    aft_layers(layers "${ROW_OPERATION}")
+    if(NOT layers)
+        aft_algorithm_column(operations operation)
+        list(JOIN operations ", " operations)
+        message(FATAL_ERROR "${kernel}: OPERATION is '${ROW_OPERATION}', must be one of ${operations}")
     endif()
-    aft_algorithms(algorithms "${ROW_LAYER}")
+    aft_algorithms(algorithms "${ROW_OPERATION}" "${ROW_LAYER}")
     if(NOT algorithms)
-        aft_algorithm_column(layers layer)
         list(JOIN layers ", " layers)
         message(FATAL_ERROR "${kernel}: LAYER is '${ROW_LAYER}', must be one of ${layers}")
     endif()
@@ -100,7 +110,7 @@ function(aft_check_row kernel)
         list(JOIN algorithms " or " algorithms)
         message(FATAL_ERROR "${kernel}: ALGORITHM is '${ROW_ALGORITHM}', must be ${algorithms} for layer ${ROW_LAYER}")
     endif()
-    aft_schedule_refusal(refusal "${ROW_BY}" "${ROW_ALGORITHM}" "${ROW_DEVICE}" "${ROW_STORAGE}")
+    aft_schedule_refusal(refusal "${ROW_OPERATION}" "${ROW_BY}" "${ROW_ALGORITHM}" "${ROW_DEVICE}" "${ROW_STORAGE}")
     if(refusal)
         message(FATAL_ERROR "${kernel}: ${refusal}")
     endif()
@@ -135,7 +145,8 @@ function(aft_kernel table)
         aft_autoscheduler_params(ROW_PARAMS ${autoscheduler} "${ROW_ALGORITHM}")
     endif()
     aft_kernel_name(name "${ROW_ALGORITHM}" "${ROW_SCHEDULE}")
-    string(JOIN _ kernel ${table} ${ROW_LAYER} ${ROW_DEVICE} ${name} ${ROW_VARIANT})
+    aft_subject(subject "${ROW_OPERATION}" "${ROW_LAYER}")
+    string(JOIN _ kernel ${table} ${subject} ${ROW_DEVICE} ${name} ${ROW_VARIANT})
     set(row ${ROW_UNPARSED_ARGUMENTS})
     foreach(column OPERATION LAYER ALGORITHM SCHEDULE BY STORAGE DEVICE VARIANT ESTIMATES PREFERRED PARAMS)
         if(NOT "${ROW_${column}}" STREQUAL "")
@@ -172,14 +183,14 @@ function(aft_kernel table)
     endforeach()
 endfunction()
 
-# Puts the algorithms of `layer` that a row of text means into `out`: those of `algorithms`, with `usual` for the usual
-# one of the layer where the schedule can make it.
-function(aft_algorithms_of_row out layer algorithms schedule device storage)
-    aft_algorithms(of_layer ${layer})
+# Puts the algorithms of an operation on `layer` that a row of text means into `out`: those of `algorithms`, with `usual`
+# for the usual one of the layer where the schedule can make it.
+function(aft_algorithms_of_row out operation layer algorithms schedule device storage)
+    aft_algorithms(of_layer ${operation} ${layer})
     list(GET of_layer 0 usual)
     set(meant)
     foreach(algorithm ${algorithms})
-        aft_schedule_refusal(refusal ${schedule} ${usual} ${device} ${storage})
+        aft_schedule_refusal(refusal ${operation} ${schedule} ${usual} ${device} ${storage})
         if(algorithm STREQUAL "usual" AND NOT refusal)
             list(APPEND meant ${usual})
         elseif(algorithm IN_LIST of_layer)
@@ -194,7 +205,7 @@ endfunction()
 function(aft_kernel_rows table)
     cmake_parse_arguments(PARSE_ARGV 1 ARG "" "OPERATION;DEVICE;ROWS" "")
     aft_text_rows(rows "${ARG_ROWS}")
-    aft_algorithm_column(layers layer)
+    aft_layers(layers ${ARG_OPERATION})
     set(of_no_layer ${rows})
     foreach(layer ${layers})
         foreach(row ${rows})
@@ -204,7 +215,7 @@ function(aft_kernel_rows table)
             if(autoscheduler)
                 set(kind_of_extents ESTIMATES)
             endif()
-            aft_algorithms_of_row(meant ${layer} "${algorithms}" ${schedule} ${ARG_DEVICE} ${storage})
+            aft_algorithms_of_row(meant ${ARG_OPERATION} ${layer} "${algorithms}" ${schedule} ${ARG_DEVICE} ${storage})
             foreach(algorithm ${meant})
                 list(REMOVE_ITEM of_no_layer "${row}")
                 aft_kernel(${table} OPERATION ${ARG_OPERATION} LAYER ${layer} ALGORITHM ${algorithm}

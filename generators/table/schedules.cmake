@@ -3,7 +3,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/algorithms.cmake)
 
 # Puts the names of the schedules that can make a kernel into `out`; all names, if no kernel is given.
 function(aft_schedules out)
-    cmake_parse_arguments(PARSE_ARGV 1 FOR "" "ALGORITHM;DEVICE;STORAGE" "")
+    cmake_parse_arguments(PARSE_ARGV 1 FOR "" "OPERATION;ALGORITHM;DEVICE;STORAGE" "")
     # `own` is a program's own schedule (schedules/own.h).
     aft_text_rows(rows [[
 #       schedule      | devices                | made by | storage
@@ -16,8 +16,8 @@ function(aft_schedules out)
         anderson2021  | cuda                   | flat    | float32
         li2018        | cpu cuda opencl        | flat    | float32
 ]])
-    aft_algorithm_column(schedules_of_algorithm schedules algorithm "${FOR_ALGORITHM}")
-    aft_algorithm_column(storage_of_algorithm storage algorithm "${FOR_ALGORITHM}")
+    aft_algorithm_column(schedules_of_algorithm schedules operation "${FOR_OPERATION}" algorithm "${FOR_ALGORITHM}")
+    aft_algorithm_column(storage_of_algorithm storage operation "${FOR_OPERATION}" algorithm "${FOR_ALGORITHM}")
     set(found)
     foreach(row ${rows})
         aft_text_cells("${row}" schedule devices made_by storage)
@@ -30,8 +30,8 @@ function(aft_schedules out)
 endfunction()
 
 # Puts into `out` why a schedule can't make a kernel, and which schedules can; nothing if it can.
-function(aft_schedule_refusal out schedule algorithm device storage)
-    aft_schedules(able ALGORITHM "${algorithm}" DEVICE "${device}" STORAGE "${storage}")
+function(aft_schedule_refusal out operation schedule algorithm device storage)
+    aft_schedules(able OPERATION "${operation}" ALGORITHM "${algorithm}" DEVICE "${device}" STORAGE "${storage}")
     set(refusal)
     if(NOT schedule IN_LIST able)
         list(REMOVE_ITEM able own)

@@ -3,6 +3,7 @@
 #include <aft/kernels.h>
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 struct halide_filter_metadata_t;
@@ -16,24 +17,24 @@ struct GeneratedFunction {
 };
 
 /// A row of a table of kernels, as the build writes it. It has the operation of the kernel, its requirements and its
-/// two functions. The library binds their arguments by name, never by position:
+/// functions. The library binds their arguments by name, never by position:
 ///     prepare: query_weight, key_weight, value_weight (H, P), project_weight (P, H), position_bias (source, target),
-///              window  ->  the kernel's own prepared buffers
+///              window; of linear `weight` (inputs, outputs)  ->  the kernel's own prepared buffers
 ///     call:    the operation's operands, the prepared buffers, bq, bv (P), bo (H), window, max_seq_len
-/// with the extents innermost first. The operands of forward are x and y (H, T, B). A function takes the subset that it
-/// needs. A bounds query of `call` gives the sizes of the prepared buffers, so that no tile size is known outside the
-/// generators.
+/// with the extents innermost first. The operands of forward are x and y (H, T, B); each generator of another operation
+/// lists its own (generators/). A function takes the subset that it needs. A bounds query of `call` gives the sizes of
+/// the prepared buffers, so that no tile size is known outside the generators.
 struct KernelRow {
     const char *id;
     const char *operation;
-    LayerForm layer;
+    std::optional<LayerForm> layer;  // none: it serves every form
     const char *algorithm;
     const char *schedule;
     const char *storage;
     const char *api;
     bool any_bias_range;
     PreferredExtents preferred;
-    GeneratedFunction prepare;
+    GeneratedFunction prepare;  // null functions where nothing is prepared
     GeneratedFunction call;
 };
 

@@ -90,19 +90,34 @@ struct Wish {
     }
 };
 
-const Kernel &kernel_named(const Wish &wish, const Demand &demand) {
+const Kernel &kernel_of(const KernelRow &row) {
+    const std::vector<Kernel> &kernels = kernels_of(row.api);
+    return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &kernel) { return &kernel.row == &row; });
+}
+
+const Wish kernel_wish(const LayerOptions &options) {
+    return {options.kernel, "AFT_KERNEL"};
+}
+
+const KernelRow *row_named(const Wish &wish) {
+    const auto &rows = kernel_rows();
+    const auto found = std::find_if(rows.begin(), rows.end(), [&](const KernelRow &row) { return row.id == wish.name; });
+    return found == rows.end() ? nullptr : &*found;
+}
+
+const Kernel &kernel_named(const Wish &wish, const std::vector<Demand> &demands) {
+    if (const KernelRow *row = row_named(wish)) {
+        return kernel_of(*row);
+    }
     std::string ids;
     for (const KernelRow &row : kernel_rows()) {
-        if (row.id == wish.name) {
-            const std::vector<Kernel> &kernels = kernels_of(row.api);
-            return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &k) { return &k.row == &row; });
-        }
-        if (row.operation == demand.operation && serves(row.layer, demand.config.form)) {
+        if (std::any_of(demands.begin(), demands.end(), [&](const Demand &demand) {
+                return row.operation == demand.operation && serves(row.layer, demand.config.form);
+            })) {
             ids += (ids.empty() ? "" : ", ") + std::string(row.id);
         }
     }
-    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " +
-                      std::string(name(demand.config.form)) + " has " + ids);
+    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; must be one of " + ids);
 }
 
 /// "; aft_full_cpu_exact takes any" when the bias is beyond the range of the fast kernels and another one takes it.
@@ -122,8 +137,8 @@ Range every_length(const KernelInfo &kernel, const LayerConfig &config) {
     return {kernel.minimum.seq, config.max_seq_len};
 }
 
-Selection with_kernel(const Wish &wish, const DriverDevice *device, const Demand &demand) {
-    const Kernel &kernel = kernel_named(wish, demand);
+/// Checks that the named kernel serves the demand, and finds its device if `device` is null.
+Selection with_kernel(const Wish &wish, const Kernel &kernel, const DriverDevice *device, const Demand &demand) {
     const KernelInfo &info = kernel.info;
     const std::string who = "kernel " + wish.name + wish.origin;
     if (const Judgement judgement = judge(info, demand); judgement.fit == Fit::none) {
@@ -238,22 +253,44 @@ std::size_t Selection::candidate_for(const Shape &shape) const {
     throw ShapeError("kernel " + last.id + " " + below_minimum(extents_of(last, shape)));
 }
 
-std::vector<Selection> select(const Demand &demand, const LayerOptions &options) {
-    const Wish kernel(options.kernel, "AFT_KERNEL"), device(options.device, "AFT_DEVICE");
+const KernelRow *named_kernel(const LayerOptions &options) {
+    return row_named(kernel_wish(options));
+}
+
+std::vector<Plan> select(const std::vector<Demand> &demands, const LayerOptions &options) {
+    const Wish wish = kernel_wish(options), device(options.device, "AFT_DEVICE");
     const DriverDevice *named = device.name.empty() ? nullptr : &device_named(device.name, device.origin);
-    if (!kernel.name.empty()) {
-        return {with_kernel(kernel, named, demand)};
+    std::optional<Selection> wanted;
+    std::size_t wanting = demands.size();
+    if (!wish.name.empty()) {
+        const Kernel &kernel = kernel_named(wish, demands);
+        const auto is_of = [&](const Demand &demand) {
+            return kernel.info.operation == demand.operation && serves(kernel.info.layer, demand.config.form);
+        };
+        const auto demand = std::find_if(demands.begin(), demands.end(), is_of);
+        wanting = demand == demands.end() ? 0 : demand - demands.begin();
+        wanted = with_kernel(wish, kernel, named, demands[wanting]);
+        named = wanted->device;
     }
-    std::vector<Selection> result;
+    std::vector<Plan> result;
     std::string reasons;
     for (const DriverDevice *candidate : named ? std::vector<const DriverDevice *>{named} : automatic_devices()) {
-        Selection selection = on_device(*candidate, demand);
-        if (!selection.candidates.empty()) {
-            result.push_back(std::move(selection));
-            continue;
+        Plan plan;
+        for (std::size_t i = 0; i < demands.size(); ++i) {
+            Selection selection = i == wanting ? *wanted : on_device(*candidate, demands[i]);
+            if (selection.candidates.empty()) {
+                for (const PassedOver &each : selection.passed_over) {
+                    reasons += "; " + each.kernel->info.id + " " + each.reason;
+                }
+                if (selection.passed_over.empty()) {
+                    reasons += "; there is none of " + demands[i].operation + " for " + candidate->info.api;
+                }
+                break;
+            }
+            plan.push_back(std::move(selection));
         }
-        for (const PassedOver &each : selection.passed_over) {
-            reasons += "; " + each.kernel->info.id + " " + each.reason;
+        if (plan.size() == demands.size()) {
+            result.push_back(std::move(plan));
         }
     }
     if (result.empty()) {
