@@ -1,11 +1,9 @@
 #include "kernel_generator.h"
 
-#include <cstdlib>
-
 namespace aft {
 
 /// x [hidden, seq, batch] and the prepared parameters -> y.
-class Forward : public KernelGenerator<Forward> {
+class Forward : public LayerGenerator<Forward> {
 public:
     Input<Buffer<float, 3>> x{"x"};
     Output<Buffer<float, 3>> y{"y"};
@@ -63,9 +61,7 @@ private:
         constrain(in);
         constrain_operands(form);
         if (using_autoscheduler()) {
-            // Adams2019 unrolls whole loops that are short at the estimates though their extents are run-time
-            // values; this makes them plain loops where lowering would stop.
-            setenv("HL_PERMIT_FAILED_UNROLL", "1", 1);
+            permit_failed_unroll();
             set_estimates();
         } else {
             Scheduler{schedule_name, device, get_target(), tile_request(), short_sequences, own}.apply(form, layer, y,
@@ -118,14 +114,11 @@ private:
         }
     }
     void constrain_operands(const Flat &) {}
-    /// Panels are dense: the register kernel relies on their strides.
     void constrain_operands(const Panels &form) {
         const Tiles &tiles = form.tiles;
         for (const auto &[w, lanes] : {std::pair(wq, tiles.width), std::pair(wk, tiles.vector),
                                        std::pair(wv, tiles.vector), std::pair(wo, tiles.width)}) {
-            w.input->dim(0).set_bounds(0, lanes);
-            w.input->dim(1).set_min(0).set_stride(lanes);
-            w.input->dim(2).set_min(0).set_stride(w.input->dim(1).extent() * lanes);
+            constrain_weight(*w.input, lanes);
         }
         const int inner = tiles.rows_first ? tiles.rows : tiles.vector;
         const int outer = tiles.rows_first ? tiles.vector : tiles.rows;

@@ -6,34 +6,28 @@
 #include "schedules/schedules.h"
 #include "workarounds/vector_conditions.h"
 
+#include <cstdlib>
+
 namespace aft {
 
 using Halide::Buffer;
 using Halide::Expr;
 using Halide::Func;
 
-/// The position bias of a layer: none, between any two positions, within a window.
-enum class PositionBias { none, dense, banded };
-
-/// The common part of the two halves of a kernel: Forward, x -> y, and Prepare, the parameters as a checkpoint has them
-/// -> those of Forward. Both are made with the same parameters of the table (kernels.cmake).
+/// What all generators have in common: the schedule, and the form that it works on. Both halves of a kernel, the one
+/// that is called and the one that prepares its parameters, are made with the same parameters of the table
+/// (kernels.cmake).
 template<typename Derived>
 class KernelGenerator : public Halide::Generator<Derived> {
 public:
     template<typename T>
     using Param = Halide::GeneratorParam<T>;
 
-    Param<PositionBias> layer_bias{"layer_bias",
-                                   PositionBias::dense,
-                                   {{"none", PositionBias::none},
-                                    {"dense", PositionBias::dense},
-                                    {"banded", PositionBias::banded}}};
-    Param<Algorithm> algorithm{"algorithm", Algorithm{}, algorithm_names()};
     Param<Schedule> schedule_name{
         "schedule",
         Schedule::naive,
         {{"naive", Schedule::naive}, {"packed", Schedule::packed}, {"tiled", Schedule::tiled}, {"own", Schedule::own}}};
-    /// Where the forward kernel runs. Its parameters are prepared on the CPU, in the layout of this device's tiles.
+    /// Where the kernel runs. Its parameters are prepared on the CPU, in the layout of this device's tiles.
     Param<Device> device{
         "device",
         Device::cpu,
@@ -78,21 +72,23 @@ protected:
     int weight_dimensions() const {
         return is_flat() ? Flat::weight_dimensions : Panels::weight_dimensions;
     }
-    PreparedList prepared_list() const {
-        return with_mean(algorithm, [](auto mean) { return decltype(mean)::template In<Flat>::prepared(); });
+    template<typename Form, typename Matrix>
+    static void pack_weight(const Form &form, const Func &to, const Matrix &w, int operands) {
+        const Func source = Halide::BoundaryConditions::constant_exterior(w, 0.0f);
+        form.pack_weight(to, [&](const Expr &step, const Expr &channel) { return source(step, channel); }, operands);
     }
-    int dimensions(PreparedLayout layout) const {
-        switch (layout) {
-            case PreparedLayout::left_matrix:
-                return is_flat() ? Flat::left_matrix_dimensions : Panels::left_matrix_dimensions;
-            case PreparedLayout::per_row: return is_flat() ? Flat::per_row_dimensions : Panels::per_row_dimensions;
-            case PreparedLayout::plain: break;
-        }
-        return 2;
+    /// Panels are dense: the register kernel relies on their strides.
+    template<typename Input>
+    static void constrain_weight(Input &w, int lanes) {
+        w.dim(0).set_bounds(0, lanes);
+        w.dim(1).set_min(0).set_stride(lanes);
+        w.dim(2).set_min(0).set_stride(w.dim(1).extent() * lanes);
     }
-    /// exp(-m) of a row stays float32, as it is a factor of whole sums.
-    Halide::Type type(PreparedLayout layout) const {
-        return layout == PreparedLayout::left_matrix ? kept_type() : Halide::Float(32);
+
+    /// Adams2019 unrolls whole loops that are short at the estimates though their extents are run-time values; this
+    /// makes them plain loops where lowering would stop.
+    static void permit_failed_unroll() {
+        setenv("HL_PERMIT_FAILED_UNROLL", "1", 1);
     }
 
     Halide::Pipeline build_pipeline() override {
@@ -104,6 +100,43 @@ protected:
     }
 
     const OwnSchedule own = own_schedule();
+};
+
+/// The position bias of a layer: none, between any two positions, within a window.
+enum class PositionBias { none, dense, banded };
+
+/// What Forward, x -> y, and Prepare, the parameters as a checkpoint has them -> those of Forward, have in common.
+template<typename Derived>
+class LayerGenerator : public KernelGenerator<Derived> {
+public:
+    template<typename T>
+    using Param = Halide::GeneratorParam<T>;
+
+    Param<PositionBias> layer_bias{"layer_bias",
+                                   PositionBias::dense,
+                                   {{"none", PositionBias::none},
+                                    {"dense", PositionBias::dense},
+                                    {"banded", PositionBias::banded}}};
+    Param<Algorithm> algorithm{"algorithm", Algorithm{}, algorithm_names()};
+
+protected:
+    PreparedList prepared_list() const {
+        return with_mean(algorithm, [](auto mean) { return decltype(mean)::template In<Flat>::prepared(); });
+    }
+    int dimensions(PreparedLayout layout) const {
+        switch (layout) {
+            case PreparedLayout::left_matrix:
+                return this->is_flat() ? Flat::left_matrix_dimensions : Panels::left_matrix_dimensions;
+            case PreparedLayout::per_row:
+                return this->is_flat() ? Flat::per_row_dimensions : Panels::per_row_dimensions;
+            case PreparedLayout::plain: break;
+        }
+        return 2;
+    }
+    /// exp(-m) of a row stays float32, as it is a factor of whole sums.
+    Halide::Type type(PreparedLayout layout) const {
+        return layout == PreparedLayout::left_matrix ? this->kept_type() : Halide::Float(32);
+    }
 };
 
 }  // namespace aft

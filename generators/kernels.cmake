@@ -3,14 +3,15 @@
 # A line stands for a kernel of each layer that has one of the algorithms of algorithms.cmake: `usual` is dense for
 # AFTFull, banded for AFTLocal and softmax for AFTSimple; exact, which AFTFull and AFTLocal have, takes position biases of
 # any range. On the CPU there is a kernel for each of AFT_TARGETS. Each kernel is a static library, a row of the registry,
-# a test and a benchmark.
+# a test and a benchmark. Layers without a kernel of forward run on those of linear, core and scan.
 #
 # The lines of a device stand in order of preference: a layer runs on the first kernel that this machine can run and
 # that is for the call's shape. With several targets, all kernels of the first one come first.
 #
 # Extents are those that a kernel is preferred for, by hand, or batch, seq, hidden, projected and window that it is made
-# for, by an autoscheduler. table/rows.cmake explains all columns; table/schedules.cmake says which schedule can make
-# which kernels, and has the parameters of the autoschedulers.
+# for, by an autoscheduler; a kernel of linear has seq rows, hidden inputs and projected outputs. table/rows.cmake
+# explains all columns; table/schedules.cmake says which schedule can make which kernels, and has the parameters of the
+# autoschedulers.
 
 # bf16 halves the memory; such a kernel runs only when a caller names it. naive takes one row at a time: it is the floor
 # of the comparison.
@@ -33,6 +34,17 @@ aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
+    usual      | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | float32  |            |                    |
+    usual      | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    usual      | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    usual      | li2018        | float32  | t192       | 2  192 192 192 32  |
+    usual      | naive         | float32  |            |                    | tile_rows=1
+]])
+
 # For smaller extents (seq 64 on CPUs, batch 2 on GPUs), li2018 spreads sums over atomic additions, so that the bits
 # would differ from call to call.
 aft_kernel_rows(aft OPERATION forward DEVICE cuda ROWS [[
@@ -46,6 +58,12 @@ aft_kernel_rows(aft OPERATION forward DEVICE cuda ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION linear DEVICE cuda ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | tiled         | float32  |            |                    |
+    usual      | naive         | float32  |            |                    | tile_rows=1
+]])
+
 # li2018 has one size, as nobody would run it on OpenCL but to compare.
 aft_kernel_rows(aft OPERATION forward DEVICE opencl ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
@@ -55,9 +73,21 @@ aft_kernel_rows(aft OPERATION forward DEVICE opencl ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION linear DEVICE opencl ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | tiled         | float32  |            |                    |
+    usual      | naive         | float32  |            |                    | tile_rows=1
+]])
+
 aft_kernel_rows(aft OPERATION forward DEVICE vulkan ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | tiled         | float32  |            |                    |
     exact      | tiled         | float32  |            |                    |
+    usual      | naive         | float32  |            |                    | tile_rows=1
+]])
+
+aft_kernel_rows(aft OPERATION linear DEVICE vulkan ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | tiled         | float32  |            |                    |
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])

@@ -4,7 +4,7 @@ namespace aft {
 
 /// The parameters as a checkpoint has them -> those of Forward, in the layout of its form. Runs once per layer, on the
 /// CPU.
-class Prepare : public KernelGenerator<Prepare> {
+class Prepare : public LayerGenerator<Prepare> {
 public:
     // The matrices of y = x W^T, inputs innermost: (hidden, projected), and (projected, hidden) for the last.
     Input<Buffer<float, 2>> query_weight{"query_weight"}, key_weight{"key_weight"}, value_weight{"value_weight"},
@@ -32,10 +32,10 @@ public:
         require_extents("project_weight", project_weight, projected, hidden);
         with_form([&](auto &form) {
             // K and V are the two right operands of one product.
-            pack(form, packed[0], query_weight, 1);
-            pack(form, packed[1], key_weight, 2);
-            pack(form, packed[2], value_weight, 2);
-            pack(form, packed[3], project_weight, 1);
+            pack_weight(form, *packed[0], query_weight, 1);
+            pack_weight(form, *packed[1], key_weight, 2);
+            pack_weight(form, *packed[2], value_weight, 2);
+            pack_weight(form, *packed[3], project_weight, 1);
             prepare_mean(form);
         });
         for (Func f : whole) {
@@ -74,11 +74,6 @@ private:
     void require_extents(const std::string &name, const Matrix &m, const Expr &inner, const Expr &outer) {
         add_requirement(m.dim(0).extent() == inner && m.dim(1).extent() == outer, name, "is", m.dim(1).extent(), "x",
                         m.dim(0).extent(), "but must be", outer, "x", inner);
-    }
-    template<typename Form>
-    static void pack(const Form &form, Output<Buffer<>> *to, const Matrix &w, int operands) {
-        const Func source = Halide::BoundaryConditions::constant_exterior(w, 0.0f);
-        form.pack_weight(*to, [&](const Expr &step, const Expr &channel) { return source(step, channel); }, operands);
     }
     static void by_outermost(Func f) {
         f.parallel(f.args().back());

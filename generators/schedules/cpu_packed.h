@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../algorithms/means/means.h"
-#include "tiles.h"
+#include "packed_products.h"
 
 namespace aft {
 
@@ -9,16 +9,15 @@ namespace aft {
 ///   1. keys and values: one job per (group of channel blocks, sample) or (row block, sample), ending in what the
 ///      targets need of the sources;
 ///   2. targets: one job per (row block, sample), from the query projection to the stored output.
-/// In a job everything that one register tile hands to the next stays in L2.
-class CpuPacked {
+/// Of short sequences, the jobs of the second stage are groups of channels as well.
+class CpuPacked : public PackedProducts {
 public:
-    /// short_sequences: too few rows to make jobs of; those of the second stage are groups of channels as well.
-    CpuPacked(const Panels &form, const PackedKnobs &knobs, bool short_sequences)
-        : form(form), tiles(form.tiles), knobs(knobs), short_sequences(short_sequences) {}
+    using PackedProducts::PackedProducts;
+    using PackedProducts::schedule;
 
     template<template<typename> class Mean>
     void schedule(Layer<Panels, Mean> &layer, const Halide::Func &y, const LayerInputs &in) {
-        schedule_input(layer.input.panels, in);
+        schedule_input(layer.input.panels, in.hidden, tiles_per_block(in));
         schedule_mean(layer.mean, layer.key_value.product, in);
         if (short_sequences) {
             schedule_targets_by_channels(layer, y, in);
@@ -28,102 +27,16 @@ public:
     }
 
 private:
-    using Func = Halide::Func;
-    using Var = Halide::Var;
     using LoopLevel = Halide::LoopLevel;
-    static constexpr auto guard = Halide::TailStrategy::GuardWithIf;
 
-    // Multiply-adds that a job should have: 5 us of a core, twice what it takes another thread to notice it.
-    static constexpr float job_work = 3e5f;
-    // Weights that a job of a short sequence reads at least: 256 KiB, some 6 us from a shared cache.
-    static constexpr int job_weights = 65536;
-
-    // ---- products
-    /// The register tile lives in registers for a whole chunk; `tile_loop` is the loop over row tiles.
-    void schedule_tile(const Panels::Product &p, const Var &tile_loop) {
-        auto tile_of = [&](auto stage) {
-            stage.vectorize(form.lane, tiles.vector).unroll(form.lane).unroll(form.row_in_tile);
-        };
-        auto bound = [&](Func f) { f.bound(form.lane, 0, p.width).bound(form.row_in_tile, 0, tiles.rows); };
-        bound(p.sums);
-        tile_of(Func(p.sums));
-        tile_of(Func(p.sums).update());
-        for (Func f : {p.first, p.partial}) {
-            f.compute_at(p.sums, tile_loop).store_in(Halide::MemoryType::Register);
-            bound(f);
-            tile_of(f);
-            f.update().reorder(form.lane, form.row_in_tile, p.k.x, p.k.y);
-            tile_of(f.update());
-            f.update().unroll(p.k.x, knobs.unrolled_steps);
-            if (p.left.widened) {
-                widen_left(p, f, tile_loop);
-            }
-        }
-    }
-    /// The left values of a tile and a chunk in float32, from which the register kernel broadcasts. Widened block by
-    /// block between its steps, they'd cost it the registers of its sums.
-    void widen_left(const Panels::Product &p, Func of, const Var &tile_loop) {
-        Func left = p.left.func;
-        const std::vector<Var> vars = left.args();
-        left.in(of)
-            .compute_at(p.sums, tile_loop)
-            .bound_extent(vars[0], tiles.vector)
-            .bound_extent(vars[1], tiles.rows)
-            .vectorize(vars[0])
-            .unroll(vars[1]);
-    }
-    /// Loops, outer to inner: panel, chunk, row tile.
-    void schedule_product(Panels::Product &p) {
-        p.sums.reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch);
-        p.sums.update().reorder(form.lane, form.row_in_tile, form.tile, p.chunk, form.block, form.batch);
-        schedule_tile(p, form.tile);
-    }
-    /// Loops: row block, panel, chunk, row tile.
-    void schedule_product_by_row_blocks(Panels::Product &p) {
-        Var row_block("row_block"), row_tile("row_tile");
-        p.sums.split(form.tile, row_block, row_tile, tiles.block_rows, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, form.block, row_block, form.batch);
-        p.sums.update()
-            .split(form.tile, row_block, row_tile, tiles.block_rows, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, p.chunk, form.block, row_block, form.batch);
-        schedule_tile(p, row_tile);
-    }
-
-    // ---- jobs: of a sample, so that a thread stays with what it has of one in its cache; samples side by side
-    /// How many of a sample's `count` pieces of work, `work` multiply-adds each, make a job: `most` where there are
-    /// jobs enough; fewer where a small batch would leave threads without any, but not so few that the job isn't worth
-    /// waking a thread for. No sum is split between jobs, so that the bits don't depend on it.
-    Halide::Expr pieces_per_job(const Halide::Expr &count, const Halide::Expr &work, int most,
-                                const LayerInputs &in) const {
-        const Halide::Expr worth_a_thread = Halide::cast<int>(Halide::min(job_work / work, float(most)));
-        const Halide::Expr longest = Halide::clamp(Halide::max(count * in.batch / knobs.jobs, worth_a_thread), 1, most);
-        return ceil_div(count, ceil_div(count, longest));
-    }
-    static Halide::Expr product_of(const Halide::Expr &a, const Halide::Expr &b) {
-        return Halide::cast<float>(a) * Halide::cast<float>(b);  // beyond 2^31 for some shapes
-    }
-    /// Row blocks are the jobs of what goes row by row.
+    // ---- jobs
     Halide::Expr tiles_per_block(const LayerInputs &in) const {
-        const Halide::Expr work = 2.0f * tiles.rows * product_of(in.hidden, in.projected);
-        return pieces_per_job(form.row_tiles(in.seq), work, tiles.block_rows, in);
+        return PackedProducts::tiles_per_block(in.seq, in.hidden, in.projected, in.batch);
     }
     /// Channel blocks whose K and V one job makes.
     Halide::Expr blocks_per_group(const LayerInputs &in) const {
         const Halide::Expr work = 2.0f * tiles.vector * product_of(in.hidden, in.seq);
-        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, knobs.key_value_group, in);
-    }
-
-    void schedule_input(Func input, const LayerInputs &in) {
-        input.compute_root()
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .bound(form.block, 0, form.padded_blocks(in.hidden))
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile)
-            .split(form.tile, job, form.tile, tiles_per_block(in), guard)
-            .reorder(form.lane, form.row_in_tile, form.block, form.tile, job, form.batch)
-            .parallel(job)
-            .parallel(form.batch);
+        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, knobs.key_value_group, in.batch);
     }
 
     // ---- first stage
@@ -231,26 +144,10 @@ private:
     }
 
     // ---- second stage
-    /// Panels of a product of `depth` steps that are a job's work: reading a weight takes longer than the few
-    /// multiply-adds that it is for, and less than that isn't worth waking a thread.
-    Halide::Expr panels_per_job(const Halide::Expr &depth) const {
-        return Halide::max(job_weights / (depth * tiles.width), 1);
-    }
     /// Two rounds of jobs: gated values, output.
     template<template<typename> class Mean>
     void schedule_targets_by_channels(Layer<Panels, Mean> &layer, Func y, const LayerInputs &in) {
-        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
-        y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
-            .split(channel, form.block, form.lane, tiles.width, guard)
-            .split(form.block, job, form.block, panels_per_job(in.projected), guard)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, batch)
-            .vectorize(form.lane, tiles.vector)
-            .unroll(form.lane)
-            .unroll(form.row_in_tile)
-            .parallel(job)
-            .parallel(batch);
-        schedule_product(layer.output);
-        layer.output.sums.compute_at(y, form.block);
+        schedule_output_by_channels(y, layer.output, in.projected);
 
         Func gated = layer.gated.func;
         Panels::Product *sums = layer.mean.target_sums();
@@ -270,23 +167,10 @@ private:
             sums->sums.compute_at(gated, job);
         }
     }
-    /// The stored output by equal row blocks, guarded at its right and lower edge; in the job of a row block all that
-    /// comes after the sources.
+    /// In the job of a row block of the output, all that comes after the sources.
     template<template<typename> class Mean>
     void schedule_targets_by_row_blocks(Layer<Panels, Mean> &layer, Func y, const LayerInputs &in) {
-        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
-        Var row_tile("row_tile");
-        y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
-            .split(form.tile, job, row_tile, tiles_per_block(in), guard)
-            .split(channel, form.block, form.lane, tiles.width, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, form.block, job, batch)
-            .vectorize(form.lane, tiles.vector)
-            .unroll(form.lane)
-            .unroll(form.row_in_tile)
-            .parallel(job)
-            .parallel(batch);
-        schedule_product(layer.output);
-        layer.output.sums.compute_at(y, form.block);
+        schedule_output_by_row_blocks(y, layer.output, tiles_per_block(in));
 
         Func gated = layer.gated.func;
         Panels::Product *sums = layer.mean.target_sums();
@@ -305,11 +189,7 @@ private:
         }
     }
 
-    const Panels &form;
-    const Tiles &tiles;
-    const PackedKnobs knobs;
-    const bool short_sequences;
-    Var group{"group"}, job{"job"};
+    Var group{"group"};
 };
 
 }  // namespace aft

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../algorithms/linear.h"
 #include "../algorithms/means/means.h"
 
 namespace aft {
@@ -26,6 +27,10 @@ public:
         schedule_mean(layer.mean, layer.key_value.product);
         schedule_gated(layer);
         schedule_output(y, layer.output);
+    }
+    void schedule(Linear<Panels> &linear, const Halide::Func &y) {
+        schedule_input(linear.input);
+        schedule_output(y, linear.product);
     }
 
 private:

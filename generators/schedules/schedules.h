@@ -10,8 +10,8 @@ namespace aft {
 /// How a kernel is scheduled; an autoscheduler replaces `naive`.
 enum class Schedule { naive, packed, tiled, own };
 
-/// Applies a schedule to a layer in the schedule's form. table/schedules.cmake lists the algorithms, devices and
-/// storage that each schedule serves, and refuses other rows of the table.
+/// Applies a schedule to a layer or a projection in the schedule's form. table/schedules.cmake lists the algorithms,
+/// devices and storage that each schedule serves, and refuses other rows of the table.
 struct Scheduler {
     Schedule schedule;
     Device device;
@@ -20,8 +20,8 @@ struct Scheduler {
     bool short_sequences;
     const OwnSchedule &own;
 
-    template<template<typename> class Mean>
-    void apply(Flat &form, Layer<Flat, Mean> &, const Halide::Func &y, const LayerInputs &) const {
+    template<typename Algorithm, typename Inputs>
+    void apply(Flat &form, Algorithm &, const Halide::Func &y, const Inputs &) const {
         if (schedule == Schedule::own) {
             own.flat(form, y, target);
         } else if (device == Device::cpu) {
@@ -37,11 +37,22 @@ struct Scheduler {
             const auto *own_schedule = own.find<Layer<Panels, Mean>>();
             _halide_user_assert(own_schedule) << "own_schedule() has no schedule for this layer, in panels or flat\n";
             (*own_schedule)(form, layer, y, in, tiles);
-        } else if (schedule == Schedule::packed && device == Device::cpu) {
-            CpuPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(layer, y, in);
+        } else {
+            apply_library_schedule(form, layer, y, in);
+        }
+    }
+    void apply(Panels &form, Linear<Panels> &linear, const Halide::Func &y, const LinearInputs &in) const {
+        apply_library_schedule(form, linear, y, in);
+    }
+
+private:
+    template<typename Algorithm, typename Inputs>
+    void apply_library_schedule(Panels &form, Algorithm &algorithm, const Halide::Func &y, const Inputs &in) const {
+        if (schedule == Schedule::packed && device == Device::cpu) {
+            CpuPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(algorithm, y, in);
         } else if (schedule == Schedule::tiled && device != Device::cpu) {
             // OpenCL has vectors of at most 16 floats; of more steps Halide makes longer ones.
-            GpuTiled(form, device == Device::cuda ? 8 : 4).schedule(layer, y);
+            GpuTiled(form, device == Device::cuda ? 8 : 4).schedule(algorithm, y);
         } else {
             _halide_user_error << "packed is a schedule of the CPU, tiled one of GPUs\n";
         }

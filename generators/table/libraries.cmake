@@ -9,7 +9,12 @@ function(aft_generator_command generator params id half)
     if(is_flat)
         set(schedule naive)  # which an autoscheduler replaces
     endif()
-    set(values algorithm=${ROW_ALGORITHM} schedule=${schedule})
+    set(values schedule=${schedule})
+    aft_algorithm_column(algorithms algorithm operation ${ROW_OPERATION})
+    list(LENGTH algorithms count)
+    if(count GREATER 1)
+        list(PREPEND values algorithm=${ROW_ALGORITHM})
+    endif()
     if(ROW_OPERATION STREQUAL "forward")  # whose algorithm exact serves two layers
         aft_algorithm_column(bias bias layer ${ROW_LAYER})
         list(PREPEND values layer_bias=${bias})

@@ -1,0 +1,75 @@
+#include "kernel_generator.h"
+
+namespace aft {
+
+/// A projection: x (inputs, rows, batch), the prepared weights and b (outputs) -> y (outputs, rows, batch). The samples
+/// of x may be one and the same.
+class LinearKernel : public KernelGenerator<LinearKernel> {
+public:
+    Input<Buffer<float, 3>> x{"x"};
+    Input<Buffer<float, 1>> b{"b"};
+    Output<Buffer<float, 3>> y{"y"};
+
+    // Autoscheduled kernels are made for these extents, and take no smaller ones.
+    Param<int> estimated_batch{"estimated_batch", 4};
+    Param<int> estimated_seq{"estimated_seq", 1024};             // rows
+    Param<int> estimated_hidden{"estimated_hidden", 512};        // inputs
+    Param<int> estimated_projected{"estimated_projected", 512};  // outputs
+
+    void configure() {
+        w = add_input<Buffer<>>("w", kept_type(), weight_dimensions());
+    }
+
+    void generate() {
+        with_form([&](auto &form) { define_and_schedule(form); });
+    }
+
+private:
+    template<typename Form>
+    void define_and_schedule(Form &form) {
+        const LinearInputs in{y.dim(2).extent(), x.dim(1).extent(), x.dim(0).extent(), y.dim(0).extent(), x, *w, b};
+        Linear<Form> linear(form, in, channel, row, batch);
+        y(channel, row, batch) = linear.y;
+
+        constrain();
+        constrain_weights(form);
+        if (using_autoscheduler()) {
+            permit_failed_unroll();
+            set_estimates();
+        } else {
+            Scheduler{schedule_name, device, get_target(), tile_request(), short_sequences, own}.apply(form, linear, y,
+                                                                                                       in);
+        }
+    }
+
+    void constrain() {
+        b.dim(0).set_min(0);
+        for (int i = 0; i < 3; ++i) {
+            x.dim(i).set_min(0);
+            y.dim(i).set_min(0);
+        }
+        y.dim(1).set_extent(x.dim(1).extent());
+        y.dim(2).set_extent(x.dim(2).extent());
+        add_requirement(b.dim(0).extent() == y.dim(0).extent(), "b has", b.dim(0).extent(), "channels where y has",
+                        y.dim(0).extent());
+    }
+    void constrain_weights(const Flat &) {}
+    void constrain_weights(const Panels &form) {
+        constrain_weight(*w, form.tiles.width);
+    }
+
+    void set_estimates() {
+        const int B = estimated_batch, T = estimated_seq, H = estimated_hidden, P = estimated_projected;
+        x.set_estimates({{0, H}, {0, T}, {0, B}});
+        w->set_estimates({{0, P}, {0, H}});
+        b.set_estimates({{0, P}});
+        y.set_estimates({{0, P}, {0, T}, {0, B}});
+    }
+
+    Input<Buffer<>> *w = nullptr;
+    Halide::Var channel{"channel"}, row{"row"}, batch{"batch"};
+};
+
+}  // namespace aft
+
+HALIDE_REGISTER_GENERATOR(aft::LinearKernel, aft_linear)
