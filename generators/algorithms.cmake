@@ -26,6 +26,9 @@ set(aft_algorithms [[
     forward   | full         | dense       | exact       | packed tiled      | float32          | yes
     forward   | local        | banded      | exact       | packed tiled      | float32          | yes
     linear    | none         | none        | product     | flat packed tiled | float32          | yes
+    core      | given        | given       | certified   | packed            | float32          | yes
+    core      | given        | given       | joint       | flat tiled        | float32          | yes
+    core      | simple       | none        | softmax     | flat packed tiled | float32          | yes
     scan      | wkv          | decay       | recurrent   | flat packed       | float32          | yes
     scan      | causal_local | banded      | banded_past | flat packed       | float32          | yes
     scan      | conv         | convolution | convolution | flat packed       | float32          | yes

@@ -82,10 +82,7 @@ private:
         in.x = x;
         in.wq = *wq.input, in.wk = *wk.input, in.wv = *wv.input, in.wo = *wo.input;
         in.bq = *bq.input, in.bv = *bv.input, in.bo = *bo.input;
-        if (device == Device::vulkan) {
-            // Strides aren't negative, which neither Halide nor the driver knows.
-            in.rounded = Rounding(x.dim(1).stride() >> 31);
-        }
+        in.rounded = rounding(x.dim(1).stride());
         return in;
     }
     PreparedFuncs prepared_funcs() const {

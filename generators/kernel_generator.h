@@ -85,6 +85,11 @@ protected:
         w.dim(2).set_min(0).set_stride(w.dim(1).extent() * lanes);
     }
 
+    /// stride: of a tensor's rows. Strides aren't negative, which neither Halide nor the driver of Vulkan knows.
+    Rounding rounding(const Expr &stride) const {
+        return device == Device::vulkan ? Rounding(stride >> 31) : Rounding();
+    }
+
     /// Adams2019 unrolls whole loops that are short at the estimates though their extents are run-time values; this
     /// makes them plain loops where lowering would stop.
     static void permit_failed_unroll() {

@@ -45,6 +45,15 @@ aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION core DEVICE cpu ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual       | packed        | float32  |            |                    |
+    usual joint | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    usual joint | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    usual joint | li2018        | float32  | t192       | 2  192 192 192 32  |
+    usual joint | naive         | float32  |            |                    |
+]])
+
 # For smaller extents (seq 64 on CPUs, batch 2 on GPUs), li2018 spreads sums over atomic additions, so that the bits
 # would differ from call to call.
 aft_kernel_rows(aft OPERATION forward DEVICE cuda ROWS [[
@@ -64,6 +73,12 @@ aft_kernel_rows(aft OPERATION linear DEVICE cuda ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION core DEVICE cuda ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual joint | tiled         | float32  |            |                    |
+    usual joint | naive         | float32  |            |                    |
+]])
+
 # li2018 has one size, as nobody would run it on OpenCL but to compare.
 aft_kernel_rows(aft OPERATION forward DEVICE opencl ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
@@ -79,6 +94,12 @@ aft_kernel_rows(aft OPERATION linear DEVICE opencl ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
+aft_kernel_rows(aft OPERATION core DEVICE opencl ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual joint | tiled         | float32  |            |                    |
+    usual joint | naive         | float32  |            |                    |
+]])
+
 aft_kernel_rows(aft OPERATION forward DEVICE vulkan ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | tiled         | float32  |            |                    |
@@ -90,4 +111,10 @@ aft_kernel_rows(aft OPERATION linear DEVICE vulkan ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | tiled         | float32  |            |                    |
     usual      | naive         | float32  |            |                    | tile_rows=1
+]])
+
+aft_kernel_rows(aft OPERATION core DEVICE vulkan ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual joint | tiled         | float32  |            |                    |
+    usual joint | naive         | float32  |            |                    |
 ]])

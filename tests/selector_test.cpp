@@ -100,7 +100,7 @@ TEST_CASE("a selection has every kernel of the layer and device, in the order of
             INFO(describe(problem) << " on " << device.id);
             const Demand demand{"forward", problem.config, widest_bias_range(make_weights(problem), problem.config)};
             const Layer layer(problem.config, make_weights(problem), {"", device.id});
-            const Selection selection = select(demand, {"", device.id}).front();
+            const Selection selection = select({demand}, {"", device.id}).front().front();
             CHECK(selection.device->info.id == device.id);
             std::set<std::string> selected, passed_over;
             for (const Candidate &candidate : selection.candidates) {

@@ -23,6 +23,24 @@ inline Halide::Expr sigmoid(const Halide::Expr &v) {
     return Halide::select(v >= 0.0f, 1.0f, e) / (1.0f + e);
 }
 
+// By their bits: generated code may assume that no value is infinite or a NaN.
+inline Halide::Expr is_minus_infinity(const Halide::Expr &v) {
+    return Halide::reinterpret<uint32_t>(v) == Halide::Expr(0xff800000u);
+}
+inline Halide::Expr is_nan_bits(const Halide::Expr &v) {
+    return (Halide::reinterpret<uint32_t>(v) & 0x7fffffff) > 0x7f800000;
+}
+inline Halide::Expr has_finite_bits(const Halide::Expr &v) {
+    return (Halide::reinterpret<uint32_t>(v) & 0x7fffffff) < 0x7f800000;
+}
+
+/// The value, or 0 where it doesn't count. By its bits: Halide would make two loops of one with a select between values
+/// of which one is likely().
+inline Halide::Expr kept_if(const Halide::Expr &counts, const Halide::Expr &value) {
+    using namespace Halide;
+    return reinterpret<float>(reinterpret<uint32_t>(value) & select(counts, Expr(0xffffffffu), Expr(0u)));
+}
+
 /// The bias of a channel; channels past the last one are padding.
 inline Halide::Expr bias_at(const Halide::Func &bias, const Halide::Expr &channels, const Halide::Expr &channel) {
     return bias(Halide::min(channel, channels - 1));

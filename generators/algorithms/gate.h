@@ -4,11 +4,11 @@
 
 namespace aft {
 
-/// tanh(v) for |v| < 0.625, where (1 - e) / (1 + e) would cancel, to 1.2e-7 of itself (Cephes, tanhf.c).
+/// tanh(v) for |v| < 0.25, where (1 - e) / (1 + e) would cancel: its series up to v^9, whose next term is 1e-8 of it.
 inline Halide::Expr tanh_near_zero(const Halide::Expr &v) {
     const Halide::Expr square = v * v;
-    Halide::Expr power = -5.70498872745e-3f;
-    for (const float coefficient : {2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f}) {
+    Halide::Expr power = 62.0f / 2835;
+    for (const float coefficient : {-17.0f / 315, 2.0f / 15, -1.0f / 3}) {
         power = power * square + coefficient;
     }
     return power * square * v + v;
@@ -22,7 +22,7 @@ inline Halide::Expr gate(const Halide::Expr &kind, const Halide::Expr &q) {
     const Halide::Expr e = exp_nonpositive(-Halide::min(magnitude, 104.0f) * Halide::select(is_tanh, 2.0f, 1.0f));
     const Halide::Expr quotient = Halide::select(is_tanh, 1.0f - e, Halide::select(q >= 0.0f, 1.0f, e)) / (1.0f + e);
     const Halide::Expr tanh =
-        Halide::select(magnitude < 0.625f, tanh_near_zero(q), Halide::select(q >= 0.0f, quotient, -quotient));
+        Halide::select(magnitude < 0.25f, tanh_near_zero(q), Halide::select(q >= 0.0f, quotient, -quotient));
     return Halide::select(kind == 0, quotient, Halide::select(is_tanh, tanh, 1.0f));
 }
 

@@ -60,6 +60,9 @@ public:
     Element variable() const {
         return {channel, row, batch};
     }
+    static Element at(const Expr &channel, const Expr &row, const Expr &batch) {
+        return {channel, row, batch};
+    }
     static Expr tile_of(const Element &e) {
         return e.row;
     }

@@ -15,6 +15,7 @@ namespace aft {
 //   Values                    an activation as a function of an Element
 //   variable()                the Element at the pure variables of a Func per source
 //   row_of(e, row)            the Element of another row, with the channel and the sample of e
+//   at(channel, row, batch)   the Element of a channel of a row of a sample
 //
 //   source_vars(), at_source(e)     the coordinates of a Func that has a value per source row
 //   channel_vars(), at_channel(e)   those of a Func that has a value per channel and sample
@@ -34,6 +35,8 @@ namespace aft {
 //   from(columns, first)      columns as right operands, from row first(tile) on
 //   Product, product(name, left, rights, depth)   sum over k of left(row, k) right(k, channel), for each right operand.
 //                             (e, i) is the i-th sum at an Element, at(channel, row, batch) that of one right operand
+//   (Panels) product_of_chunks(name, left, rights, sources, end, factor)   the same over the sources before
+//                             end(tile, batch), the sums of each chunk times a factor; source_chunks(): these chunks
 //   pads_reductions, padded(extent)   whether reductions run past the last row of their operands, and how far
 //   stage(name)               a new Func of the algorithm
 //

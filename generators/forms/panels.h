@@ -120,6 +120,24 @@ public:
     static std::vector<Expr> at_row(const Element &e, const Expr &tile) {
         return {e.row_in_tile, tile};
     }
+    std::vector<Halide::Var> tile_vars() const {
+        return {block, tile, batch};
+    }
+    static std::vector<Expr> at_tile(const Element &e) {
+        return {e.block, e.tile, e.batch};
+    }
+    /// The elements of a tile and a block of channels.
+    Halide::RDom elements_of_tile() const {
+        return {{{0, tiles.vector}, {0, tiles.rows}}, "of_tile"};
+    }
+    Element element_of_tile(const Halide::RDom &element) const {
+        return {
+            element.x, block, batch, element.y, tile, block * tiles.vector + element.x, tile * tiles.rows + element.y};
+    }
+    Element at(const Expr &channel, const Expr &row, const Expr &batch) const {
+        return {
+            channel % tiles.vector, channel / tiles.vector, batch, row % tiles.rows, row / tiles.rows, channel, row};
+    }
     Element in_tile(const Expr &row_in_tile, const Expr &tile) const {
         return {lane, block, batch, row_in_tile, tile, block * tiles.vector + lane, tile * tiles.rows + row_in_tile};
     }
@@ -146,6 +164,15 @@ public:
         }
         return {blocks.parts, blocks.length, seq, Halide::RDom({{0, tiles.rows}, {0, blocks.length}}, "chunk_row"),
                 tiles.rows};
+    }
+
+    /// The sources in the chunks of a reduction over them.
+    struct SourceChunks {
+        Expr sources, count, length;  // length: in rows
+    };
+    SourceChunks source_chunks(const Expr &sources) const {
+        const EqualParts chunks = depth_chunks(sources);
+        return {sources, chunks.parts, chunks.length * tiles.vector};
     }
 
     // ---- operands
@@ -265,8 +292,9 @@ public:
         Left left;
         std::vector<Halide::Func> rights;  // each once
         Halide::Func first, partial, sums;
-        Halide::RDom k;      // x: step of a block; y: block of a chunk
-        Halide::RDom chunk;  // the chunks after the first
+        Halide::RDom k;          // x: step of a block; y: block of the first chunk
+        Halide::RDom partial_k;  // the same of the others
+        Halide::RDom chunk;      // the chunks after the first
         int vector, width, tile_rows;
         Expr operator()(const Element &e, int i = 0) const {
             const int blocks = width / vector;
@@ -278,40 +306,15 @@ public:
         }
     };
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
-        const EqualParts chunks = depth_chunks(depth);
-        Product p{left,
-                  {},
-                  stage(name + "_first"),
-                  stage(name + "_partial"),
-                  stage(name),
-                  Halide::RDom({{0, tiles.vector}, {0, chunks.length}}, name + "_k"),
-                  Halide::RDom({{1, chunks.parts - 1}}, name + "_chunk"),
-                  tiles.vector,
-                  tiles.panel_lanes(static_cast<int>(rights.size())),
-                  tiles.rows};
-        for (const Right &right : rights) {
-            if (!right.shares_func) {
-                p.rights.push_back(right.func);
-            }
-        }
-        auto terms = [&](const Expr &blocks_before) {
-            const Expr b = blocks_before + p.k.y;
-            std::vector<Expr> result;
-            for (const Right &right : rights) {
-                result.push_back(left.at(p.k.x, row_in_tile, b, tile, batch) *
-                                 right.at(lane, b * tiles.vector + p.k.x, block, tile, batch));
-            }
-            return Halide::Tuple(result);
-        };
-        p.first(lane, row_in_tile, tile, block, batch) += terms(0);
-        p.sums(lane, row_in_tile, tile, block, batch) = values_of(p.first, {lane, row_in_tile, tile, block, batch});
-        if (tiles.depth > 0) {
-            Halide::Var chunk("chunk");
-            p.partial(lane, row_in_tile, tile, block, batch, chunk) += terms(chunk * chunks.length);
-            p.sums(lane, row_in_tile, tile, block, batch) +=
-                values_of(p.partial, {lane, row_in_tile, tile, block, batch, p.chunk});
-        }
-        return p;
+        return product(name, left, rights, depth_chunks(depth), nullptr, nullptr);
+    }
+    /// The same over the sources of a sample, chunk by chunk: only those before end(tile, batch), and the sums of each
+    /// chunk times factor(chunk, end, element).
+    using EndOfTile = std::function<Expr(const Expr &tile, const Expr &batch)>;
+    using ChunkFactor = std::function<Expr(const Expr &chunk, const Expr &end, const Element &)>;
+    Product product_of_chunks(const std::string &name, const Left &left, const std::vector<Right> &rights,
+                              const Expr &sources, const EndOfTile &end, const ChunkFactor &factor) {
+        return product(name, left, rights, depth_chunks(sources), end, factor);
     }
 
     Expr stored(const Expr &value) const {
@@ -342,6 +345,64 @@ public:
     }
 
     Halide::Var lane{"lane"}, row_in_tile{"row_in_tile"}, block{"block"}, tile{"tile"}, row{"row"}, batch{"batch"};
+
+private:
+    Product product(const std::string &name, const Left &left, const std::vector<Right> &rights,
+                    const EqualParts &chunks, const EndOfTile &end, const ChunkFactor &factor) {
+        const Halide::RDom k({{0, tiles.vector}, {0, chunks.length}}, name + "_k");
+        Product p{left,
+                  {},
+                  stage(name + "_first"),
+                  stage(name + "_partial"),
+                  stage(name),
+                  k,
+                  k,
+                  Halide::RDom({{1, chunks.parts - 1}}, name + "_chunk"),
+                  tiles.vector,
+                  tiles.panel_lanes(static_cast<int>(rights.size())),
+                  tiles.rows};
+        for (const Right &right : rights) {
+            if (!right.shares_func) {
+                p.rights.push_back(right.func);
+            }
+        }
+        const auto terms = [&](const Halide::RDom &k, const Expr &blocks_before) {
+            const Expr b = blocks_before + k.y;
+            std::vector<Expr> result;
+            for (const Right &right : rights) {
+                result.push_back(left.at(k.x, row_in_tile, b, tile, batch) *
+                                 right.at(lane, b * tiles.vector + k.x, block, tile, batch));
+            }
+            return Halide::Tuple(result);
+        };
+        const auto times = [&](const Expr &chunk, const Halide::Tuple &sums) {
+            if (!factor) {
+                return sums;
+            }
+            const Expr f = factor(chunk, end(tile, batch), in_tile(row_in_tile, tile));
+            std::vector<Expr> result;
+            for (const Expr &sum : sums.as_vector()) {
+                result.push_back(f * sum);
+            }
+            return Halide::Tuple(result);
+        };
+        Halide::Var chunk("chunk");
+        if (end) {
+            p.partial_k = Halide::RDom({{0, tiles.vector}, {0, chunks.length}}, name + "_partial_k");
+            p.k.where(p.k.y * tiles.vector < end(tile, batch));
+            p.partial_k.where((chunk * chunks.length + p.partial_k.y) * tiles.vector < end(tile, batch));
+            p.chunk.where(p.chunk * chunks.length * tiles.vector < end(tile, batch));
+        }
+        p.first(lane, row_in_tile, tile, block, batch) += terms(p.k, 0);
+        p.sums(lane, row_in_tile, tile, block, batch) =
+            times(0, values_of(p.first, {lane, row_in_tile, tile, block, batch}));
+        if (tiles.depth > 0) {
+            p.partial(lane, row_in_tile, tile, block, batch, chunk) += terms(p.partial_k, chunk * chunks.length);
+            p.sums(lane, row_in_tile, tile, block, batch) +=
+                times(p.chunk, values_of(p.partial, {lane, row_in_tile, tile, block, batch, p.chunk}));
+        }
+        return p;
+    }
 };
 
 }  // namespace aft

@@ -9,7 +9,8 @@ namespace aft {
 ///   1. keys and values: one job per (group of channel blocks, sample) or (row block, sample), ending in what the
 ///      targets need of the sources;
 ///   2. targets: one job per (row block, sample), from the query projection to the stored output.
-/// Of short sequences, the jobs of the second stage are groups of channels as well.
+/// In a job everything that one register tile hands to the next stays in L2. With short sequences, the jobs of the
+/// second stage are groups of channels as well.
 class CpuPacked : public PackedProducts {
 public:
     using PackedProducts::PackedProducts;
@@ -119,23 +120,26 @@ private:
             .reorder(form.lane, row_i, row_o, form.block, form.batch)
             .fuse(form.block, form.batch, job)
             .parallel(job);
-        exact.sums.compute_at(exact.mean, row_o).bound_extent(form.row, 4).vectorize(form.lane).unroll(form.row);
-        exact.sums.update()
-            .reorder(form.lane, form.row, exact.chunk)
+        exact.joint.sums.compute_at(exact.mean, row_o).bound_extent(form.row, 4).vectorize(form.lane).unroll(form.row);
+        exact.joint.sums.update()
+            .reorder(form.lane, form.row, exact.joint.chunk)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.row);
-        exact.scores.compute_at(exact.sums, exact.chunk)
+        exact.joint.scores.compute_at(exact.joint.sums, exact.joint.chunk)
             .bound_extent(form.row, 4)
-            .bound_storage(exact.scores.args().back(), exact.longest_chunk)
-            .reorder(form.lane, form.row, exact.scores.args().back())
+            .bound_storage(exact.joint.scores.args().back(), exact.joint.longest_chunk)
+            .reorder(form.lane, form.row, exact.joint.scores.args().back())
             .vectorize(form.lane, tiles.vector)
             .unroll(form.row);
-        for (Func f : {exact.chunk_maximum, exact.chunk_sums}) {
-            f.compute_at(exact.sums, exact.chunk)
+        for (Func f : {exact.joint.chunk_maximum, exact.joint.chunk_sums}) {
+            f.compute_at(exact.joint.sums, exact.joint.chunk)
                 .bound_extent(form.row, 4)
                 .vectorize(form.lane, tiles.vector)
                 .unroll(form.row);
-            f.update().reorder(form.lane, form.row, exact.source).vectorize(form.lane, tiles.vector).unroll(form.row);
+            f.update()
+                .reorder(form.lane, form.row, exact.joint.source)
+                .vectorize(form.lane, tiles.vector)
+                .unroll(form.row);
         }
         if (exact.rows_from_first) {
             schedule_scan(*exact.rows_from_first, LoopLevel(exact.mean, job), LoopLevel(exact.mean, job));

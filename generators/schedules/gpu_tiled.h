@@ -33,7 +33,7 @@ public:
         schedule_output(y, linear.product);
     }
 
-private:
+protected:
     using Func = Halide::Func;
     using Stage = Halide::Stage;
     using Var = Halide::Var;
@@ -226,6 +226,9 @@ private:
         for (Func f : {s.chunk_maximum, s.chunk_sums}) {
             f.compute_at(s.chunk_state, tx);
         }
+        schedule_merged(s);
+    }
+    void schedule_merged(SoftmaxSums<Panels> &s) {
         s.mean.compute_root().bound(form.lane, 0, tiles.vector);
         per_channel(s.mean);
         for (Func f : {s.maximum, s.sums}) {
@@ -236,13 +239,17 @@ private:
         schedule_key_value(key_value);
         per_source(exact.rows.func, form.row);
         per_source(exact.mean, form.row);
-        exact.sums.compute_at(exact.mean, form.lane);
-        for (Func f : {exact.chunk_maximum, exact.chunk_sums}) {
-            f.compute_at(exact.sums, exact.chunk);
-        }
+        schedule_joint(exact.joint, exact.mean);
         if (exact.rows_from_first) {
             schedule_scan(*exact.rows_from_first);
             schedule_scan(*exact.rows_from_last);
+        }
+    }
+    /// The sums of one thread of `mean`.
+    void schedule_joint(JointSums<Panels> &joint, const Func &mean) {
+        joint.sums.compute_at(mean, form.lane);
+        for (Func f : {joint.chunk_maximum, joint.chunk_sums}) {
+            f.compute_at(joint.sums, joint.chunk);
         }
     }
     template<typename Mean>

@@ -44,13 +44,13 @@ protected:
         bound(p.sums);
         tile_of(Func(p.sums));
         tile_of(Func(p.sums).update());
-        for (Func f : {p.first, p.partial}) {
+        for (auto [f, k] : {std::pair(p.first, p.k), std::pair(p.partial, p.partial_k)}) {
             f.compute_at(p.sums, tile_loop).store_in(Halide::MemoryType::Register);
             bound(f);
             tile_of(f);
-            f.update().reorder(form.lane, form.row_in_tile, p.k.x, p.k.y);
+            f.update().reorder(form.lane, form.row_in_tile, k.x, k.y);
             tile_of(f.update());
-            f.update().unroll(p.k.x, knobs.unrolled_steps);
+            f.update().unroll(k.x, knobs.unrolled_steps);
             if (p.left.widened) {
                 widen_left(p, f, tile_loop);
             }

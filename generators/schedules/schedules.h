@@ -1,5 +1,7 @@
 #pragma once
 
+#include "core_packed.h"
+#include "core_tiled.h"
 #include "cpu_packed.h"
 #include "gpu_tiled.h"
 #include "naive.h"
@@ -10,8 +12,8 @@ namespace aft {
 /// How a kernel is scheduled; an autoscheduler replaces `naive`.
 enum class Schedule { naive, packed, tiled, own };
 
-/// Applies a schedule to a layer or a projection in the schedule's form. table/schedules.cmake lists the algorithms,
-/// devices and storage that each schedule serves, and refuses other rows of the table.
+/// Applies a schedule to a layer, a projection or a mean in the schedule's form. table/schedules.cmake lists the
+/// algorithms, devices and storage that each schedule serves, and refuses other rows of the table.
 struct Scheduler {
     Schedule schedule;
     Device device;
@@ -44,15 +46,19 @@ struct Scheduler {
     void apply(Panels &form, Linear<Panels> &linear, const Halide::Func &y, const LinearInputs &in) const {
         apply_library_schedule(form, linear, y, in);
     }
+    template<template<typename> class Mean>
+    void apply(Panels &form, Core<Panels, Mean> &core, const Halide::Func &y, const CoreInputs &in) const {
+        apply_library_schedule<CorePacked, CoreTiled>(form, core, y, in);
+    }
 
 private:
-    template<typename Algorithm, typename Inputs>
+    template<typename Packed = CpuPacked, typename Tiled = GpuTiled, typename Algorithm, typename Inputs>
     void apply_library_schedule(Panels &form, Algorithm &algorithm, const Halide::Func &y, const Inputs &in) const {
         if (schedule == Schedule::packed && device == Device::cpu) {
-            CpuPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(algorithm, y, in);
+            Packed(form, knobs_for(form.tiles, tiles), short_sequences).schedule(algorithm, y, in);
         } else if (schedule == Schedule::tiled && device != Device::cpu) {
             // OpenCL has vectors of at most 16 floats; of more steps Halide makes longer ones.
-            GpuTiled(form, device == Device::cuda ? 8 : 4).schedule(algorithm, y);
+            Tiled(form, device == Device::cuda ? 8 : 4).schedule(algorithm, y);
         } else {
             _halide_user_error << "packed is a schedule of the CPU, tiled one of GPUs\n";
         }

@@ -82,7 +82,7 @@ void CallMemory::release(const Mark &mark) {
         } else {
             halide_device_free(&call_, &header);
         }
-        resident = {};
+        resident.buffer.reset();
     }
     while (blocks_ > mark.blocks) {
         ScratchPool::release(&scratch_, blocks_of_call_[--blocks_]);
@@ -123,6 +123,9 @@ CallMemory::Resident &CallMemory::add(const Tensor &dense) {
     }
     Resident &resident = residents_[tensors_];
     resident.buffer.emplace(dense);
+    resident.caller = Tensor();
+    resident.dense = nullptr;
+    resident.is_wrapped = false;
     ++tensors_;
     return resident;
 }
@@ -199,9 +202,8 @@ void CallMemory::fetch(const Tensor &output) {
     if (is_on_host() || is_queued_) {
         return;
     }
-    Resident &resident = *std::find_if(residents_.begin(), residents_.begin() + tensors_, [&](const Resident &each) {
-        return &each.buffer->header == output.on_device;
-    });
+    Resident &resident = *std::find_if(residents_.begin(), residents_.begin() + tensors_,
+                                       [&](const Resident &each) { return &each.buffer->header == output.on_device; });
     halide_buffer_t &header = resident.buffer->header;
     header.set_device_dirty();  // the kernel has marked its own view
     call_.check("y", halide_copy_to_host(&call_, &header));
@@ -209,6 +211,12 @@ void CallMemory::fetch(const Tensor &output) {
     if (resident.dense) {
         for_each_row(resident.caller, resident.dense,
                      [](const char *dense, char *row, std::size_t bytes) { std::memcpy(row, dense, bytes); });
+    }
+}
+
+void CallMemory::wait() {
+    if (!is_on_host()) {
+        call_.check(call_.device->device.id.c_str(), halide_device_sync_global(&call_, call_.device->interface()));
     }
 }
 

@@ -41,6 +41,9 @@ public:
     /// Waits for the kernels that write an output, and copies it to the host.
     void fetch(const Tensor &output);
 
+    /// Waits for all work of the device.
+    void wait();
+
     /// Memory on the host, aligned for every vector.
     template<typename T, std::size_t Rank>
     TensorView<T, Rank> on_host(const char *name, const std::array<std::int64_t, Rank> &extents) {
@@ -57,6 +60,10 @@ public:
     /// Whether the kernels run where the host's memory is.
     bool is_on_host() const {
         return !call_.device;
+    }
+    /// Whether the work is queued on a stream: nobody waits for it.
+    bool is_queued() const {
+        return is_queued_;
     }
     HalideCall &call() {
         return call_;
@@ -97,7 +104,6 @@ public:
     KeptTensor &operator=(const KeptTensor &) = delete;
     ~KeptTensor();
 
-    /// With these strides, outermost first.
     Tensor tensor() const;
 
 private:

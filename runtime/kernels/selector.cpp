@@ -101,7 +101,8 @@ const Wish kernel_wish(const LayerOptions &options) {
 
 const KernelRow *row_named(const Wish &wish) {
     const auto &rows = kernel_rows();
-    const auto found = std::find_if(rows.begin(), rows.end(), [&](const KernelRow &row) { return row.id == wish.name; });
+    const auto found =
+        std::find_if(rows.begin(), rows.end(), [&](const KernelRow &row) { return row.id == wish.name; });
     return found == rows.end() ? nullptr : &*found;
 }
 
@@ -191,6 +192,15 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
     return selection;
 }
 
+/// "; aft_full_cuda_exact has compute capability 7.0, not 8.0" for each kernel that was passed over.
+std::string why_none(const Selection &selection, const Demand &demand) {
+    std::string reasons;
+    for (const PassedOver &each : selection.passed_over) {
+        reasons += "; " + each.kernel->info.id + " " + each.reason;
+    }
+    return reasons.empty() ? "; it has no " + demand.operation + " for " + selection.device->info.api : reasons;
+}
+
 std::vector<const DriverDevice *> automatic_devices() {
     std::vector<const DriverDevice *> result;
     std::copy_if(driver_devices().begin(), driver_devices().end(), std::back_inserter(result),
@@ -257,34 +267,35 @@ const KernelRow *named_kernel(const LayerOptions &options) {
     return row_named(kernel_wish(options));
 }
 
+Selection select_on(const DriverDevice &device, const Demand &demand) {
+    Selection selection = on_device(device, demand);
+    if (selection.candidates.empty()) {
+        throw ConfigError("no kernel of this build can serve the call on " + device.info.id +
+                          why_none(selection, demand));
+    }
+    return selection;
+}
+
 std::vector<Plan> select(const std::vector<Demand> &demands, const LayerOptions &options) {
     const Wish wish = kernel_wish(options), device(options.device, "AFT_DEVICE");
     const DriverDevice *named = device.name.empty() ? nullptr : &device_named(device.name, device.origin);
-    std::optional<Selection> wanted;
-    std::size_t wanting = demands.size();
-    if (!wish.name.empty()) {
-        const Kernel &kernel = kernel_named(wish, demands);
-        const auto is_of = [&](const Demand &demand) {
-            return kernel.info.operation == demand.operation && serves(kernel.info.layer, demand.config.form);
-        };
-        const auto demand = std::find_if(demands.begin(), demands.end(), is_of);
-        wanting = demand == demands.end() ? 0 : demand - demands.begin();
-        wanted = with_kernel(wish, kernel, named, demands[wanting]);
-        named = wanted->device;
+    const Kernel *kernel = wish.name.empty() ? nullptr : &kernel_named(wish, demands);
+    const auto is_for = [&](const Demand &demand) {
+        return kernel && kernel->info.operation == demand.operation && serves(kernel->info.layer, demand.config.form);
+    };
+    if (kernel) {
+        const auto first = std::find_if(demands.begin(), demands.end(), is_for);
+        named = with_kernel(wish, *kernel, named, first == demands.end() ? demands.front() : *first).device;
     }
     std::vector<Plan> result;
     std::string reasons;
     for (const DriverDevice *candidate : named ? std::vector<const DriverDevice *>{named} : automatic_devices()) {
         Plan plan;
-        for (std::size_t i = 0; i < demands.size(); ++i) {
-            Selection selection = i == wanting ? *wanted : on_device(*candidate, demands[i]);
+        for (const Demand &demand : demands) {
+            Selection selection =
+                is_for(demand) ? with_kernel(wish, *kernel, candidate, demand) : on_device(*candidate, demand);
             if (selection.candidates.empty()) {
-                for (const PassedOver &each : selection.passed_over) {
-                    reasons += "; " + each.kernel->info.id + " " + each.reason;
-                }
-                if (selection.passed_over.empty()) {
-                    reasons += "; there is none of " + demands[i].operation + " for " + candidate->info.api;
-                }
+                reasons += why_none(selection, demand);
                 break;
             }
             plan.push_back(std::move(selection));

@@ -64,9 +64,12 @@ struct Selection {
 using Plan = std::vector<Selection>;
 
 /// The devices on which all demands of a layer can be met, in order of preference. There is one plan at least, and one
-/// plan only when the options or the environment name a device or a kernel. A named kernel is the only one of the first
-/// demand that it is for. Throws ConfigError, and DeviceError for a named device that can't be used.
+/// plan only when the options or the environment name a device or a kernel. A named kernel is the only one of
+/// each demand that it is for. Throws ConfigError, and DeviceError for a named device that can't be used.
 std::vector<Plan> select(const std::vector<Demand> &demands, const LayerOptions &options);
+
+/// The kernels of a demand on one device, whatever the environment names. Throws ConfigError without any.
+Selection select_on(const DriverDevice &device, const Demand &demand);
 
 /// The kernel that the options or the environment name; null when they name none, or one that doesn't exist.
 const KernelRow *named_kernel(const LayerOptions &options);

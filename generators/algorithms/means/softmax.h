@@ -5,29 +5,26 @@
 
 namespace aft {
 
-/// AFTSimple's mean of the values, one row per sample, which every target gets:
-///     A = sum(softmax(key, 1) * value, 1) + bv
-/// In one pass over chunks of rows: each chunk keeps its maximum m, n = sum exp(key - m) value and d = sum exp(key - m)
-/// per channel, and the chunks are merged in order. The chunks depend on the length of the sequence alone, and so do
-/// the bits of the result.
+/// The softmax of the keys of a sample, times the values, per channel: n / d of
+///     m = max key      n = sum exp(key - m) value      d = sum exp(key - m)
+/// In one pass over chunks of rows: each chunk keeps its own m, n and d, and the chunks are merged in order. The chunks
+/// depend on the length of the sequence alone, and so do the bits of the result.
 template<typename Form>
-struct Softmax {
+struct SoftmaxSums {
     using Element = typename Form::Element;
+    using OfSource = std::function<Halide::Expr(const Element &)>;
 
     Halide::Func chunk_maximum, chunk_sums, chunk_state, maximum, sums, mean;
     Halide::RDom row;  // of a chunk
 
-    static PreparedList prepared() {
-        return {};
-    }
-
-    Softmax(Form &form, const LayerInputs &in, const KeyValue<Form> &key_value, const PreparedFuncs & /*prepared*/)
+    /// counts: which sources there are besides those past the end; null: all.
+    SoftmaxSums(Form &form, const Halide::Expr &seq, const OfSource &key, const OfSource &value, const OfSource &counts)
         : chunk_maximum(form.stage("chunk_maximum")), chunk_sums(form.stage("chunk_sums")),
           chunk_state(form.stage("chunk_state")), maximum(form.stage("maximum")), sums(form.stage("softmax_sums")),
-          mean(form.stage("mean")), form(form), bv(in.bv), projected(in.projected) {
+          mean(form.stage("mean")) {
         using namespace Halide;
         const Element e = form.variable();
-        const auto chunks = form.chunks(in.seq);
+        const auto chunks = form.chunks(seq);
         row = chunks.row;
         Var chunk("chunk");
         auto of_chunk = [&](const Expr &c) {
@@ -38,13 +35,13 @@ struct Softmax {
         std::vector<Var> vars = form.channel_vars();
         vars.push_back(chunk);
         const Element source = chunks.at(form, e, chunk);
-        const Expr inside = chunks.inside(chunk);
+        const Expr inside = counts ? chunks.inside(chunk) && counts(source) : chunks.inside(chunk);
 
         chunk_maximum(vars) = lowest();
-        chunk_maximum(vars) = max(chunk_maximum(vars), select(inside, key_value.key(source), lowest()));
-        const Expr weight = select(inside, exp_nonpositive(key_value.key(source) - chunk_maximum(vars)), 0.0f);
+        chunk_maximum(vars) = max(chunk_maximum(vars), select(inside, key(source), lowest()));
+        const Expr weight = select(inside, exp_nonpositive(key(source) - chunk_maximum(vars)), 0.0f);
         chunk_sums(vars) = Tuple(0.0f, 0.0f);
-        chunk_sums(vars) = Tuple(chunk_sums(vars)[0] + weight * key_value.value(source), chunk_sums(vars)[1] + weight);
+        chunk_sums(vars) = Tuple(chunk_sums(vars)[0] + weight * value(source), chunk_sums(vars)[1] + weight);
         chunk_state(vars) = Tuple(chunk_maximum(vars), chunk_sums(vars)[0], chunk_sums(vars)[1]);
 
         const RDom c(0, chunks.count, "merged_chunk");
@@ -55,15 +52,33 @@ struct Softmax {
         const Expr rescale = exp_nonpositive(state[0] - maximum(at));
         sums(at) = Tuple(0.0f, 0.0f);
         sums(at) = Tuple(sums(at)[0] + rescale * state[1], sums(at)[1] + rescale * state[2]);
-        mean(at) = sums(at)[0] / sums(at)[1];
+        const Expr quotient = sums(at)[0] / sums(at)[1];
+        mean(at) = counts ? select(sums(at)[1] > 0.0f, quotient, 0.0f) : quotient;
     }
+};
+
+/// AFTSimple's mean of the values, one row per sample, which every target gets:
+///     A = sum(softmax(key, 1) * value, 1) + bv
+template<typename Form>
+struct Softmax : SoftmaxSums<Form> {
+    using Element = typename Form::Element;
+
+    static PreparedList prepared() {
+        return {};
+    }
+
+    Softmax(Form &form, const LayerInputs &in, const KeyValue<Form> &key_value, const PreparedFuncs & /*prepared*/)
+        : SoftmaxSums<Form>(
+              form, in.seq, [&](const Element &source) { return key_value.key(source); },
+              [&](const Element &source) { return key_value.value(source); }, nullptr),
+          form(form), bv(in.bv), projected(in.projected) {}
 
     typename Form::Product *target_sums() {
         return nullptr;
     }
 
     Halide::Expr operator()(const Element &target) const {
-        return mean(form.at_channel(target)) + bias_at(bv, projected, target.channel);
+        return this->mean(form.at_channel(target)) + bias_at(bv, projected, target.channel);
     }
 
     /// There is no position bias.

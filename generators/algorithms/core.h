@@ -1,0 +1,58 @@
+#pragma once
+
+#include "../workarounds/rounding.h"
+#include "functions.h"
+#include "gate.h"
+
+namespace aft {
+
+/// The inputs of a weighted mean without projections: n targets, m sources.
+struct CoreInputs {
+    Halide::Expr batch, targets, sources, projected;  // B, n, m, P
+    Halide::Func q, k, v;                             // (channel, row, batch)
+    Halide::Func bias;                                // (source, target, batch), where there is one
+    Halide::Func mask;                                // (source, target, batch); without a bias (source, batch)
+    Halide::Func bias_scale, lengths, offset;         // (batch)
+    Halide::Expr gate;
+    Rounding rounded;
+
+    // Channels past the last one, targets and steps of a reduction may be padding: they stand for the last ones.
+    Halide::Expr query_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
+        return q(min(channel, projected - 1), min(target, targets - 1), batch);
+    }
+    Halide::Expr key_at(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
+        return k(min(channel, projected - 1), min(source, sources - 1), batch);
+    }
+    Halide::Expr value_at(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
+        return v(min(channel, projected - 1), min(source, sources - 1), batch);
+    }
+
+    /// Every source of the sample stands before this one.
+    Halide::Expr length(const Halide::Expr &batch) const {
+        return clamp(lengths(batch), 0, sources);
+    }
+    /// Every source that the target sees stands before this one.
+    Halide::Expr end(const Halide::Expr &target, const Halide::Expr &batch) const {
+        return clamp(min(lengths(batch), target + offset(batch) + 1), 0, sources);
+    }
+    Halide::Expr sees(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
+        return mask(source, target, batch) != 0 && !is_minus_infinity(bias(source, target, batch));
+    }
+    Halide::Expr pair_bias(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
+        return bias_scale(batch) * bias(source, target, batch);
+    }
+};
+
+/// The weighted mean of the values, gated: y = gate(q) * mean.
+template<typename Form, template<typename> class Mean>
+struct Core {
+    Mean<Form> mean;
+    typename Form::Targets gated;
+
+    Core(Form &form, const CoreInputs &in)
+        : mean(form, in), gated(form.targets("gated", [&](const typename Form::Element &target) {
+              return gate(in.gate, in.query_at(target.channel, target.row, target.batch)) * mean(target);
+          })) {}
+};
+
+}  // namespace aft

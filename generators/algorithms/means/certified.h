@@ -1,0 +1,111 @@
+#pragma once
+
+#include "joint.h"
+
+namespace aft {
+
+/// The mean over the sources that a target sees as one product for numerator and denominator, with a proof for each
+/// result that it is right:
+///     [N | D][i] = sum over chunks k of f_k(i) (E(i, k) @ [EK V | EK](k))     A = N / D
+///     E(i, j) = exp(w(i, j) - the largest w of target i), 0 for a source that it doesn't see
+///     EK(j) = exp(K(j) - the largest K of its chunk)
+///     f_k(i) = exp(the largest K of chunk k - the largest of the chunks up to the one in which target i ends)
+/// All terms of D are positive and at most 1. If D >= 2^-60, a term that was flushed to zero, below 2^-126, is less
+/// than 2^-66 of it. Where D is smaller, or N isn't finite, the sums relative to the joint maximum are taken instead,
+/// for a tile of targets and a block of channels at a time: the decision depends on the sample alone.
+/// In panels only.
+template<typename Form>
+struct Certified {
+    using Element = typename Form::Element;
+    static constexpr float smallest_denominator = 0x1p-60f;
+
+    typename Form::SourceChunks chunk;
+    Halide::Func key_maximum, maximum_so_far;  // per channel and chunk
+    typename Form::Columns columns;            // EK V and EK of every source
+    Halide::Func bias_maximum;                 // per target
+    typename Form::Left weights;               // E
+    typename Form::Product sums;
+    Joint<Form> exact;
+    Halide::Func doubtful;  // per block of channels and tile of targets
+    Halide::RDom row, any;  // of a chunk; of all sources
+    Halide::RDom of_tile;
+
+    Certified(Form &form, const CoreInputs &in)
+        : chunk(form.source_chunks(in.sources)), key_maximum(form.stage("key_maximum")),
+          maximum_so_far(form.stage("maximum_so_far")), bias_maximum(form.stage("bias_maximum")), exact(form, in),
+          doubtful(form.stage("doubtful")), row(0, chunk.length, "row"), any(0, in.sources, "any_source"),
+          of_tile(form.elements_of_tile()), form(form) {
+        using namespace Halide;
+        const Element source = form.variable();
+        const Var c("chunk");
+        // exp(v) for v <= 0, which is 0 from 2^-127 on.
+        const auto exponential = [&in](const Expr &v) {
+            return exp2_nonpositive(in.rounded, clamp(v * 1.44269504f, -127.0f, 0.0f));
+        };
+        const auto of_chunk = [&](const Expr &number) {
+            std::vector<Expr> at = form.at_channel(source);
+            at.push_back(number);
+            return at;
+        };
+        // A key of -inf hides its source; the length of the sample hides the sources behind it.
+        const auto key = [&in](const Element &e) { return in.key_at(e.channel, e.row, e.batch); };
+        const auto counts = [&](const Element &e) { return e.row < in.length(e.batch) && !is_minus_infinity(key(e)); };
+        const Element in_chunk = form.row_of(source, c * chunk.length + row);
+        key_maximum(of_chunk(c)) = lowest();
+        key_maximum(of_chunk(c)) = max(key_maximum(of_chunk(c)), select(counts(in_chunk), key(in_chunk), lowest()));
+        const RDom later(1, chunk.count - 1, "later_chunk");
+        maximum_so_far(of_chunk(c)) = key_maximum(of_chunk(c));
+        maximum_so_far(of_chunk(later)) = max(maximum_so_far(of_chunk(later)), maximum_so_far(of_chunk(later - 1)));
+
+        // A key that is a NaN makes the numerator one, as every such source does: the exact sums then tell who sees it.
+        columns = form.columns("source_columns", [&](const Element &e) {
+            const Expr exp_key = exponential(key(e) - key_maximum(of_chunk(e.row / chunk.length)));
+            const Expr value = select(is_nan_bits(key(e)), key(e), exp_key * in.value_at(e.channel, e.row, e.batch));
+            return std::vector<Expr>{select(counts(e), value, 0.0f), select(counts(e), exp_key, 0.0f)};
+        });
+
+        const Var target("target"), batch("batch");
+        bias_maximum(target, batch) = lowest();
+        bias_maximum(target, batch) =
+            max(bias_maximum(target, batch), select(any < in.end(target, batch) && in.sees(target, any, batch),
+                                                    in.pair_bias(target, any, batch), lowest()));
+        weights = form.rows("weights", [&](const Element &e) {
+            const Expr t = min(e.row, in.targets - 1), s = min(likely(e.channel), in.sources - 1);
+            const Expr w = in.pair_bias(t, s, e.batch) - bias_maximum(t, e.batch);
+            return kept_if(e.channel < in.end(t, e.batch) && in.sees(t, s, e.batch), exponential(w));
+        });
+        sums = form.product_of_chunks(
+            "sums", weights, form.from(columns, [](const Expr &) { return Expr(0); }), in.sources,
+            [&in, &form](const Expr &tile, const Expr &b) {
+                return in.end(min(tile * form.tile_rows + form.tile_rows - 1, in.targets - 1), b);
+            },
+            [&](const Expr &number, const Expr &end, const Element &e) {
+                std::vector<Expr> at = form.at_channel(e), last = at;
+                at.push_back(number);
+                last.push_back(max(end - 1, 0) / chunk.length);
+                return exponential(key_maximum(at) - maximum_so_far(last));
+            });
+
+        const auto is_certain = [&](const Element &e) {
+            const Expr sees_none = bias_maximum(min(e.row, in.targets - 1), e.batch) == lowest();
+            return sees_none || (sums(e, 1) >= smallest_denominator && has_finite_bits(sums(e, 0)));
+        };
+        doubtful(form.tile_vars()) = 0;
+        doubtful(form.tile_vars()) =
+            max(doubtful(form.tile_vars()), select(is_certain(form.element_of_tile(of_tile)), 0, 1));
+        sees_none_of = [&in, this](const Element &e) {
+            return bias_maximum(min(e.row, in.targets - 1), e.batch) == lowest();
+        };
+    }
+
+    Halide::Expr operator()(const Element &target) const {
+        const Halide::Expr mean = select(sees_none_of(target), 0.0f, sums(target, 0) / sums(target, 1));
+        return select(doubtful(form.at_tile(target)) != 0, exact(target), mean);
+    }
+
+private:
+    const Form &form;
+    std::function<Halide::Expr(const Element &)> sees_none_of;
+};
+
+}  // namespace aft

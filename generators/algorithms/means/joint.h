@@ -1,0 +1,52 @@
+#pragma once
+
+#include "../core.h"
+#include "../joint_sums.h"
+
+namespace aft {
+
+/// The mean over the sources that a target sees, relative to the largest K + w of each target and channel.
+template<typename Form>
+struct Joint {
+    using Element = typename Form::Element;
+
+    JointSums<Form> joint;
+    Halide::Func mean;
+
+    Joint(Form &form, const CoreInputs &in)
+        : joint(form, in.rounded, terms(form, in)), mean(form.stage("mean")), form(form) {
+        const ScoredSums all(joint.sums(form.source_vars()));
+        mean(form.source_vars()) = select(all.m.is_visible(), all.n / all.d, 0.0f);
+    }
+
+    Halide::Expr operator()(const Element &target) const {
+        return mean(form.at_source(target));
+    }
+
+private:
+    /// A key of -inf hides its source. One that is a NaN makes the value one, which survives every weight.
+    static typename JointSums<Form>::Terms terms(const Form &form, const CoreInputs &in) {
+        using namespace Halide;
+        const Element e = form.variable();
+        const Expr target = min(e.row, in.targets - 1), batch = e.batch;
+        const auto sees = [=](const Expr &step) {
+            return step < in.end(target, batch) && in.sees(target, min(step, in.sources - 1), batch);
+        };
+        const auto score = [=](const Expr &step) {
+            const Expr k = in.key_at(e.channel, step, batch);
+            const Expr finite_key =
+                select(is_minus_infinity(k), Score::of_masked_bias, is_nan_bits(k), 0.0f, k * Score::scale);
+            const Expr w = in.pair_bias(target, min(step, in.sources - 1), batch) * Score::scale;
+            return Score::sum(in.rounded, finite_key, select(sees(step), w, Score::of_masked_bias));
+        };
+        const auto value = [=](const Expr &step) {
+            const Expr k = in.key_at(e.channel, step, batch), v = in.value_at(e.channel, step, batch);
+            return select(sees(step) && !is_minus_infinity(k), select(is_nan_bits(k), k, v), 0.0f);
+        };
+        return {in.sources, score, value, in.end(target, batch)};
+    }
+
+    const Form &form;
+};
+
+}  // namespace aft

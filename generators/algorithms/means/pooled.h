@@ -1,0 +1,43 @@
+#pragma once
+
+#include "../core.h"
+#include "softmax.h"
+
+namespace aft {
+
+/// The mean over the sources of a sample without a bias: the same for every target.
+template<typename Form>
+struct Pooled : SoftmaxSums<Form> {
+    using Element = typename Form::Element;
+
+    Pooled(Form &form, const CoreInputs &in)
+        : SoftmaxSums<Form>(
+              form, in.sources, [&](const Element &e) { return clean_key(in, e); },
+              [&](const Element &e) { return value(in, e); }, [&](const Element &e) { return counts(in, e); }),
+          form(form) {}
+
+    Halide::Expr operator()(const Element &target) const {
+        return this->mean(form.at_channel(target));
+    }
+
+private:
+    static Halide::Expr key(const CoreInputs &in, const Element &e) {
+        return in.key_at(e.channel, e.row, e.batch);
+    }
+    /// A key of -inf hides its source. One that is a NaN makes the value one, which survives every weight.
+    static Halide::Expr counts(const CoreInputs &in, const Element &e) {
+        return e.row < in.length(e.batch) && in.mask(min(e.row, in.sources - 1), e.batch) != 0 &&
+               !is_minus_infinity(key(in, e));
+    }
+    static Halide::Expr clean_key(const CoreInputs &in, const Element &e) {
+        return select(is_nan_bits(key(in, e)), 0.0f, key(in, e));
+    }
+    static Halide::Expr value(const CoreInputs &in, const Element &e) {
+        const Halide::Expr v = in.value_at(e.channel, e.row, e.batch);
+        return select(counts(in, e), select(is_nan_bits(key(in, e)), key(in, e), v), 0.0f);
+    }
+
+    const Form &form;
+};
+
+}  // namespace aft

@@ -1,0 +1,139 @@
+#pragma once
+
+#include "../algorithms/means/certified.h"
+#include "../algorithms/means/pooled.h"
+#include "packed_products.h"
+
+namespace aft {
+
+/// The hand schedule of the weighted mean of sources on the CPU.
+class CorePacked : PackedProducts {
+public:
+    using PackedProducts::PackedProducts;
+
+    /// One job makes a row block of a sample: the weights of its targets for every source, then group by group of
+    /// channels the sums and the gated quotients.
+    void schedule(Core<Panels, Certified> &core, const Halide::Func &y, const CoreInputs &in) {
+        Certified<Panels> &mean = core.mean;
+        schedule_sources(mean, in);
+        schedule_rows(y, in);
+
+        Func gated = core.gated.func;
+        gated.compute_at(y, job)
+            .bound(form.lane, 0, tiles.vector)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .split(form.block, group, form.block, knobs.target_group, guard)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, group, form.batch)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile);
+        schedule_product(mean.sums);
+        mean.sums.sums.compute_at(gated, group);
+        mean.weights.func.compute_at(y, job)
+            .bound(form.lane, 0, tiles.vector)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .reorder(form.lane, form.row_in_tile, form.block, form.tile)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile);
+        schedule_bias_maximum(mean, y);
+
+        // Halide skips a stage whose only use is in a select, by a condition that is known before the loop around it:
+        // the doubtful tiles of a block of channels are known before the first of them is computed.
+        mean.doubtful.compute_at(gated, form.block);
+        mean.doubtful.update()
+            .reorder(mean.of_tile.x, mean.of_tile.y, form.tile)
+            .atomic()
+            .vectorize(mean.of_tile.x)
+            .unroll(mean.of_tile.y);
+        schedule_exact(mean.exact, gated);
+    }
+
+    /// One job makes the sums of a chunk of rows for a channel block of a sample.
+    void schedule(Core<Panels, Pooled> &core, const Halide::Func &y, const CoreInputs &in) {
+        Pooled<Panels> &mean = core.mean;
+        const Var chunk = mean.chunk_state.args().back();
+        mean.chunk_state.compute_root()
+            .bound(form.lane, 0, tiles.vector)
+            .vectorize(form.lane)
+            .reorder(form.lane, form.block, chunk, form.batch)
+            .parallel(chunk)
+            .parallel(form.batch);
+        for (Func f : {mean.chunk_maximum, mean.chunk_sums}) {
+            f.compute_at(mean.chunk_state, form.block).vectorize(form.lane, tiles.vector);
+            f.update().vectorize(form.lane, tiles.vector);
+        }
+        mean.mean.compute_root().bound(form.lane, 0, tiles.vector).vectorize(form.lane).parallel(form.batch);
+        for (Func f : {mean.maximum, mean.sums}) {
+            f.compute_at(mean.mean, form.block).vectorize(form.lane, tiles.vector);
+            f.update().vectorize(form.lane, tiles.vector);
+        }
+        schedule_rows(y, in);
+    }
+    template<typename Mean>
+    void schedule(Mean &, const Halide::Func &, const CoreInputs &) {
+        _halide_user_error << "packed doesn't schedule this algorithm\n";
+    }
+
+private:
+    /// One job per channel block and sample.
+    void schedule_sources(Certified<Panels> &mean, const CoreInputs & /*in*/) {
+        const auto by_block = [&](auto stage, auto... inner) {
+            stage.vectorize(form.lane)
+                .reorder(form.lane, inner..., form.block, form.batch)
+                .parallel(form.block)
+                .parallel(form.batch);
+        };
+        const Var chunk = mean.key_maximum.args().back();
+        for (Func f : {mean.columns.func, mean.key_maximum, mean.maximum_so_far}) {
+            f.compute_root().bound(form.lane, 0, tiles.vector);
+        }
+        by_block(mean.columns.func, form.row);
+        by_block(mean.key_maximum, chunk);
+        by_block(mean.key_maximum.update(), mean.row, chunk);
+        by_block(mean.maximum_so_far, chunk);
+        mean.maximum_so_far.update().vectorize(form.lane);
+    }
+    /// A maximum per lane, then that of the lanes.
+    void schedule_bias_maximum(Certified<Panels> &mean, const Func &y) {
+        Halide::RVar vectors("vectors"), lanes("lanes");
+        const Var of_lane("of_lane"), target = mean.bias_maximum.args()[0];
+        mean.bias_maximum.update().split(mean.any, vectors, lanes, tiles.vector, guard);
+        Func lane_maximum = mean.bias_maximum.update().rfactor(lanes, of_lane);
+        mean.bias_maximum.compute_at(y, job).update().atomic().vectorize(lanes);
+        lane_maximum.compute_at(mean.bias_maximum, target).vectorize(of_lane, tiles.vector);
+        lane_maximum.update().reorder(of_lane, vectors).vectorize(of_lane, tiles.vector);
+    }
+    void schedule_rows(Func y, const CoreInputs &in) {
+        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
+        y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
+            .split(form.tile, job, row_tile, tiles_per_block(in.targets, in.sources, in.projected, in.batch), guard)
+            .split(channel, form.block, form.lane, tiles.vector, guard)
+            .reorder(form.lane, form.row_in_tile, row_tile, form.block, job, batch)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile)
+            .parallel(job)
+            .parallel(batch);
+    }
+    /// Row by row, in the tile that needs it.
+    void schedule_exact(Joint<Panels> &exact, const Func &gated) {
+        exact.mean.compute_at(gated, form.tile)
+            .bound(form.lane, 0, tiles.vector)
+            .bound_extent(form.row, tiles.rows)
+            .vectorize(form.lane);
+        JointSums<Panels> &joint = exact.joint;
+        joint.sums.compute_at(exact.mean, form.row).vectorize(form.lane);
+        joint.sums.update().reorder(form.lane, form.row, joint.chunk).vectorize(form.lane, tiles.vector);
+        const Var step = joint.scores.args().back();
+        joint.scores.compute_at(joint.sums, joint.chunk)
+            .bound_storage(step, joint.longest_chunk)
+            .reorder(form.lane, form.row, step)
+            .vectorize(form.lane, tiles.vector);
+        for (Func f : {joint.chunk_maximum, joint.chunk_sums}) {
+            f.compute_at(joint.sums, joint.chunk).vectorize(form.lane, tiles.vector);
+            f.update().reorder(form.lane, form.row, joint.source).vectorize(form.lane, tiles.vector);
+        }
+    }
+
+    Var group{"group"}, row_tile{"row_tile"};
+};
+
+}  // namespace aft
