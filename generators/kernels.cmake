@@ -54,6 +54,12 @@ aft_kernel_rows(aft OPERATION core DEVICE cpu ROWS [[
     usual joint | naive         | float32  |            |                    |
 ]])
 
+aft_kernel_rows(aft OPERATION scan DEVICE cpu ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | packed        | float32  |            |                    |
+    usual      | naive         | float32  |            |                    |
+]])
+
 # For smaller extents (seq 64 on CPUs, batch 2 on GPUs), li2018 spreads sums over atomic additions, so that the bits
 # would differ from call to call.
 aft_kernel_rows(aft OPERATION forward DEVICE cuda ROWS [[
@@ -79,6 +85,11 @@ aft_kernel_rows(aft OPERATION core DEVICE cuda ROWS [[
     usual joint | naive         | float32  |            |                    |
 ]])
 
+aft_kernel_rows(aft OPERATION scan DEVICE cuda ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | naive         | float32  |            |                    |
+]])
+
 # li2018 has one size, as nobody would run it on OpenCL but to compare.
 aft_kernel_rows(aft OPERATION forward DEVICE opencl ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
@@ -100,6 +111,11 @@ aft_kernel_rows(aft OPERATION core DEVICE opencl ROWS [[
     usual joint | naive         | float32  |            |                    |
 ]])
 
+aft_kernel_rows(aft OPERATION scan DEVICE opencl ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | naive         | float32  |            |                    |
+]])
+
 aft_kernel_rows(aft OPERATION forward DEVICE vulkan ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | tiled         | float32  |            |                    |
@@ -117,4 +133,9 @@ aft_kernel_rows(aft OPERATION core DEVICE vulkan ROWS [[
 #   algorithms  | schedule      | storage  | variant    | extents            | parameters
     usual joint | tiled         | float32  |            |                    |
     usual joint | naive         | float32  |            |                    |
+]])
+
+aft_kernel_rows(aft OPERATION scan DEVICE vulkan ROWS [[
+#   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | naive         | float32  |            |                    |
 ]])

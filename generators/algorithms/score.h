@@ -46,12 +46,19 @@ struct Score {
         const Halide::Expr a_is_larger = a.high > b.high || (a.high == b.high && a.low > b.low);
         return {select(a_is_larger, a.high, b.high), select(a_is_larger, a.low, b.low)};
     }
-    /// exp(this - maximum); of two masked ones it is 1. Where it counts, each part of the difference is exact, or as
-    /// good as that of neighbouring floats.
-    Halide::Expr weight(const Rounding &rounded, const Score &maximum) const {
+    /// Scaled as they are. Where it counts, each part of the difference is exact, or as good as that of neighbouring
+    /// floats.
+    Halide::Expr minus(const Rounding &rounded, const Score &other) const {
+        return rounded((high - other.high) + (low - other.low));
+    }
+    /// exp of a difference that isn't positive.
+    static Halide::Expr exp_nonpositive(const Rounding &rounded, const Halide::Expr &difference) {
         const float to_exponent_of_2 = 1.44269504f / scale;
-        const Halide::Expr difference = rounded((high - maximum.high) + (low - maximum.low));
         return exp2_nonpositive(rounded, Halide::max(difference, -127 / to_exponent_of_2) * to_exponent_of_2);
+    }
+    /// exp(this - maximum); of two masked ones it is 1.
+    Halide::Expr weight(const Rounding &rounded, const Score &maximum) const {
+        return exp_nonpositive(rounded, minus(rounded, maximum));
     }
 };
 

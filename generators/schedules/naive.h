@@ -57,4 +57,12 @@ inline void schedule_naive_on_gpu(const Flat &form, const Halide::Func &y) {
     }
 }
 
+inline void schedule_naive_on(Device device, const Flat &form, const Halide::Func &y, const Halide::Target &target) {
+    if (device == Device::cpu) {
+        schedule_naive(form, y, target.natural_vector_size<float>());
+    } else {
+        schedule_naive_on_gpu(form, y);
+    }
+}
+
 }  // namespace aft

@@ -26,10 +26,8 @@ struct Scheduler {
     void apply(Flat &form, Algorithm &, const Halide::Func &y, const Inputs &) const {
         if (schedule == Schedule::own) {
             own.flat(form, y, target);
-        } else if (device == Device::cpu) {
-            schedule_naive(form, y, target.natural_vector_size<float>());
         } else {
-            schedule_naive_on_gpu(form, y);
+            schedule_naive_on(device, form, y, target);
         }
     }
 

@@ -20,8 +20,8 @@ namespace aft {
 ///
 /// | form                | size                            |
 /// |---------------------|---------------------------------|
-/// | causal_simple, wkv  | 3 P                             |
-/// | causal_local, conv  | 3 P + 2 (window - 1) P          |
+/// | causal_simple, wkv  | 4 P                             |
+/// | causal_local, conv  | 4 P + 2 (window - 1) P          |
 /// | causal_full         | 2 max_seq_len P                 |
 ///
 /// It lies in the host's memory. A copy is independent of the original. Not thread-safe: one call at a time may use a

@@ -2,6 +2,7 @@
 
 #include <aft/config.h>
 
+#include <optional>
 #include <string_view>
 
 namespace aft {
@@ -24,6 +25,16 @@ constexpr std::string_view name_of(Gate gate) {
         }
     }
     return "";
+}
+
+/// Nothing for a text that is the name of none.
+constexpr std::optional<Gate> gate_named(std::string_view name) {
+    for (const auto &named : named_gates) {
+        if (named.name == name) {
+            return named.gate;
+        }
+    }
+    return std::nullopt;
 }
 
 }  // namespace aft

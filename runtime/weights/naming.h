@@ -18,13 +18,13 @@ struct Naming {
     std::string_view project;                       // another; without one the gated mean is the output
     std::string_view position_bias;                 // [S, S]
     std::string_view target_factor, source_factor;  // [S, r] instead: the position bias is their product
-    std::string_view local_mask;                    // BOOL [S, S], true in AFTLocal's band
-    std::string_view filter;                        // [heads, window]
-    std::string_view decay;                         // [P]
-    std::string_view log_decay;                     // [P] instead: the decay is exp of it
-    std::string_view bonus;                         // [P]
-    std::string_view beside;                        // the start of names among these that the layer leaves out
-    std::string_view foreign;                       // a module that only another layer with these names has
+    std::string_view local_mask = {};               // BOOL [S, S], true in AFTLocal's band
+    std::string_view filter = {};                   // [heads, window]
+    std::string_view decay = {};                    // [P]
+    std::string_view log_decay = {};                // [P] instead: the decay is exp of it
+    std::string_view bonus = {};                    // [P]
+    std::string_view beside = {};                   // the start of names among these that the layer leaves out
+    std::string_view foreign = {};                  // a module that only another layer with these names has
     std::optional<Gate> gate = Gate::sigmoid;       // none: the names don't imply it
 
     /// Those of the modules query, key, value and project that the network has.

@@ -37,6 +37,12 @@ std::vector<float> factor_product(const std::vector<float> &u, const std::vector
 
 }  // namespace
 
+void exponentiate(std::vector<float> &log_decay) {
+    for (float &value : log_decay) {
+        value = static_cast<float>(std::exp(static_cast<double>(value)));
+    }
+}
+
 StoredLayer::StoredLayer(StoredTensors &tensors, const LayerForm &form, const LoadOptions &options)
     : tensors_(tensors), place_(locate(tensors, options)), form_(form), bias_(naming().position_bias),
       target_factor_(naming().target_factor), source_factor_(naming().source_factor), mask_(naming().local_mask),
@@ -100,9 +106,7 @@ std::vector<float> StoredLayer::decay(std::int64_t P) {
         return needs(decay_, "decay") ? values(decay_, {P}, false, Domain::at_least_0) : std::vector<float>();
     }
     std::vector<float> decay = values(log_decay_, {P}, false, Domain::finite_or_masked);
-    for (float &value : decay) {
-        value = static_cast<float>(std::exp(static_cast<double>(value)));
-    }
+    exponentiate(decay);
     if (!decay.empty()) {
         defects_.check("exp(" + log_decay_ + ")", decay, {P}, Domain::at_least_0);
     }

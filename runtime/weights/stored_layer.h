@@ -17,6 +17,9 @@
 
 namespace aft {
 
+/// Makes decays of their logarithms. Rounded from double.
+void exponentiate(std::vector<float> &log_decay);
+
 /// A layer in a checkpoint. Its functions collect all that is wrong with the layer, and raise() throws it.
 class StoredLayer {
 public:
