@@ -5,6 +5,7 @@
 
 #include <aft/error.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <utility>
@@ -138,11 +139,9 @@ void check_tensor(const std::string &what, const TensorView<const float, 3> &ten
 
 void check_same_extents(const char *what, const TensorView<const float, 3> &tensor, const Tensor &other,
                         const char *other_name) {
-    const std::vector<std::int64_t> extents(tensor.extents.begin(), tensor.extents.end()),
-        wanted(other.extents.begin(), other.extents.begin() + 3);
-    if (extents != wanted) {
-        throw ShapeError(std::string(what) + " is " + to_string(extents) + ", must be " + to_string(wanted) + " like " +
-                         other_name);
+    if (!std::equal(tensor.extents.begin(), tensor.extents.end(), other.extents.begin())) {
+        throw ShapeError(std::string(what) + " is " + extents_of(tensor) + ", must be " +
+                         to_string({other.extents.begin(), other.extents.begin() + 3}) + " like " + other_name);
     }
 }
 
