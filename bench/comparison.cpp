@@ -48,7 +48,7 @@ std::vector<KernelInfo> wanted_kernels(const Problem &problem, const ComparisonO
     std::vector<KernelInfo> wanted;
     for (const Kernel &kernel : kernels_of(site.result.device.api)) {
         const KernelInfo &info = kernel.info;
-        const bool is_wanted = info.layer == problem.config.form &&
+        const bool is_wanted = info.operation == "forward" && info.layer == problem.config.form &&
                                (info.schedule != "tuned" || judge(info, problem).fit == Fit::automatic) &&
                                (options.schedules.empty() ||
                                 std::count(options.schedules.begin(), options.schedules.end(), label(info)) != 0);

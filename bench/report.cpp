@@ -52,7 +52,7 @@ Json json_of(const Problem &problem) {
 
 Json json_of(const Measurement &each) {
     return {{"kernel", each.kernel.id},
-            {"layer", name(each.kernel.layer)},
+            {"layer", name(each.problem.config.form)},
             {"device", each.kernel.api},
             {"device_id", each.device},
             {"algorithm", each.kernel.algorithm},

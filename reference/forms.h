@@ -2,21 +2,49 @@
 
 #include "reference/problem.h"
 
+#include <aft/call.h>
 #include <aft/config.h>
 #include <aft/weights.h>
 
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <vector>
 
 namespace aft {
 
-/// The bias of a target and a source, in double. -inf: the target doesn't see the source.
-using PairBias = std::function<double(std::int64_t target, std::int64_t source)>;
+/// The bias of a target, a source and a channel, in double. -inf: the target doesn't see the source.
+using PairBias = std::function<double(std::int64_t target, std::int64_t source, std::int64_t channel)>;
 
-/// The bias of a layer, by the definition of its form. `weights` must live as long.
-PairBias pair_bias(const LayerConfig &config, const Weights &weights);
+/// The bias of one sample of a call, by the definition of the layer's form, and -inf where the call hides the pair.
+/// Target 0 is at position `first`. `weights` and the call's tensors must live as long.
+PairBias pair_bias(const LayerConfig &config, const Weights &weights, const Sight &sight = {}, std::int64_t sample = 0,
+                   std::int64_t first = 0);
 
-/// Floating-point operations that no implementation of the layer can leave out. A multiply-add counts as 2.
-double work(const Problem &problem);
+/// Whether pair_bias() depends on the channel.
+bool varies_by_channel(const LayerForm &form);
+/// Whether each call gives the position bias.
+bool takes_bias(const LayerForm &form);
+/// Whether the layer has the parameters decay and bonus.
+bool has_decay(const LayerForm &form);
+/// Whether LayerConfig::heads counts.
+bool has_heads(const LayerForm &form);
+/// Whether the layer has a query.
+bool has_query(const LayerForm &form);
+
+/// Every gate, the usual one first.
+std::vector<Gate> gates();
+/// "sigmoid", "tanh", "none".
+std::string name(Gate gate);
+/// The factor of the mean for a query. Accurate relative to itself.
+template<typename Real>
+Real gate_of(Gate gate, Real query);
+/// The derivative of gate_of(), which is >= 0.
+template<typename Real>
+Real gate_slope(Gate gate, Real query);
+
+/// Floating-point operations that no implementation of a problem can leave out, of the whole layer (`forward`), of its
+/// weighted mean (`core`, `scan`), or of its query projection (`linear`). A multiply-add counts as 2.
+double work(const Problem &problem, const std::string &operation = "forward");
 
 }  // namespace aft

@@ -1,135 +1,36 @@
 #include "problem.h"
 
 #include "kernels/selector.h"
+#include "reference/forms.h"
+#include "reference/random.h"
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 
 namespace aft {
 namespace {
 
-constexpr float masked = -std::numeric_limits<float>::infinity();
-
-/// SplitMix64, summed to bell-shaped numbers in integer arithmetic: no library function that may differ between
-/// machines.
-class Random {
-public:
-    explicit Random(std::uint64_t seed) : state_(seed) {}
-
-    std::uint64_t bits() {
-        std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        return z ^ (z >> 31);
-    }
-
-    /// The sum of four uniform numbers of 16 bits, scaled to deviation 1; within +-3.47.
-    float normal() {
-        const std::uint64_t z = bits();
-        const auto sum = static_cast<int>((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
-        return static_cast<float>(sum - 2 * 0xffff) * (1.7320508f / 65536);
-    }
-
-    bool one_in(std::uint64_t n) {
-        return bits() % n == 0;
-    }
-
-    std::vector<float> normals(std::int64_t count, float scale) {
-        std::vector<float> values(count);
-        for (float &value : values) {
-            value = scale * normal();
-        }
-        return values;
-    }
-
-private:
-    std::uint64_t state_;
-};
-
-const std::array<const char *, 13> data_names = {"normal",          "outliers",       "mismatched_maxima",
+const std::array<const char *, 16> data_names = {"normal",          "outliers",       "mismatched_maxima",
                                                  "cancelling_band", "unbounded_bias", "unbounded_offsets",
                                                  "huge_queries",    "huge_keys",      "offset_keys",
                                                  "offset_biases",   "huge_values",    "largest_values",
-                                                 "denormal_values"};
+                                                 "denormal_values", "rising_keys",    "wide_biases",
+                                                 "hidden_keys"};
 
-bool selects(Data data) {
-    return data != Data::normal && data != Data::outliers;
-}
+const std::array<const char *, 4> mask_names = {"", " mask of sources", " mask of pairs", " masks of pairs"};
 
-/// [P, 3P], the identity in its block: picks query (0), key (1) or value (2) out of [query | key | value].
-std::vector<float> selection(std::int64_t P, int block) {
-    std::vector<float> weight(P * 3 * P, 0.0f);
-    for (std::int64_t c = 0; c < P; ++c) {
-        weight[c * 3 * P + block * P + c] = 1;
-    }
-    return weight;
-}
-
-/// The source that stands out in the mismatched and cancelling problems: every target sees it, through a band if need
-/// be, at least from itself.
-std::int64_t spike(const Problem &problem) {
-    return problem.shape.seq / 3;
-}
-
-/// 2^k, from where float32 has steps of 2^-10 to where it has steps of 2^103.
-float offset(std::int64_t i) {
-    constexpr std::array<int, 6> exponents = {13, 23, 30, 60, 100, 126};
-    return std::ldexp(1.0f, exponents[i % exponents.size()]);
-}
-
-/// A few steps of 1/8, or of float32's above the offset where those are longer: exact.
-float above_offset(std::int64_t i, float normal) {
-    const float from = offset(i), step = std::max(0.125f, from * std::numeric_limits<float>::epsilon());
-    return from + step * std::round(2 * std::abs(normal));
-}
-
-std::vector<float> make_position_bias(const Problem &problem, Random &random) {
-    const std::int64_t S = problem.config.max_seq_len;
-    std::vector<float> w = random.normals(S * S, 1);
-    for (std::int64_t t = 0; t < S; ++t) {
-        float *row = &w[t * S];
-        switch (problem.data) {
-            case Data::outliers:
-                for (std::int64_t s = 0; s < S; ++s) {
-                    if (random.one_in(16)) {
-                        row[s] = std::clamp(8 * row[s], -20.0f, 20.0f);
-                    }
-                }
-                break;
-            case Data::mismatched_maxima:
-                std::fill(row, row + S, 0.0f);
-                row[spike(problem)] = t % 2 ? -max_bias_range : 0.0f;
-                break;
-            case Data::cancelling_band:
-                std::fill(row, row + S, 0.0f);
-                row[spike(problem)] = -20;
-                break;
-            case Data::unbounded_bias:
-                row[spike(problem)] = -220;
-                if (t % 3 == 1) {
-                    row[t] = masked;
-                }
-                if (t == problem.shape.seq / 2) {
-                    std::fill(row, row + S, masked);
-                }
-                break;
-            case Data::unbounded_offsets:
-                for (std::int64_t s = 0; s < S; ++s) {
-                    row[s] = t % 2 ? above_offset(t / 2, row[s]) : row[s];
-                }
-                row[spike(problem)] = t % 3 == 1 ? masked : -std::numeric_limits<float>::max();
-                break;
-            case Data::offset_biases:
-                for (std::int64_t s = 0; s < S; ++s) {
-                    row[s] = above_offset(t % 2, row[s]);  // beyond, a step is more than the fast kernels' range
-                }
-                break;
-            default: break;
+/// Those that some kernel computes in one pipeline.
+std::vector<NamedForm> forward_forms() {
+    std::vector<NamedForm> forms;
+    for (const NamedForm &named : named_forms) {
+        if (std::any_of(kernels().begin(), kernels().end(), [&](const KernelInfo &kernel) {
+                return kernel.operation == "forward" && kernel.layer == named.form;
+            })) {
+            forms.push_back(named);
         }
     }
-    return w;
+    return forms;
 }
 
 }  // namespace
@@ -137,92 +38,29 @@ std::vector<float> make_position_bias(const Problem &problem, Random &random) {
 std::string describe(const Problem &problem) {
     const LayerConfig &c = problem.config;
     std::string text(name(c.form));
-    text += " B" + std::to_string(problem.shape.batch) + " T" + std::to_string(problem.shape.seq) + " H" +
-            std::to_string(c.hidden) + " P" + std::to_string(c.projected) + " S" + std::to_string(c.max_seq_len);
+    text += " B" + std::to_string(problem.shape.batch) + " T" + std::to_string(problem.shape.seq);
+    const auto add_unless = [&text](std::int64_t usual, const char *name, std::int64_t value) {
+        if (value != usual) {
+            text += name + std::to_string(value);
+        }
+    };
+    add_unless(0, " m", problem.sources);
+    add_unless(0, " H", c.hidden);
+    add_unless(0, " key", c.key_hidden);
+    add_unless(0, " value", c.value_hidden);
+    text += " P" + std::to_string(c.projected) + " S" + std::to_string(c.max_seq_len);
     if (c.form.has_window()) {
         text += " s" + std::to_string(c.window);
     }
+    add_unless(1, " heads", c.heads);
+    add_unless(0, " pieces of ", problem.piece);
+    text += c.form.gate == Gate() ? "" : " gate " + name(c.form.gate);
+    text += problem.has_lengths ? " lengths" : "";
+    text += mask_names[static_cast<std::size_t>(problem.mask)];
+    text += problem.bias_per_sample ? " bias per sample" : "";
+    text += problem.bias_scale == 1 ? "" : " bias scaled";
+    text += problem.projects_output ? "" : " no output projection";
     return text + " " + data_names[static_cast<std::size_t>(problem.data)] + " seed " + std::to_string(problem.seed);
-}
-
-Weights make_weights(const Problem &problem) {
-    const std::int64_t H = problem.config.hidden, P = problem.config.projected;
-    // Deviation 1 / sqrt(inputs) keeps query, key, value and output of order 1.
-    const float by_hidden = 1 / std::sqrt(static_cast<float>(H)), by_projected = 1 / std::sqrt(static_cast<float>(P));
-    Random random(problem.seed);
-    Weights weights;
-    if (selects(problem.data)) {
-        weights.query_weight = selection(P, 0);
-        weights.key_weight = selection(P, 1);
-        weights.value_weight = selection(P, 2);
-    } else {
-        weights.query_weight = random.normals(P * H, by_hidden);
-        weights.query_bias = random.normals(P, 0.5f);
-        weights.key_weight = random.normals(P * H, by_hidden);
-        weights.key_bias = random.normals(P, 0.5f);
-        weights.value_weight = random.normals(P * H, by_hidden);
-        weights.value_bias = random.normals(P, 0.5f);
-    }
-    if (problem.data == Data::largest_values) {  // a second sum over channels would overflow
-        weights.project_weight.assign(H * P, 0.0f);
-        for (std::int64_t c = 0; c < P; ++c) {
-            weights.project_weight[c * P + c] = 1;
-        }
-    } else {
-        weights.project_weight = random.normals(H * P, by_projected);
-        if (problem.data != Data::denormal_values) {
-            weights.project_bias = random.normals(H, 0.5f);
-        }
-    }
-    if (problem.config.form.has_bias()) {
-        weights.position_bias = make_position_bias(problem, random);
-    }
-    return weights;
-}
-
-std::vector<float> make_input(const Problem &problem) {
-    const std::int64_t B = problem.shape.batch, T = problem.shape.seq, H = problem.config.hidden;
-    const std::int64_t P = problem.config.projected;
-    Random random(~problem.seed);
-    std::vector<float> x = random.normals(B * T * H, 1);
-    if (problem.data == Data::outliers) {
-        for (float &value : x) {
-            if (random.one_in(64)) {
-                value *= 20;
-            }
-        }
-    }
-    if (!selects(problem.data)) {
-        return x;
-    }
-
-    for (std::int64_t row = 0; row < B * T; ++row) {
-        float *query = &x[row * H], *key = query + P, *value = key + P;
-        const bool stands_out = row % T == spike(problem);
-        for (std::int64_t c = 0; c < P; ++c) {
-            switch (problem.data) {
-                case Data::mismatched_maxima:
-                case Data::unbounded_bias: key[c] = stands_out ? 110.0f : key[c] / 64; break;
-                case Data::cancelling_band:
-                    key[c] = stands_out ? 30.0f : 0.0f;
-                    value[c] *= stands_out ? 1 : 1000;
-                    break;
-                case Data::unbounded_offsets:
-                    key[c] = stands_out ? 0.0f : above_offset(c, key[c]) - 2 * offset(c);
-                    break;
-                case Data::huge_queries: query[c] *= std::ldexp(1.0f, static_cast<int>((row + c) % 127)); break;
-                case Data::huge_keys: key[c] *= std::ldexp(1.0f, static_cast<int>((row + c) % 127)); break;
-                case Data::offset_keys: key[c] = above_offset(c, key[c]); break;
-                case Data::huge_values: value[c] *= 1e30f; break;
-                case Data::largest_values:
-                    value[c] *= 0.25f * std::numeric_limits<float>::max() / static_cast<float>(T);
-                    break;
-                case Data::denormal_values: value[c] *= 1024 * std::numeric_limits<float>::min(); break;
-                default: break;
-            }
-        }
-    }
-    return x;
 }
 
 namespace {
@@ -241,7 +79,7 @@ bool has_wide_bias(const Problem &problem) {
 
 Judgement judge(const KernelInfo &kernel, const Problem &problem) {
     const BiasRange bias{has_wide_bias(problem) ? std::numeric_limits<float>::infinity() : 0.0f, 0};
-    return judge(kernel, {kernel.operation, problem.config, bias}, problem.shape);
+    return judge(kernel, {"forward", problem.config, bias}, problem.shape);
 }
 
 std::vector<Problem> test_problems() {
@@ -250,7 +88,7 @@ std::vector<Problem> test_problems() {
     const std::array<std::int64_t, 32> sizes = {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 15,  16,  17,  23,
                                                 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 97, 127, 128, 129, 257};
     std::vector<Problem> problems;
-    for (const NamedForm &named : named_forms) {
+    for (const NamedForm &named : forward_forms()) {
         const LayerForm form = named.form;
         for (std::size_t i = 0; i < sizes.size(); ++i) {
             const std::int64_t T = sizes[i], H = sizes[(7 * i + 3) % sizes.size()],
@@ -299,8 +137,8 @@ Problem random_problem(LayerForm form, std::uint64_t seed) {
 Problem problem_for(const KernelInfo &kernel) {
     const MinimumExtents &m = kernel.minimum;
     const std::int64_t T = std::max<std::int64_t>(m.seq, 70) + 1;
-    const std::int64_t window = kernel.layer.has_window() ? std::max<std::int64_t>(m.window, 9) : 0;
-    return {{kernel.layer, std::max<std::int64_t>(m.hidden, 33), std::max<std::int64_t>(m.projected, 45), T + 2,
+    const std::int64_t window = kernel.layer->has_window() ? std::max<std::int64_t>(m.window, 9) : 0;
+    return {{*kernel.layer, std::max<std::int64_t>(m.hidden, 33), std::max<std::int64_t>(m.projected, 45), T + 2,
              window},
             {m.batch + 2, T}};
 }
@@ -314,7 +152,7 @@ struct Size {
 /// Each size for each layer, the sequence as long as the model's.
 std::vector<Problem> for_each_layer(const std::vector<Size> &sizes) {
     std::vector<Problem> problems;
-    for (const NamedForm &named : named_forms) {
+    for (const NamedForm &named : forward_forms()) {
         for (const Size &size : sizes) {
             const std::int64_t window = named.form.has_window() ? size.window : 0;
             problems.push_back({{named.form, size.channels, size.channels, size.seq, window}, {size.batch, size.seq}});
@@ -348,8 +186,9 @@ std::vector<Problem> quick_benchmark_problems(const std::string &api) {
     for (const KernelInfo &kernel : kernels()) {
         const auto is_taken = [&](const Problem &problem) { return judge(kernel, problem).fit != Fit::none; };
         const MinimumExtents &m = kernel.minimum;
-        if (kernel.usable && kernel.api == api && std::none_of(problems.begin(), problems.end(), is_taken)) {
-            problems.push_back({{kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}});
+        if (kernel.usable && kernel.operation == "forward" && kernel.api == api &&
+            std::none_of(problems.begin(), problems.end(), is_taken)) {
+            problems.push_back({{*kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}});
         }
     }
     return problems;

@@ -1,5 +1,7 @@
 #include "reference.h"
 
+#include "reference/mean.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -7,26 +9,17 @@
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace aft {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-/// How far float32 may be off, in units of epsilon times the scale that forward() derives. Calibrated on plain_forward,
-/// not on the kernels: with 4, it stays below half of the tolerance on every test problem and on 900 random ones.
+/// How far float32 may be off, in units of epsilon times the sizes that core() and layer() derive. Calibrated on
+/// plain_layer() and plain_core(), not on the kernels: with 4, they stay below half of the tolerance on every test
+/// problem and on 900 random ones.
 constexpr double roundings = 4;
-
-template<typename Real>
-Real largest_finite(const std::vector<Real> &values) {
-    Real largest = 0;
-    for (const Real value : values) {
-        if (std::isfinite(value)) {
-            largest = std::max(largest, std::abs(value));
-        }
-    }
-    return largest;
-}
 
 template<typename Real>
 void append(std::vector<Real> &to, const std::vector<Real> &from) {
@@ -91,80 +84,6 @@ std::vector<Real> linear(const std::vector<Real> &x, const std::vector<float> &w
     return y;
 }
 
-/// K + w as a number and what its rounding left (Knuth's TwoSum): a key of 1e10 and a bias of 0.3 lose nothing. Both
-/// are kept at an eighth, so that no sum overflows.
-template<typename Real>
-struct Score {
-    Real high, low;
-
-    Score(Real key, Real bias) {
-        const Real a = key / 8, b = bias / 8;
-        high = a + b;
-        const Real of_b = high - a;
-        low = std::isfinite(high) ? (a - (high - of_b)) + (b - of_b) : 0;
-    }
-    bool operator<(const Score &other) const {
-        return high < other.high || (high == other.high && low < other.low);
-    }
-    Real operator-(const Score &other) const {
-        return 8 * ((high - other.high) + (low - other.low));
-    }
-};
-
-/// How uncertain the exponents of a channel's terms are, in epsilons: `any`, or for keys that are exact only as much as
-/// the differences that exponents are, with the key's from its channel's maximum and the bias's from its row's. Those
-/// are within twice max_bias_range of the score's from its maximum, or the term is far below the others.
-template<typename Real>
-struct ExponentSize {
-    Real any = 0;
-    bool exact_keys = false;
-
-    Real of(Real difference) const {
-        return exact_keys ? std::min(any, std::abs(difference) + 2 * Real(max_bias_range)) : any;
-    }
-};
-
-/// mean = sum p V and mean_size = sum p (size + |V| size(exponent)) over the sources of one target, per channel.
-/// bias: [sources].
-template<typename Real>
-void mean_of_target(const Real *key, const Real *value, const Real *size, const ExponentSize<Real> &exponent_size,
-                    const std::vector<Real> &bias, std::int64_t channels, Real *mean, Real *mean_size) {
-    const Real masked = -std::numeric_limits<Real>::infinity();
-    const std::int64_t sources = static_cast<std::int64_t>(bias.size());
-    std::vector<Score<Real>> maximum(channels, {masked, 0});
-    std::vector<Real> denominator(channels, 0);
-    for (std::int64_t s = 0; s < sources; ++s) {
-        if (bias[s] != masked) {
-            for (std::int64_t c = 0; c < channels; ++c) {
-                maximum[c] = std::max(maximum[c], {key[s * channels + c], bias[s]});
-            }
-        }
-    }
-
-    std::fill_n(mean, channels, Real(0));
-    std::fill_n(mean_size, channels, Real(0));
-    for (std::int64_t s = 0; s < sources; ++s) {
-        if (bias[s] != masked) {
-            for (std::int64_t c = 0; c < channels; ++c) {
-                const Score<Real> score(key[s * channels + c], bias[s]);
-                if (score.high == masked) {
-                    continue;
-                }
-                const Real difference = score - maximum[c], p = std::exp(difference), v = value[s * channels + c];
-                denominator[c] += p;
-                mean[c] += p * v;
-                mean_size[c] += p * (size[s * channels + c] + std::abs(v) * exponent_size.of(difference));
-            }
-        }
-    }
-    for (std::int64_t c = 0; c < channels; ++c) {
-        if (denominator[c] != 0) {  // 0: every source is masked
-            mean[c] /= denominator[c];
-            mean_size[c] /= denominator[c];
-        }
-    }
-}
-
 /// Whether a projection picks inputs, so that it rounds nothing.
 bool selects(const std::vector<float> &weight, const std::vector<float> &bias, std::int64_t inputs) {
     for (auto row = weight.begin(); row != weight.end(); row += inputs) {
@@ -175,110 +94,223 @@ bool selects(const std::vector<float> &weight, const std::vector<float> &bias, s
     return std::all_of(bias.begin(), bias.end(), [](float b) { return b == 0; });
 }
 
-template<typename Real>
-std::vector<Real> bias_of_target(const PairBias &bias, std::int64_t target, std::int64_t sources) {
-    std::vector<Real> row(sources);
+BiasRow bias_of_target(const PairBias &bias, std::int64_t target, std::int64_t sources, std::int64_t width) {
+    BiasRow row{std::vector<double>(sources * width), width};
     for (std::int64_t s = 0; s < sources; ++s) {
-        row[s] = static_cast<Real>(bias(target, s));
+        for (std::int64_t c = 0; c < width; ++c) {
+            row.values[s * width + c] = bias(target, s, c);
+        }
     }
     return row;
 }
 
-/// The layer, and where `scale` isn't null, what the roundings of y are relative to. A projection is as uncertain as
-/// the terms that it sums, |x| |W| + |b|, however small it is itself; an exponential, relatively, as its exponent is
-/// absolutely; and the gate by a quarter of what the query is:
-///     e = g sum p (size(V) + |V| (max size(K) + max |w|)) + g (1 - g) |A| size(Q),  g = sigmoid(Q)
-/// Keys that a projection only picks aren't uncertain; see ExponentSize.
-/// The channels' errors are independent of each other; the last product adds its own terms:
-///     scale = sqrt(Wo^2 e^2) + |Wo| g |A| + |bo|
+/// The rows of one sample of a tensor: those that are listed.
 template<typename Real>
-std::vector<Real> forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
-                          const Shape &shape, const std::vector<std::int64_t> &rows, std::vector<Real> *scale) {
-    const std::int64_t T = shape.seq, H = config.hidden, P = config.projected;
-    const PairBias bias = pair_bias(config, weights);
-    std::vector<std::vector<Real>> bias_rows;
-    Real largest_bias = 0;
-    for (const std::int64_t t : rows) {
-        bias_rows.push_back(bias_of_target<Real>(bias, t, T));
-        largest_bias = std::max(largest_bias, largest_finite(bias_rows.back()));
+std::vector<Real> rows_of(const TensorView<const float, 3> &tensor, std::int64_t sample,
+                          const std::vector<std::int64_t> &rows) {
+    std::vector<Real> values;
+    for (const std::int64_t r : rows) {
+        const float *row = tensor.data + sample * tensor.strides[0] + r * tensor.strides[1];
+        values.insert(values.end(), row, row + tensor.extents[2]);
     }
-    const auto size_of = [&](const std::vector<Real> &input, const std::vector<float> &weight,
-                             const std::vector<float> &b) {
-        return linear(absolute(input), absolute(weight), absolute(b), H, P);
-    };
+    return values;
+}
 
+std::vector<std::int64_t> all_rows(std::int64_t count) {
+    std::vector<std::int64_t> rows(count);
+    std::iota(rows.begin(), rows.end(), 0);
+    return rows;
+}
+
+/// A tensor of one sample, and what its roundings are relative to: itself, or where a projection made it, the terms
+/// that it sums, |x| |W| + |b|, however small it is itself.
+template<typename Real>
+struct Rounded {
+    std::vector<Real> value, size;
+};
+
+template<typename Real>
+Rounded<Real> exact(std::vector<Real> value) {
+    std::vector<Real> size = absolute(value);
+    return {std::move(value), std::move(size)};
+}
+
+template<typename Real>
+Rounded<Real> projected(const std::vector<Real> &x, const std::vector<float> &weight, const std::vector<float> &bias,
+                        std::int64_t inputs, std::int64_t outputs) {
+    return {linear(x, weight, bias, inputs, outputs),
+            linear(absolute(x), absolute(weight), absolute(bias), inputs, outputs)};
+}
+
+/// The part of a call that one sample sees.
+struct Sample {
+    const LayerConfig &config;
+    PairBias bias;
+    const std::vector<std::int64_t> &rows;  ///< of the targets
+    std::int64_t sources;
+    std::int64_t length;  ///< targets from here on have no result
+};
+
+/// The gated mean of one sample, [rows, P]. An exponential is relatively as uncertain as its exponent is absolutely,
+/// and the gate by its slope times what the query is:
+///     size = |g| sum p (size(V) + |V| size(exponent)) + |g'| |A| size(Q),  g = gate(Q)
+/// `query` is empty if the layer has none.
+template<typename Real>
+Rounded<Real> gated_mean(const Sample &sample, const Rounded<Real> &query, const MeanInput<Real> &sources) {
+    const std::int64_t P = sample.config.projected, width = varies_by_channel(sample.config.form) ? P : 1;
     // A value below FLT_MIN may be flushed to 0 wherever it appears.
     const Real smallest = std::numeric_limits<float>::min() / std::numeric_limits<float>::epsilon();
-    std::vector<Real> y;
-    for (std::int64_t b = 0; b < shape.batch; ++b) {
-        const std::vector<Real> sources(x.begin() + b * T * H, x.begin() + (b + 1) * T * H);
-        std::vector<Real> targets;
-        for (const std::int64_t t : rows) {
-            targets.insert(targets.end(), sources.begin() + t * H, sources.begin() + (t + 1) * H);
+    const Gate gate = sample.config.form.gate;
+    const std::size_t count = sample.rows.size() * P;
+    Rounded<Real> gated{std::vector<Real>(count), std::vector<Real>(count)};
+    std::vector<Real> mean(P), magnitude(P), mean_size(P);
+    BiasRow known;
+    for (std::size_t r = 0; r < sample.rows.size(); ++r) {
+        if (sample.rows[r] >= sample.length) {
+            continue;
         }
+        BiasRow row = bias_of_target(sample.bias, sample.rows[r], sample.sources, width);
+        // Targets with the same biases have the same mean: all of AFTSimple's.
+        if (r == 0 || row.values != known.values) {
+            mean_of_target(sources, row, P, mean.data(), magnitude.data(), mean_size.data());
+            known = std::move(row);
+        }
+        for (std::int64_t c = 0; c < P; ++c) {
+            const std::size_t i = r * P + c;
+            const Real q = query.value.empty() ? 0 : query.value[i], q_size = query.size.empty() ? 0 : query.size[i];
+            const Real g = gate_of(gate, q);
+            gated.value[i] = g * mean[c];
+            gated.size[i] = std::abs(g) * mean_size[c] + gate_slope(gate, q) * std::abs(mean[c]) * q_size + smallest;
+        }
+    }
+    return gated;
+}
 
-        const std::vector<Real> query = linear(targets, weights.query_weight, weights.query_bias, H, P);
-        const std::vector<Real> key = linear(sources, weights.key_weight, weights.key_bias, H, P);
-        const std::vector<Real> value = linear(sources, weights.value_weight, weights.value_bias, H, P);
-        std::vector<Real> query_size(query.size()), value_size(value.size());
-        ExponentSize<Real> exponent_size{0, selects(weights.key_weight, weights.key_bias, H)};
-        if (scale) {
-            query_size = size_of(targets, weights.query_weight, weights.query_bias);
-            value_size = size_of(sources, weights.value_weight, weights.value_bias);
-            exponent_size.any = largest_finite(size_of(sources, weights.key_weight, weights.key_bias)) + largest_bias;
+/// Position of target 0, and the length of each sample's targets where they are its sources.
+Sample sample_of(const LayerConfig &config, const Weights &weights, const Sight &sight, std::int64_t b,
+                 const std::vector<std::int64_t> &rows, std::int64_t targets, std::int64_t sources, bool is_self) {
+    const std::int64_t first = config.form.is_causal() ? sources - targets : 0;
+    const bool is_padded = is_self && sight.lengths.data;
+    const std::int64_t length = is_padded ? sight.lengths.data[b * sight.lengths.strides[0]] : targets;
+    return {config, pair_bias(config, weights, sight, b, first), rows, sources, length};
+}
+
+/// A call without a query may have the query's extents.
+std::int64_t target_count(const CoreCall &call) {
+    return call.query.extents[2] > 0 ? call.query.extents[1] : call.key.extents[1];
+}
+
+/// A whole call, and what the roundings of y are relative to.
+template<typename Real>
+Rounded<Real> core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
+                   const std::vector<std::int64_t> &rows) {
+    const std::int64_t m = call.key.extents[1], n = target_count(call);
+    Rounded<Real> y;
+    for (std::int64_t b = 0; b < call.key.extents[0]; ++b) {
+        const Sample sample = sample_of(config, weights, call.sight, b, rows, n, m, n == m);
+        Rounded<Real> query;
+        if (has_query(config.form)) {
+            query = exact(rows_of<Real>(call.query, b, rows));
         }
-        std::vector<Real> gated(rows.size() * P), gated_size(rows.size() * P), mean(P), mean_size(P);
-        for (std::size_t r = 0; r < rows.size(); ++r) {
-            // Targets with the same biases have the same mean: all of AFTSimple's.
-            if (r == 0 || bias_rows[r] != bias_rows[r - 1]) {
-                mean_of_target(key.data(), value.data(), value_size.data(), exponent_size, bias_rows[r], P, mean.data(),
-                               mean_size.data());
-            }
-            for (std::int64_t c = 0; c < P; ++c) {
-                const Real gate = 1 / (1 + std::exp(-query[r * P + c]));
-                gated[r * P + c] = gate * mean[c];
-                gated_size[r * P + c] =
-                    gate * mean_size[c] + gate * (1 - gate) * std::abs(mean[c]) * query_size[r * P + c] + smallest;
-            }
-        }
-        append(y, linear(gated, weights.project_weight, weights.project_bias, P, H));
-        if (scale) {
-            std::vector<Real> own =
-                linear(absolute(gated), absolute(weights.project_weight), absolute(weights.project_bias), P, H);
-            const std::vector<Real> variance = linear(squared(gated_size), squared(weights.project_weight), {}, P, H);
-            for (std::size_t i = 0; i < own.size(); ++i) {
-                own[i] += std::sqrt(variance[i]);
-            }
-            append(*scale, own);
-        }
+        const Rounded<Real> key = exact(rows_of<Real>(call.key, b, all_rows(m)));
+        const Rounded<Real> value = exact(rows_of<Real>(call.value, b, all_rows(m)));
+        const Rounded<Real> gated =
+            gated_mean(sample, query, MeanInput<Real>{key.value, value.value, key.size, value.size, true});
+        append(y.value, gated.value);
+        append(y.size, gated.size);
     }
     return y;
 }
 
-std::vector<std::int64_t> all_if_empty(std::vector<std::int64_t> rows, std::int64_t seq) {
-    if (rows.empty()) {
-        rows.resize(seq);
-        std::iota(rows.begin(), rows.end(), 0);
+/// A projection that only picks inputs leaves its keys exact. The channels' errors are independent of each other; the
+/// last product adds its own terms:
+///     size = sqrt(Wo^2 size(gated)^2) + |Wo| |gated| + |bo|
+template<typename Real>
+Rounded<Real> layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
+                    const std::vector<std::int64_t> &rows) {
+    const std::int64_t H = config.hidden, P = config.projected, n = call.query.extents[1];
+    const TensorView<const float, 3> key_input = call.key.data ? call.key : call.query;
+    const TensorView<const float, 3> value_input = call.value.data ? call.value : key_input;
+    const std::int64_t m = key_input.extents[1], key_inputs = key_input.extents[2];
+    const bool exact_keys = selects(weights.key_weight, weights.key_bias, key_inputs);
+    Rounded<Real> y;
+    for (std::int64_t b = 0; b < call.query.extents[0]; ++b) {
+        const Sample sample = sample_of(config, weights, call.sight, b, rows, n, m, !call.key.data);
+        Rounded<Real> query;
+        if (has_query(config.form)) {
+            query = projected(rows_of<Real>(call.query, b, rows), weights.query_weight, weights.query_bias, H, P);
+        }
+        const Rounded<Real> key =
+            projected(rows_of<Real>(key_input, b, all_rows(m)), weights.key_weight, weights.key_bias, key_inputs, P);
+        const Rounded<Real> value = projected(rows_of<Real>(value_input, b, all_rows(m)), weights.value_weight,
+                                              weights.value_bias, value_input.extents[2], P);
+        const Rounded<Real> gated =
+            gated_mean(sample, query, MeanInput<Real>{key.value, value.value, key.size, value.size, exact_keys});
+        if (weights.project_weight.empty()) {
+            append(y.value, gated.value);
+            append(y.size, gated.size);
+            continue;
+        }
+        Rounded<Real> output = projected(gated.value, weights.project_weight, weights.project_bias, P, H);
+        const std::vector<Real> variance = linear(squared(gated.size), squared(weights.project_weight), {}, P, H);
+        for (std::size_t i = 0; i < output.size.size(); ++i) {
+            const bool has_result = rows[i / H] < sample.length;
+            output.value[i] = has_result ? output.value[i] : 0;
+            output.size[i] = has_result ? output.size[i] + std::sqrt(variance[i]) : 0;
+        }
+        append(y.value, output.value);
+        append(y.size, output.size);
     }
-    return rows;
+    return y;
+}
+
+Reference with_tolerance(Rounded<double> y) {
+    for (double &size : y.size) {
+        size *= roundings * std::numeric_limits<float>::epsilon();
+    }
+    return {std::move(y.value), std::move(y.size)};
+}
+
+std::vector<std::int64_t> all_if_empty(std::vector<std::int64_t> rows, std::int64_t count) {
+    return rows.empty() ? all_rows(count) : rows;
+}
+
+LayerCall call_with(const LayerConfig &config, const std::vector<float> &x, const Shape &shape) {
+    LayerCall call;
+    call.query = {x.data(), {shape.batch, shape.seq, config.hidden}};
+    return call;
 }
 
 }  // namespace
 
+Reference reference_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
+                          std::vector<std::int64_t> rows) {
+    return with_tolerance(layer<double>(config, weights, call, all_if_empty(std::move(rows), call.query.extents[1])));
+}
+
+Reference reference_core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
+                         std::vector<std::int64_t> rows) {
+    return with_tolerance(core<double>(config, weights, call, all_if_empty(std::move(rows), target_count(call))));
+}
+
 Reference reference_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                             const Shape &shape, std::vector<std::int64_t> rows) {
-    Reference reference;
-    reference.output =
-        forward<double>(config, weights, x, shape, all_if_empty(std::move(rows), shape.seq), &reference.tolerance);
-    for (double &tolerance : reference.tolerance) {
-        tolerance *= roundings * std::numeric_limits<float>::epsilon();
-    }
-    return reference;
+    return reference_layer(config, weights, call_with(config, x, shape), std::move(rows));
+}
+
+std::vector<float> plain_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
+                               std::vector<std::int64_t> rows) {
+    return layer<float>(config, weights, call, all_if_empty(std::move(rows), call.query.extents[1])).value;
+}
+
+std::vector<float> plain_core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
+                              std::vector<std::int64_t> rows) {
+    return core<float>(config, weights, call, all_if_empty(std::move(rows), target_count(call))).value;
 }
 
 std::vector<float> plain_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                                  const Shape &shape, std::vector<std::int64_t> rows) {
-    return forward<float>(config, weights, x, shape, all_if_empty(std::move(rows), shape.seq), nullptr);
+    return plain_layer(config, weights, call_with(config, x, shape), std::move(rows));
 }
 
 double error_in_tolerances(const Reference &reference, const std::vector<float> &actual) {
@@ -322,12 +354,11 @@ std::vector<double> reference_linear(const std::vector<double> &x, const std::ve
 WeightedMean reference_mean(const std::vector<double> &key, const std::vector<double> &value, std::int64_t channels,
                             std::int64_t targets, const PairBias &bias) {
     const std::int64_t sources = static_cast<std::int64_t>(key.size()) / channels;
-    const std::vector<double> size = absolute(value);
+    const MeanInput<double> input{key, value, absolute(key), absolute(value), true};
     WeightedMean result{std::vector<double>(targets * channels), std::vector<double>(targets * channels)};
     for (std::int64_t t = 0; t < targets; ++t) {
-        mean_of_target(key.data(), value.data(), size.data(), ExponentSize<double>(),
-                       bias_of_target<double>(bias, t, sources), channels, &result.value[t * channels],
-                       &result.magnitude[t * channels]);
+        mean_of_target<double>(input, bias_of_target(bias, t, sources, channels), channels, &result.value[t * channels],
+                               &result.magnitude[t * channels], nullptr);
     }
     return result;
 }

@@ -2,6 +2,7 @@
 
 #include "reference/forms.h"
 
+#include <aft/call.h>
 #include <aft/config.h>
 #include <aft/kernels.h>
 #include <aft/weights.h>
@@ -12,18 +13,30 @@
 namespace aft {
 
 /// The result of a layer in double, by the definition:
-///     A[t, c] = sum_t' exp(K[t', c] + w[t, t'] - M[t, c]) V[t', c] / sum_t' exp(K[t', c] + w[t, t'] - M[t, c])
-/// with the joint maximum M[t, c] = max_t' (K[t', c] + w[t, t']): sound for every key and bias, and slow.
+///     A[i, c] = sum_j exp(K[j, c] + w[i, j, c] - M[i, c]) V[j, c] / sum_j exp(K[j, c] + w[i, j, c] - M[i, c])
+/// over the sources j that target i sees, with the joint maximum M[i, c] = max_j (K[j, c] + w[i, j, c]): sound for
+/// every key and bias, and slow. Every form sums over pairs; none keeps a state.
 struct Reference {
-    std::vector<double> output;     ///< [batch, rows, hidden]
+    std::vector<double> output;     ///< [batch, rows, channels]
     std::vector<double> tolerance;  ///< same shape: how far from `output` a correct float32 result can be
 };
 
-/// x: [batch, seq, hidden]. `rows` are the target positions to compute, of every sample; empty: all of them.
+/// y = layer(call). `rows` are the targets to compute, of every sample; empty: all of them. In a causal form, the last
+/// target is at the last source. Where the targets are the sources, rows beyond a sample's length are 0.
+Reference reference_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
+                          std::vector<std::int64_t> rows = {});
+/// The same without projections. With lengths, the targets of a call that has as many as sources are the sources.
+Reference reference_core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
+                         std::vector<std::int64_t> rows = {});
+/// y = layer(x). x: [batch, seq, hidden].
 Reference reference_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                             const Shape &shape, std::vector<std::int64_t> rows = {});
 
-/// The same computation in float32: the plain way to do it soundly, which `tolerance` is calibrated on.
+/// The same computations in float32: the plain way to do them soundly, which `tolerance` is calibrated on.
+std::vector<float> plain_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
+                               std::vector<std::int64_t> rows = {});
+std::vector<float> plain_core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
+                              std::vector<std::int64_t> rows = {});
 std::vector<float> plain_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                                  const Shape &shape, std::vector<std::int64_t> rows = {});
 

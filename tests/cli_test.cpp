@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <set>
+#include <sstream>
 
 using namespace aft;
 
@@ -79,7 +81,8 @@ TEST_CASE("aft run writes as little as there is", "[cli]") {
 TEST_CASE("aft run gives the golden outputs with each kernel, or exit code 2", "[cli]") {
     for (const Golden &golden : layer_goldens()) {
         for (const KernelInfo &kernel : kernels()) {
-            if (!kernel.usable || kernel.layer != layer_form(golden.metadata("layer")) || kernel.storage != "float32") {
+            if (!kernel.usable || kernel.operation != "forward" ||
+                kernel.layer != layer_form(golden.metadata("layer")) || kernel.storage != "float32") {
                 continue;
             }
             INFO(kernel.id << " on " << golden.name);
@@ -203,6 +206,42 @@ TEST_CASE("aft kernels lists every kernel", "[cli]") {
     }
 }
 
+TEST_CASE("every operation, algorithm, schedule and device is a kernel or has a reason why not", "[cli]") {
+    const std::string table = aft_cli("kernels --missing").out, json = aft_cli("kernels --missing --format json").out;
+    std::set<std::string> algorithms;
+    for (const KernelInfo &kernel : kernels()) {
+        algorithms.insert(kernel.operation + " " + (kernel.layer ? std::string(name(*kernel.layer)) : "none") + " " +
+                          kernel.algorithm);
+    }
+    for (const std::string &algorithm : algorithms) {
+        for (const std::string schedule :
+             {"packed", "tiled", "naive", "mullapudi2016", "adams2019", "anderson2021", "li2018"}) {
+            for (const std::string api : {"cpu", "cuda", "opencl", "vulkan"}) {
+                INFO(algorithm << " " << schedule << " " << api);
+                const bool exists = std::any_of(kernels().begin(), kernels().end(), [&](const KernelInfo &kernel) {
+                    return kernel.operation + " " + (kernel.layer ? std::string(name(*kernel.layer)) : "none") + " " +
+                                   kernel.algorithm ==
+                               algorithm &&
+                           kernel.schedule == schedule && kernel.api == api;
+                });
+                std::istringstream lines(table);
+                std::size_t found = 0;
+                for (std::string line; std::getline(lines, line);) {
+                    std::istringstream words(line);
+                    std::string word[6];
+                    for (std::string &each : word) {
+                        words >> each;
+                    }
+                    found += word[0] + " " + word[1] + " " + word[2] == algorithm && word[3] == schedule &&
+                             word[4] == api && !word[5].empty();
+                }
+                CHECK(found == (exists ? 0 : 1));
+            }
+        }
+    }
+    CHECK(json.find("\"reason\": \"schedule 'tiled' can't make algorithm ") != std::string::npos);
+}
+
 TEST_CASE("aft kernels has the selector's reason for each kernel that a layer doesn't choose", "[cli]") {
     const std::string table = aft_cli("kernels").out, json = aft_cli("kernels --format json").out;
     for (const KernelInfo &kernel : kernels()) {
@@ -311,7 +350,8 @@ TEST_CASE("wrong usage is refused in one line", "[cli]") {
     check_refused("", "command", folder);
     check_refused("fly", "fly", folder);
     check_refused("kernels --format xml", "xml", folder);
-    check_refused("run", "model", folder);
+    check_refused("run", "--layer", folder);
+    check_refused("run --layer full" + io, "model", folder);
     check_refused("run " + golden.path + io, "--layer", folder);
     check_refused("run " + golden.path + " --layer half" + io, "half", folder);
     check_refused("run " + golden.path + " --layer full --output " + y, "--input", folder);

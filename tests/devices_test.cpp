@@ -149,7 +149,7 @@ TEST_CASE("results are right for buffers of any size", "[devices]") {
         for (std::int64_t batch = 1; batch <= 3; ++batch) {
             for (const std::int64_t seq : {1, 2, 5, 7}) {
                 for (const std::int64_t hidden : {1, 5, 8, 13}) {
-                    const Problem problem{{kernel.layer, hidden, 9, seq, 0}, {batch, seq}};
+                    const Problem problem{{*kernel.layer, hidden, 9, seq, 0}, {batch, seq}};
                     INFO(kernel.id << " on " << describe(problem));
                     const Weights weights = make_weights(problem);
                     const std::vector<float> x = make_input(problem);

@@ -1,4 +1,5 @@
 #include "golden.h"
+#include "golden_call.h"
 #include "reference/reference.h"
 #include "run.h"
 
@@ -55,20 +56,20 @@ std::vector<double> sample(const Golden &golden, const std::string &tensor, std:
 PairBias bias_of(const Golden &golden, std::int64_t b) {
     const bool local = golden.metadata("layer") == "local", causal = golden.metadata("causal") == "true";
     const std::int64_t window = local ? golden.extent("window") : std::numeric_limits<std::int64_t>::max();
-    PairBias w = [](auto, auto) { return 0.0; };
+    PairBias w = [](auto, auto, auto) { return 0.0; };
     for (const char *name : {"w", "wbias", "pos_bias"}) {
         if (golden.has(name)) {
             const StoredTensor &tensor = golden.file.tensors.at(name);
             const std::int64_t columns = tensor.extents.back();
             const std::int64_t first = tensor.extents.size() == 3 ? b * tensor.extents[1] * columns : 0;
-            w = [values = tensor.as_float(), columns, first](auto t, auto s) -> double {
+            w = [values = tensor.as_float(), columns, first](auto t, auto s, auto) -> double {
                 return values[first + t * columns + s];
             };
         }
     }
     if (golden.has("wbias_u")) {
         w = [u = golden.floats("wbias_u"), v = golden.floats("wbias_v"),
-             rank = golden.file.tensors.at("wbias_u").extents[1]](auto t, auto s) {
+             rank = golden.file.tensors.at("wbias_u").extents[1]](auto t, auto s, auto) {
             double sum = 0;
             for (std::int64_t r = 0; r < rank; ++r) {
                 sum += static_cast<double>(u[t * rank + r]) * v[s * rank + r];
@@ -76,8 +77,8 @@ PairBias bias_of(const Golden &golden, std::int64_t b) {
             return sum;
         };
     }
-    return [=](std::int64_t t, std::int64_t s) {
-        return causal && s > t ? -infinity : std::abs(t - s) < window ? w(t, s) : 0.0;
+    return [=](std::int64_t t, std::int64_t s, std::int64_t c) {
+        return causal && s > t ? -infinity : std::abs(t - s) < window ? w(t, s, c) : 0.0;
     };
 }
 
@@ -136,19 +137,23 @@ void check_wkv(const Golden &golden) {
     for (std::int64_t b = 0; b < golden.extent("B"); ++b) {
         const std::vector<double> key = sample(golden, "k", b), value = sample(golden, "v", b);
         const std::vector<double> output = sample(golden, "output_f64", b);
-        for (std::int64_t c = 0; c < P; ++c) {
-            std::vector<double> channel_key, channel_value, channel_output;
-            for (std::int64_t t = 0; t < T; ++t) {
-                channel_key.push_back(key[t * P + c]);
-                channel_value.push_back(value[t * P + c]);
-                channel_output.push_back(output[t * P + c]);
-            }
-            const WeightedMean mean = reference_mean(channel_key, channel_value, 1, T, [&](auto t, auto s) -> double {
-                return s > t ? -infinity : s == t ? first[c] : (t - 1 - s) * -std::exp(static_cast<double>(decay[c]));
-            });
-            check_close(mean.value, channel_output, mean.magnitude, 1e-12);
-        }
+        const WeightedMean mean = reference_mean(key, value, P, T, [&](auto t, auto s, auto c) -> double {
+            return s > t ? -infinity : s == t ? first[c] : (t - 1 - s) * -std::exp(static_cast<double>(decay[c]));
+        });
+        check_close(mean.value, output, mean.magnitude, 1e-12);
     }
+}
+
+/// By the kernel that is named; "": by those that the library chooses.
+std::vector<float> result(const GoldenCall &call, const std::string &kernel = "") {
+    const auto [B, n, channels] = call.extents;
+    std::vector<float> y(B * n * channels, -1);
+    if (call.is_layer) {
+        Layer(call.config, call.weights, {kernel}).forward(call.layer, {y.data(), call.extents});
+    } else {
+        Core(call.config, call.weights, {kernel}).forward(call.core, {y.data(), call.extents});
+    }
+    return y;
 }
 
 void check_output(const Golden &golden, const Layer &layer) {
@@ -196,6 +201,52 @@ TEST_CASE("the reference of a whole layer matches the golden cases", "[reference
     }
 }
 
+TEST_CASE("the reference of a call matches every golden case", "[reference][golden]") {
+    std::size_t count = 0;
+    for (const Golden &golden : goldens()) {
+        for (const GoldenCall &call : calls_of(golden)) {
+            INFO(call.name);
+            const Reference reference = call.is_layer ? reference_layer(call.config, call.weights, call.layer)
+                                                      : reference_core(call.config, call.weights, call.core);
+            // A product of factors, or exp of a rate, is rounded to float32.
+            const double share = call.has_rounded_parameters ? 0.25 : 1e-6;
+            check_close(reference.output, call.output, reference.tolerance, share);
+            ++count;
+        }
+    }
+    CHECK(count == 74);
+}
+
+TEST_CASE("every golden case matches in each way to compute it", "[golden]") {
+    for (const Golden &golden : goldens()) {
+        for (const GoldenCall &call : calls_of(golden)) {
+            INFO(call.name);
+            CHECK(error_in_allowed(call, result(call)) <= 1);
+        }
+    }
+}
+
+TEST_CASE("every kernel of a mean matches the golden cases", "[golden]") {
+    for (const Golden &golden : goldens()) {
+        for (const GoldenCall &call : calls_of(golden)) {
+            Problem problem{call.config, {call.extents[0], call.extents[1]}};
+            problem.sources = call.is_layer ? 0 : call.core.key.extents[1];
+            problem.mask = call.mask ? Mask::pairs : Mask::none;
+            for (const KernelInfo &kernel : kernels()) {
+                if (kernel.operation == "forward" || kernel.operation == "linear" || !runs_here(kernel) ||
+                    !serves_mean(kernel, problem)) {
+                    continue;
+                }
+                INFO(kernel.id << " on " << call.name);
+                const std::vector<float> y = call.is_layer
+                                                 ? run(Layer(call.config, call.weights, {kernel.id}), call.layer)
+                                                 : run(Core(call.config, call.weights, {kernel.id}), call.core);
+                CHECK(error_in_allowed(call, y) <= 1);
+            }
+        }
+    }
+}
+
 TEST_CASE("a layer matches the golden cases", "[golden]") {
     CHECK(layer_goldens().size() == 22);
     for (const Golden &golden : layer_goldens()) {
@@ -210,7 +261,7 @@ TEST_CASE("each kernel matches the golden cases or refuses their position bias",
         const LayerConfig config = config_of(golden);
         const Weights weights = load_weights(golden.path, config);
         for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.form) {
+            if (!is_tested(kernel) || kernel.operation != "forward" || kernel.layer != config.form) {
                 continue;
             }
             INFO(kernel.id << " on " << golden.name);

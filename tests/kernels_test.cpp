@@ -37,8 +37,8 @@ std::vector<Problem> problems_at_minimum(const KernelInfo &kernel) {
     const MinimumExtents &m = kernel.minimum;
     const std::int64_t seq = next_prime(m.seq + 2), hidden = next_prime(m.hidden + 2);
     const std::int64_t projected = next_prime(m.projected + 2), window = next_prime(m.window + 2);
-    return {{{kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}},
-            {{kernel.layer, hidden, projected, seq + 4, window}, {m.batch + 1, seq}, Data::outliers}};
+    return {{{*kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}},
+            {{*kernel.layer, hidden, projected, seq + 4, window}, {m.batch + 1, seq}, Data::outliers}};
 }
 
 /// The target positions that are compared: all of a short sequence; of a long one the ends, which are the tails of
@@ -161,7 +161,7 @@ TEST_CASE("kernels that keep bfloat16 are off by its roundings and no more", "[k
             CHECK(error_in_tolerances(reference, result(weights)) <= allowed_tolerances(kernel) / 16);
             CHECK(error_in_tolerances(reference, result(weights)) > 2);
             // AFTSimple keeps nothing but weights.
-            if (!kernel.layer.has_bias()) {
+            if (!kernel.layer->has_bias()) {
                 CHECK(error_in_tolerances(reference_forward(problem.config, stored, x, problem.shape),
                                           result(stored)) <= 1);
             }
@@ -176,12 +176,12 @@ TEST_CASE("kernels that keep bfloat16 keep what it would round to infinity finit
             continue;
         }
         DYNAMIC_SECTION(kernel.id) {
-            const LayerConfig config{kernel.layer, 1, 1, 1, 1};
+            const LayerConfig config{*kernel.layer, 1, 1, 1, 1};
             Weights weights;
             weights.query_weight = weights.key_weight = {0};
             weights.value_weight = {largest};
             weights.project_weight = {1};
-            if (kernel.layer.has_bias()) {
+            if (kernel.layer->has_bias()) {
                 weights.position_bias = {0};
             }
             const std::vector<float> y = run(Layer(config, weights, {kernel.id}), {-1}, {1, 1});
@@ -194,11 +194,11 @@ TEST_CASE("exact kernels take keys and biases whose sums are beyond float32", "[
     constexpr float largest = std::numeric_limits<float>::max();
     const std::vector<float> edges = {largest, -largest, 0.75f * largest, -0.75f * largest, 1e-38f, 1};
     for (const KernelInfo &kernel : kernels()) {
-        if (!is_tested(kernel) || !kernel.layer.has_bias() || !kernel.any_bias_range) {
+        if (!is_tested(kernel) || !kernel.layer->has_bias() || !kernel.any_bias_range) {
             continue;
         }
         DYNAMIC_SECTION(kernel.id) {
-            Problem problem{{kernel.layer, 6, 2, 6, kernel.layer.has_window() ? 3 : 0}, {1, 6}, Data::huge_keys};
+            Problem problem{{*kernel.layer, 6, 2, 6, kernel.layer->has_window() ? 3 : 0}, {1, 6}, Data::huge_keys};
             Weights weights = make_weights(problem);
             std::vector<float> x = make_input(problem);
             for (int s = 0; s < 6; ++s) {

@@ -39,7 +39,8 @@ const KernelInfo *first_for(const Problem &problem, const Device &device) {
 /// By the schedule, or `exact`.
 const KernelInfo *find(LayerForm form, const std::string &wanted) {
     for (const KernelInfo &kernel : kernels()) {
-        if (kernel.api == "cpu" && kernel.usable && kernel.layer == form && label(kernel) == wanted) {
+        if (kernel.api == "cpu" && kernel.usable && kernel.operation == "forward" && kernel.layer == form &&
+            label(kernel) == wanted) {
             return &kernel;
         }
     }
@@ -119,7 +120,7 @@ TEST_CASE("a row of position bias decides between fast and exact kernels by its 
 
 TEST_CASE("a fast kernel that is forced on a bias beyond its range refuses it", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!kernel.usable || kernel.any_bias_range || !kernel.layer.has_bias()) {
+        if (!kernel.usable || kernel.operation != "forward" || kernel.any_bias_range || !kernel.layer->has_bias()) {
             continue;
         }
         INFO(kernel.id);
@@ -160,7 +161,7 @@ TEST_CASE("of several targets the first that this CPU has serves a layer, whatev
             const LayerForm form = named.form;
             const bool is_served = data == Data::normal || !form.has_bias() || find(form, "exact");
             const auto first = std::find_if(kernels().begin(), kernels().end(), [form](const KernelInfo &kernel) {
-                return kernel.api == "cpu" && kernel.usable && kernel.layer == form;
+                return kernel.api == "cpu" && kernel.usable && kernel.operation == "forward" && kernel.layer == form;
             });
             if (first == kernels().end() || !is_served) {
                 continue;
@@ -175,7 +176,7 @@ TEST_CASE("of several targets the first that this CPU has serves a layer, whatev
 TEST_CASE("a kernel for a CPU that isn't here is refused with what this one lacks", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
         const std::string missing = missing_cpu_features(kernel.target);
-        if (kernel.api != "cpu" || missing.empty()) {
+        if (kernel.operation != "forward" || kernel.api != "cpu" || missing.empty()) {
             continue;
         }
         INFO(kernel.id);
@@ -209,7 +210,7 @@ TEST_CASE("a kernel that is unknown or another layer's is refused by name", "[se
     CHECK_THROWS_AS(make_layer(problem, "aft_full_cpu_nothing"), ConfigError);
     CHECK_THROWS_WITH(make_layer(problem, "aft_full_cpu_nothing"), ContainsSubstring("aft_full_cpu_nothing"));
     for (const KernelInfo &kernel : kernels()) {
-        if (!kernel.layer.has_bias()) {
+        if (kernel.operation == "forward" && !kernel.layer->has_bias()) {
             CHECK_THROWS_AS(make_layer(problem, kernel.id), ConfigError);
             CHECK_THROWS_WITH(make_layer(problem, kernel.id), ContainsSubstring(kernel.id));
         }
@@ -228,7 +229,7 @@ TEST_CASE("what can't be and comes from the environment is refused with the vari
     }
     for (const KernelInfo &kernel : kernels()) {
         const Environment forced("AFT_KERNEL", kernel.id);
-        if (!kernel.layer.has_bias() || !kernel.usable) {
+        if (kernel.operation == "forward" && (!kernel.layer->has_bias() || !kernel.usable)) {
             CHECK_THROWS_WITH(make_layer(problem), ContainsSubstring("kernel " + kernel.id + " (from AFT_KERNEL) "));
         }
         if (kernel.usable && kernel.api != "cpu" && can_run(kernel, problem)) {
@@ -255,7 +256,7 @@ TEST_CASE("a variable that is empty asks for nothing", "[selector]") {
 
 TEST_CASE("a forced kernel refuses a shape below its minimum before it writes", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
-        if (!kernel.usable || kernel.minimum.seq == 1) {
+        if (!kernel.usable || kernel.operation != "forward" || kernel.minimum.seq == 1) {
             continue;
         }
         INFO(kernel.id);

@@ -93,8 +93,7 @@ TEST_CASE("a config that makes no sense is refused", "[layer]") {
     const LayerConfig unknown{{static_cast<PositionBias>(9)}, 1, 1, 1, 0};
     CHECK_THROWS_AS(Layer(unknown, {}), ConfigError);
     CHECK_THROWS_WITH(Layer(unknown, {}),
-                      StartsWith(
-                          "no layer has position bias 9, reach 0 and gate 0: must be the form of full, simple, local"));
+                      StartsWith("no layer has position bias 9 and reach 0: must be the form of full, simple, local"));
 }
 
 TEST_CASE("parameters of more elements than kernels can count are refused", "[layer]") {

@@ -46,8 +46,8 @@ TEST_CASE("layers of labml-nn match their golden cases, time-major", "[golden]")
         CHECK(config.window == golden.extent("window"));
         const Weights weights = load_weights(golden.path, config);
         for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.form || kernel.minimum.seq > 1 ||
-                kernel.storage != "float32") {
+            if (!is_tested(kernel) || kernel.operation != "forward" || kernel.layer != config.form ||
+                kernel.minimum.seq > 1 || kernel.storage != "float32") {
                 continue;
             }
             INFO(kernel.id);
@@ -107,7 +107,8 @@ TEST_CASE("a trained network of FeatureBooster gives what it gave in float64", "
         }
         reference.output = expected;
         for (const KernelInfo &kernel : kernels()) {
-            if (!is_tested(kernel) || kernel.layer != config.form || kernel.minimum.seq > shape.seq) {
+            if (!is_tested(kernel) || kernel.operation != "forward" || kernel.layer != config.form ||
+                kernel.minimum.seq > shape.seq) {
                 continue;
             }
             INFO(kernel.id << " on layer " << i);

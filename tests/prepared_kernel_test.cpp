@@ -140,14 +140,15 @@ KernelRow step_row() {
     return result;
 }
 
-Weights fake_weights() {
-    Weights weights;
-    weights.query_weight = {1, 7};
-    weights.key_weight = weights.value_weight = weights.project_weight = {0, 0};
-    return weights;
+KernelParameters fake_parameters() {
+    static const float query_weight[] = {1, 7};
+    return {{{"query_weight", query_weight, {1, 2}}, {"unused", query_weight, {2}}}, {{"max_seq_len", 8}}};
 }
 
-const LayerConfig fake_config{aft_simple, 2, 1, 8, 0};
+void call(const PreparedKernel &kernel, std::initializer_list<Operand> operands, ScratchPool &scratch) {
+    CallMemory memory(nullptr, scratch);
+    kernel.call(operands, memory);
+}
 
 /// Makes the kernel and returns y of one element.
 float run_fake() {
@@ -157,9 +158,9 @@ float run_fake() {
     float y[2] = {};
     const TensorView<const float, 3> x_view(x, {1, 1, 2});
     const TensorView<float, 3> y_view(y, {1, 1, 2});
-    const PreparedKernel kernel(fake, info, fake_config, {{"x", x_view}, {"y", y_view}}, fake_weights(), nullptr);
+    const PreparedKernel kernel(fake, info, fake_parameters(), {{"x", x_view}, {"y", y_view}}, nullptr);
     ScratchPool scratch;
-    kernel.call({{"x", x_view}, {"y", y_view}}, scratch);
+    call(kernel, {{"x", x_view}, {"y", y_view}}, scratch);
     return y[0];
 }
 
@@ -221,10 +222,10 @@ TEST_CASE("an operation with operands of its own needs no change in what prepare
     const TensorView<const float, 2> dy_view(dy.data(), {2, 2}, {3, 1});
     const TensorView<float, 2> state_view(state.data(), {2, 2});
     const TensorView<float, 1> norm_view(norm.data(), {1});
-    const PreparedKernel kernel(fake, info, fake_config, {{"state", state_view}, {"norm", norm_view}, {"dy", dy_view}},
-                                fake_weights(), nullptr);
+    const PreparedKernel kernel(fake, info, fake_parameters(),
+                                {{"state", state_view}, {"norm", norm_view}, {"dy", dy_view}}, nullptr);
     ScratchPool scratch;
-    const auto call = [&](std::initializer_list<Operand> operands) { kernel.call(operands, scratch); };
+    const auto call = [&](std::initializer_list<Operand> operands) { ::call(kernel, operands, scratch); };
     const std::int64_t before = allocations();
     call({{"dy", dy_view}, {"norm", norm_view}, {"state", state_view}});  // in any order
     CHECK(allocations() == before);
@@ -240,26 +241,85 @@ TEST_CASE("an operation with operands of its own needs no change in what prepare
 
 TEST_CASE("a kernel with more arguments or operands than a call holds is refused when it is made", "[kernel]") {
     const TensorView<float, 2> view(nullptr, {2, 2});
-    const auto make = [&](const KernelRow &fake, std::initializer_list<Operand> operands) {
-        const PreparedKernel kernel(fake, kernel_info(fake), fake_config, operands, fake_weights(), nullptr);
+    const auto make = [&](const KernelRow &fake, const std::vector<Operand> &operands) {
+        const PreparedKernel kernel(fake, kernel_info(fake), fake_parameters(), operands, nullptr);
     };
     CHECK_THROWS_WITH(make(step_row(), {{"dy", view}, {"state", view}}), "fake: unknown argument 'norm' of fake_step");
     CHECK_THROWS_WITH(make(step_row(), {{"dy", view}, {"dx", view}}), "fake: no argument 'dx' of fake_step");
-    CHECK_THROWS_WITH(make(step_row(), {{"dy", view},
-                                        {"dy", view},
-                                        {"dy", view},
-                                        {"dy", view},
-                                        {"dy", view},
-                                        {"dy", view},
-                                        {"dy", view},
-                                        {"dy", view},
-                                        {"dy", view}}),
-                      "fake: 9 operands, must be at most 8");
+    CHECK_THROWS_WITH(make(step_row(), std::vector<Operand>(17, {"dy", view})),
+                      "fake: 17 operands, must be at most 16");
     std::vector<halide_filter_argument_t> changed = step_arguments;
     changed.resize(33, step_arguments[0]);
     const With many(step_arguments, changed);
     CHECK_THROWS_WITH(make(step_row(), {{"dy", view}, {"state", view}, {"norm", view}}),
                       "fake: fake_step has 33 arguments, must be at most 32");
+}
+
+namespace {
+
+// A kernel that prepares nothing: y = the bytes, counts and scales of the samples times the table, whose channels are
+// chosen by a scalar.
+std::vector<halide_filter_argument_t> typed_arguments = {
+    argument("__user_context", halide_argument_kind_input_scalar, 0, pointer),
+    argument("bytes", halide_argument_kind_input_buffer, 2, {halide_type_uint, 8}),
+    argument("counts", halide_argument_kind_input_buffer, 1, int32),
+    argument("table", halide_argument_kind_input_buffer, 2, float32),
+    argument("channel", halide_argument_kind_input_scalar, 0, int32),
+    argument("y", halide_argument_kind_output_buffer, 2, float32)};
+
+int typed(void **arguments) {
+    const halide_buffer_t &bytes = buffer(arguments[1]), &counts = buffer(arguments[2]), &table = buffer(arguments[3]),
+                          &y = buffer(arguments[5]);
+    if (!y.host) {
+        return 0;
+    }
+    const std::int32_t channel = *static_cast<std::int32_t *>(arguments[4]);
+    for (int b = 0; b < y.dim[1].extent; ++b) {
+        for (int i = 0; i < y.dim[0].extent; ++i) {
+            const std::uint8_t byte = bytes.host[b * bytes.dim[1].stride + i * bytes.dim[0].stride];
+            const std::int32_t count = reinterpret_cast<const std::int32_t *>(counts.host)[b * counts.dim[0].stride];
+            const float factor = reinterpret_cast<const float *>(table.host)[table.dim[1].stride + channel];
+            reinterpret_cast<float *>(y.host)[b * y.dim[1].stride + i] = factor * byte + count;
+        }
+    }
+    return 0;
+}
+
+KernelRow typed_row() {
+    static halide_filter_metadata_t described;
+    described = {1, static_cast<std::int32_t>(typed_arguments.size()), typed_arguments.data(), target.c_str(),
+                 "fake_typed"};
+    KernelRow result = row();
+    result.prepare = {};
+    result.call = {typed, [] { return const_cast<const halide_filter_metadata_t *>(&described); }};
+    return result;
+}
+
+}  // namespace
+
+TEST_CASE("operands have bytes, counts and shared elements, and a kernel without preparation keeps plain parameters",
+          "[kernel]") {
+    const KernelRow fake = typed_row();
+    const KernelInfo info = kernel_info(fake);
+    const bool bytes[] = {true, false, true};
+    const std::int32_t count = 40;
+    const float table[] = {1, 2, 3, 4};
+    float y[6] = {};
+    const TensorView<const bool, 2> shared(bytes, {2, 3}, {0, 1});
+    const TensorView<const std::int32_t, 1> counts(&count, {2}, {0});
+    const TensorView<float, 2> y_view(y, {2, 3});
+    const std::vector<Operand> operands = {{"bytes", shared}, {"counts", counts}, {"y", y_view}};
+    const KernelParameters parameters{{{"table", table, {2, 2}}}, {{"channel", 1}}};
+    const PreparedKernel kernel(fake, info, parameters, operands, nullptr);
+    ScratchPool scratch;
+    call(kernel, {{"bytes", shared}, {"counts", counts}, {"y", y_view}}, scratch);
+    CHECK(std::vector<float>(y, y + 6) == std::vector<float>{44, 40, 44, 44, 40, 44});
+    CHECK_THROWS_WITH(PreparedKernel(fake, info, {{{"table", table, {2, 2}}}, {}}, operands, nullptr),
+                      "fake: unknown argument 'channel' of fake_typed");
+    const KernelParameters zeros{{{"table", nullptr, {2, 2}}}, {{"channel", 1}}};
+    const PreparedKernel without(fake, info, zeros, operands, nullptr);
+    call(without, {{"bytes", shared}, {"counts", counts}, {"y", y_view}}, scratch);
+    CHECK(std::vector<float>(y, y + 6) == std::vector<float>(6, 40));
 }
 
 TEST_CASE("estimates in the metadata are the smallest extents of a kernel", "[kernel]") {

@@ -38,7 +38,7 @@ TEST_CASE("the reference gives what a 2 x 2 case gives by hand", "[reference]") 
     // Weights exp(K + w): target 0: 1, 6, so A = (1 * 7 + 6 * 14) / 7; target 1: 3, 2, so A = (3 * 7 + 2 * 14) / 5.
     const std::vector<double> key = {0, std::log(2)}, value = {7, 14};
     const double w[2][2] = {{0, std::log(3)}, {std::log(3), 0}};
-    const WeightedMean mean = reference_mean(key, value, 1, 2, [&](auto t, auto s) { return w[t][s]; });
+    const WeightedMean mean = reference_mean(key, value, 1, 2, [&](auto t, auto s, auto) { return w[t][s]; });
     CHECK(mean.value[0] == Approx(13).epsilon(1e-15));
     CHECK(mean.value[1] == Approx(9.8).epsilon(1e-15));
     CHECK(mean.magnitude[0] == Approx(13).epsilon(1e-15));
@@ -64,16 +64,105 @@ TEST_CASE("the reference projects, gates and adds biases as a 1 x 1 case does by
 
 TEST_CASE("with one position the reference gives the gated value whatever key and bias are", "[reference]") {
     const std::vector<double> value = {3, -4};
-    const WeightedMean mean = reference_mean({800, -800}, value, 2, 1, [](auto, auto) { return -900; });
+    const WeightedMean mean = reference_mean({800, -800}, value, 2, 1, [](auto, auto, auto) { return -900; });
     CHECK(mean.value == value);
     CHECK(mean.magnitude == std::vector<double>{3, 4});
 }
 
 TEST_CASE("the reference ignores masked sources and gives 0 where all are masked", "[reference]") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    const auto bias = [](auto target, auto source) { return target == 1 || source == 1 ? -infinity : 0; };
+    const auto bias = [](auto target, auto source, auto) { return target == 1 || source == 1 ? -infinity : 0; };
     const WeightedMean mean = reference_mean({0, nan, -infinity}, {5, nan, nan}, 1, 2, bias);
     CHECK(mean.value == std::vector<double>{5, 0});
+}
+
+TEST_CASE("the reference gives what each form is by hand in three positions", "[reference]") {
+    // Keys ln 1, ln 2, ln 4 and values 1, 10, 100, so that a mean is a quotient of small numbers.
+    const std::vector<float> key = {0, std::log(2.0f), std::log(4.0f)}, value = {1, 10, 100};
+    const float log3 = std::log(3.0f);
+    CoreCall call;
+    call.query = {nullptr, {1, 3, 1}};
+    call.key = {key.data(), {1, 3, 1}};
+    call.value = {value.data(), {1, 3, 1}};
+    const auto check = [&](LayerForm form, const Weights &weights, const std::vector<double> &expected,
+                           std::int64_t window = 0) {
+        form.gate = Gate::none;
+        const std::vector<double> y = reference_core({form, 0, 1, 3, window}, weights, call).output;
+        INFO(name(form));
+        REQUIRE(y.size() == 3);
+        for (int t = 0; t < 3; ++t) {
+            CHECK(y[t] == Approx(expected[t]).epsilon(1e-6));
+        }
+    };
+    Weights weights;
+    const double all = 421.0 / 7;
+    check(aft_simple, weights, {all, all, all});
+    check(aft_causal_simple, weights, {1, 7, all});
+    weights.position_bias = {log3, log3, 0, 0, log3, 0, 0, 0, log3};  // factors 3 3 1, 1 3 1, 1 1 3
+    check(aft_full, weights, {(3 + 60 + 400) / 13.0, (1 + 60 + 400) / 11.0, (1 + 20 + 1200) / 15.0});
+    check(aft_causal_full, weights, {1, 61 / 7.0, 1221 / 15.0});
+    check(aft_local, weights, {(3 + 20 + 400) / 9.0, (1 + 60 + 400) / 11.0, 1221 / 15.0}, 1);
+    check(aft_causal_local, weights, {1, 61 / 7.0, 1221 / 15.0}, 1);
+    weights.position_bias = {0, log3};  // factor 3 at distance 1
+    check(aft_conv, weights, {1, 23 / 5.0, (1 + 60 + 400) / 11.0}, 2);
+    weights.position_bias.clear();
+    weights.decay = {std::log(2.0f)}, weights.bonus = {log3};  // target 2: 1 / 2, 2, 3 * 4
+    check(aft_wkv, weights, {1, 61 / 7.0, (0.5 + 20 + 1200) / 14.5});
+    const std::vector<float> given = {log3, log3, 0, 0, log3, 0, 0, 0, log3};
+    call.sight.position_bias = {given.data(), {1, 3, 3}};
+    check(aft_causal_given, weights, {1, 61 / 7.0, 1221 / 15.0});
+    call.sight.bias_scale = 2;  // factors of 9
+    check(aft_given, weights, {(9 + 180 + 400) / 31.0, (1 + 180 + 400) / 23.0, (1 + 20 + 3600) / 39.0});
+}
+
+TEST_CASE("the reference applies each gate to the mean", "[reference]") {
+    const float query = -0.75f, key = 3, value = -4;
+    CoreCall call;
+    call.query = {&query, {1, 1, 1}};
+    call.key = {&key, {1, 1, 1}};
+    call.value = {&value, {1, 1, 1}};
+    const auto gated = [&](Gate gate) {
+        LayerForm form = aft_simple;
+        form.gate = gate;
+        return reference_core({form, 0, 1, 1}, {}, call).output[0];
+    };
+    CHECK(gated(Gate::sigmoid) == Approx(-4 / (1 + std::exp(0.75))).epsilon(1e-15));
+    CHECK(gated(Gate::tanh) == Approx(4 * std::tanh(0.75)).epsilon(1e-15));
+    CHECK(gated(Gate::none) == -4);
+    CHECK(gated(Gate::identity) == 3);
+}
+
+TEST_CASE("the reference reads no source that lengths and masks hide, and rows beyond a length are 0", "[reference]") {
+    const float nan = std::nanf("");
+    const std::vector<float> x = {1, 2, nan, nan};
+    const std::vector<std::int64_t> lengths = {2};
+    const bool mask[4][4] = {{true, false, true, true}, {false, false, true, true}, {true, true}, {true, true}};
+    Weights weights;
+    weights.query_weight = {0}, weights.key_weight = {0}, weights.value_weight = {3};
+    weights.project_weight = {2}, weights.project_bias = {1};
+    LayerCall call;
+    call.query = {x.data(), {1, 4, 1}};
+    call.sight.lengths = {lengths.data(), {1}};
+    const LayerConfig config{aft_simple, 1, 1, 4};
+    const Reference all = reference_layer(config, weights, call);
+    CHECK(all.output == std::vector<double>{5.5, 5.5, 0, 0});  // 2 sigmoid(0) mean(3, 6) + 1
+    CHECK(all.tolerance[2] == 0);
+    call.sight.mask = {&mask[0][0], {1, 4, 4}};
+    CHECK(reference_layer(config, weights, call).output == std::vector<double>{4, 1, 0, 0});
+}
+
+TEST_CASE("in the reference the last target of a causal form is at the last source", "[reference]") {
+    const std::vector<float> key(5, 0.0f), value = {1, 2, 3, 4, 5};
+    CoreCall call;
+    call.query = {nullptr, {1, 2, 1}};
+    call.key = {key.data(), {1, 5, 1}};
+    call.value = {value.data(), {1, 5, 1}};
+    LayerForm form = aft_causal_full;
+    form.gate = Gate::none;
+    Weights weights;
+    weights.position_bias.assign(25, 0.0f);
+    weights.position_bias[3 * 5 + 0] = -infinity;  // target 0 is at position 3
+    CHECK(reference_core({form, 0, 1, 5}, weights, call).output == std::vector<double>{3, 3});
 }
 
 TEST_CASE("without position bias the reference gives the same for all three layers", "[reference]") {
@@ -127,6 +216,19 @@ TEST_CASE("plain float32 stays below half of the tolerance on every test problem
         const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
         const std::vector<float> plain = plain_forward(problem.config, weights, x, problem.shape);
         CHECK(error_in_tolerances(reference, plain) <= 0.5);
+    }
+    for (const std::vector<Problem> &problems : {core_problems(), scan_problems(), layer_problems()}) {
+        for (const Problem &problem : problems) {
+            INFO(describe(problem));
+            const Weights weights = make_weights(problem);
+            const CallTensors call = make_call(problem);
+            const bool is_layer = problem.config.hidden != 0;
+            const Reference reference = is_layer ? reference_layer(problem.config, weights, call.layer)
+                                                 : reference_core(problem.config, weights, call.core);
+            const std::vector<float> plain = is_layer ? plain_layer(problem.config, weights, call.layer)
+                                                      : plain_core(problem.config, weights, call.core);
+            CHECK(error_in_tolerances(reference, plain) <= 0.5);
+        }
     }
 }
 

@@ -1,82 +1,223 @@
 #include "run.h"
 
 #include "kernels/selector.h"
+#include "reference/forms.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 
 namespace aft {
 namespace {
 
-/// A tensor [batch, seq, hidden] in a buffer of NaN, with a margin of a few vectors on both sides.
+/// A tensor of three dimensions in a buffer of `around`, with gaps and a margin of a few vectors on both sides.
+template<typename T>
 class Padded {
 public:
-    Padded(const Shape &shape, std::int64_t hidden, const Padding &padding)
-        : extents_{shape.batch, shape.seq, hidden}, row_(hidden + padding.after_row),
-          sample_(shape.seq * row_ + padding.after_sample), first_(margin + padding.before),
-          buffer_(first_ + shape.batch * sample_ + margin, std::numeric_limits<float>::quiet_NaN()) {}
+    using Extents = typename TensorView<T, 3>::Extents;
 
-    TensorView<float, 3> view() {
-        return {&buffer_[first_], extents_, {sample_, row_, 1}};
+    /// Without values: `around` everywhere.
+    Padded(const Extents &extents, const Padding &padding, T around, std::array<bool, 2> shared = {})
+        : extents_(extents), row_(shared[1] ? 0 : extents[2] + padding.after_row),
+          sample_(shared[0] ? 0 : (shared[1] ? extents[2] : extents[1] * row_) + padding.after_sample),
+          first_(margin + padding.before),
+          size_(first_ + extents[0] * sample_ + extents[1] * row_ + extents[2] + margin), buffer_(new T[size_]),
+          around_(around) {
+        std::fill_n(buffer_.get(), size_, around);
     }
 
-    void write(const std::vector<float> &dense) {
-        for_each_row([&](std::size_t i, float *at) { std::copy_n(&dense[i], extents_[2], at); });
+    /// A copy, whose dimensions of stride 0 keep it. A view without data stays one.
+    Padded(const TensorView<const T, 3> &view, const Padding &padding, T around)
+        : Padded(view.extents, padding, around, {view.strides[0] == 0, view.strides[1] == 0}) {
+        has_data_ = view.data != nullptr;
+        if (has_data_) {
+            for_each_row([&](std::int64_t b, std::int64_t t, T *at) {
+                std::copy_n(view.data + b * view.strides[0] + t * view.strides[1], extents_[2], at);
+            });
+        }
+        before_.assign(buffer_.get(), buffer_.get() + size_);
     }
 
-    /// The values, which become NaN in the buffer.
-    std::vector<float> take() {
-        std::vector<float> dense(extents_[0] * extents_[1] * extents_[2]);
-        for_each_row([&](std::size_t i, float *at) {
-            std::copy_n(at, extents_[2], &dense[i]);
-            std::fill_n(at, extents_[2], std::numeric_limits<float>::quiet_NaN());
+    TensorView<T, 3> view() {
+        return {has_data_ ? buffer_.get() + first_ : nullptr, extents_, {sample_, row_, 1}};
+    }
+
+    /// The values, which become `around` in the buffer.
+    std::vector<T> take() {
+        std::vector<T> dense;
+        for_each_row([&](std::int64_t, std::int64_t, T *at) {
+            dense.insert(dense.end(), at, at + extents_[2]);
+            std::fill_n(at, extents_[2], around_);
         });
         return dense;
     }
 
-    bool same_bits(const Padded &other) const {
-        return std::memcmp(buffer_.data(), other.buffer_.data(), buffer_.size() * sizeof(float)) == 0;
+    /// Whether all of it still is what it was when it was made of a view.
+    bool is_unchanged() const {
+        return std::equal(before_.begin(), before_.end(), buffer_.get(), same_bits);
+    }
+    bool is_empty() const {
+        return std::all_of(buffer_.get(), buffer_.get() + size_, [&](T value) { return same_bits(value, around_); });
     }
 
 private:
     static constexpr std::int64_t margin = 64;
 
+    static bool same_bits(T a, T b) {
+        return std::memcmp(&a, &b, sizeof(T)) == 0;
+    }
+
     template<typename Visit>
     void for_each_row(Visit visit) {
         for (std::int64_t b = 0; b < extents_[0]; ++b) {
             for (std::int64_t t = 0; t < extents_[1]; ++t) {
-                visit((b * extents_[1] + t) * extents_[2], &buffer_[first_ + b * sample_ + t * row_]);
+                visit(b, t, &buffer_[first_ + b * sample_ + t * row_]);
             }
         }
     }
 
-    TensorView<float, 3>::Extents extents_;
-    std::int64_t row_, sample_, first_;
-    std::vector<float> buffer_;
+    Extents extents_;
+    std::int64_t row_, sample_, first_, size_;
+    std::unique_ptr<T[]> buffer_;
+    T around_;
+    bool has_data_ = true;
+    std::vector<T> before_;
 };
 
-}  // namespace
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
-std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape, const Padding &padding) {
-    Padded input(shape, layer.config().hidden, padding), output = input;
-    const Padded untouched = input;
-    input.write(x);
-    const Padded input_before = input;
-    layer.forward(input.view(), output.view());
+Sight sight_of(const Sight &sight, Padded<float> &position_bias, Padded<bool> &mask) {
+    Sight padded = sight;
+    padded.position_bias = position_bias.view();
+    padded.mask = mask.view();
+    return padded;
+}
+
+/// `forward` writes the view that it gets.
+template<typename Forward>
+std::vector<float> run_into(const std::array<std::int64_t, 3> &extents, const Padding &padding,
+                            std::vector<Padded<float> *> inputs, const Forward &forward) {
+    Padded<float> output(extents, padding, nan);
+    forward(output.view());
     const std::vector<float> y = output.take();
-    if (!output.same_bits(untouched)) {
-        throw std::logic_error("the layer wrote outside y");
+    if (!output.is_empty()) {
+        throw std::logic_error("a call wrote outside y");
     }
-    if (!input.same_bits(input_before)) {
-        throw std::logic_error("the layer wrote into x");
+    for (const Padded<float> *input : inputs) {
+        if (!input->is_unchanged()) {
+            throw std::logic_error("a call wrote into an input");
+        }
     }
     return y;
 }
 
-bool is_tested(const KernelInfo &kernel) {
+/// The positions from `first` on of a tensor.
+TensorView<const float, 3> part(TensorView<const float, 3> tensor, std::int64_t first, std::int64_t count) {
+    tensor.data = tensor.data ? tensor.data + first * tensor.strides[1] : nullptr;
+    tensor.extents[1] = count;
+    return tensor;
+}
+
+/// Steps through a sequence. step(first, lengths, y): [B, count, channels].
+template<typename Step>
+std::vector<float> in_pieces(const std::array<std::int64_t, 3> &extents,
+                             const TensorView<const std::int64_t, 1> &lengths, std::int64_t piece, const Step &step) {
+    const auto [B, n, C] = extents;
+    std::vector<float> y(B * n * C, nan);
+    for (std::int64_t first = 0; first < n; first += piece) {
+        const std::int64_t count = std::min(piece, n - first);
+        std::vector<std::int64_t> part_lengths;
+        for (std::int64_t b = 0; lengths.data && b < B; ++b) {
+            part_lengths.push_back(std::clamp<std::int64_t>(lengths.data[b] - first, 0, count));
+        }
+        TensorView<const std::int64_t, 1> view;
+        if (lengths.data) {
+            view = {part_lengths.data(), {B}};
+        }
+        step(first, view, TensorView<float, 3>(y.data() + first * C, {B, count, C}, {n * C, C, 1}));
+    }
+    return y;
+}
+
+}  // namespace
+
+std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape, const Padding &padding) {
+    const TensorView<const float, 3> dense(x.data(), {shape.batch, shape.seq, layer.config().hidden});
+    Padded<float> input(dense, padding, nan);
+    return run_into(dense.extents, padding, {&input},
+                    [&](const TensorView<float, 3> &y) { layer.forward(input.view(), y); });
+}
+
+std::vector<float> run(const Layer &layer, const LayerCall &call, const Padding &padding) {
+    Padded<float> query(call.query, padding, nan), key(call.key, padding, nan), value(call.value, padding, nan);
+    Padded<float> position_bias(call.sight.position_bias, padding, nan);
+    Padded<bool> mask(call.sight.mask, padding, true);
+    LayerCall padded = call;
+    padded.query = query.view(), padded.key = key.view(), padded.value = value.view();
+    padded.sight = sight_of(call.sight, position_bias, mask);
+    const std::array<std::int64_t, 3> extents = {call.query.extents[0], call.query.extents[1], layer.config().hidden};
+    return run_into(extents, padding, {&query, &key, &value, &position_bias},
+                    [&](const TensorView<float, 3> &y) { layer.forward(padded, y); });
+}
+
+std::vector<float> run(const Core &core, const CoreCall &call, const Padding &padding) {
+    Padded<float> query(call.query, padding, nan), key(call.key, padding, nan), value(call.value, padding, nan);
+    Padded<float> position_bias(call.sight.position_bias, padding, nan);
+    Padded<bool> mask(call.sight.mask, padding, true);
+    CoreCall padded = call;
+    padded.query = query.view(), padded.key = key.view(), padded.value = value.view();
+    padded.sight = sight_of(call.sight, position_bias, mask);
+    return run_into(call.query.extents, padding, {&query, &key, &value, &position_bias},
+                    [&](const TensorView<float, 3> &y) { core.forward(padded, y); });
+}
+
+std::vector<float> run_in_pieces(const Layer &layer, const LayerCall &call, std::int64_t piece) {
+    State state(layer.config(), call.query.extents[0]);
+    const auto step = [&](std::int64_t first, const TensorView<const std::int64_t, 1> &lengths,
+                          const TensorView<float, 3> &y) {
+        layer.step(state, part(call.query, first, y.extents[1]), y, lengths);
+    };
+    return in_pieces(call.query.extents, call.sight.lengths, piece, step);
+}
+
+std::vector<float> run_in_pieces(const Core &core, const CoreCall &call, std::int64_t piece) {
+    State state(core.config(), call.key.extents[0]);
+    const auto step = [&](std::int64_t first, const TensorView<const std::int64_t, 1> &lengths,
+                          const TensorView<float, 3> &y) {
+        CoreCall next;
+        next.query = part(call.query, first, y.extents[1]);
+        next.key = part(call.key, first, y.extents[1]);
+        next.value = part(call.value, first, y.extents[1]);
+        next.sight.lengths = lengths;
+        core.step(state, next, y);
+    };
+    return in_pieces(call.key.extents, call.sight.lengths, piece, step);
+}
+
+bool serves_mean(const KernelInfo &kernel, const Problem &problem) {
+    const LayerForm &form = problem.config.form;
+    const bool has_pairs = problem.mask == Mask::pairs || problem.mask == Mask::pairs_of_samples;
+    const MinimumExtents &m = kernel.minimum;
+    if (std::min(problem.shape.seq, source_count(problem)) < m.seq || problem.shape.batch < m.batch ||
+        problem.config.projected < m.projected || problem.config.window < m.window) {
+        return false;
+    }
+    if (kernel.operation == "core") {
+        return kernel.layer->bias == PositionBias::given
+                   ? !varies_by_channel(form) && problem.piece == 0
+                   : kernel.layer->bias == form.bias && !form.is_causal() && !has_pairs;
+    }
+    // Sums of all sources before are those of a decay of 0.
+    const bool is_sum = form.bias == PositionBias::none || (form.has_window() && problem.config.window == 0);
+    const PositionBias bias = is_sum ? PositionBias::decay : form.bias;
+    return kernel.operation == "scan" && form.is_causal() && kernel.layer->bias == bias && !has_pairs;
+}
+
+bool runs_here(const KernelInfo &kernel) {
 #ifdef AFT_TEST_API
     const std::int64_t longest_quick = 1;
     if (kernel.api != AFT_TEST_API) {
@@ -87,6 +228,10 @@ bool is_tested(const KernelInfo &kernel) {
 #endif
     const bool is_quick = kernel.api == "cpu" || kernel.minimum.seq <= longest_quick;
     return kernel.usable && (is_quick || std::getenv("AFT_LONG_TESTS"));
+}
+
+bool is_tested(const KernelInfo &kernel) {
+    return kernel.operation == "forward" && runs_here(kernel);
 }
 
 bool can_run(const KernelInfo &kernel, const Problem &problem) {

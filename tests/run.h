@@ -2,6 +2,7 @@
 
 #include "reference/problem.h"
 
+#include <aft/core.h>
 #include <aft/layer.h>
 
 #include <cstdint>
@@ -20,11 +21,25 @@ struct Padding {
 /// x.
 std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape,
                        const Padding &padding = {});
+/// The same of a call. Its inputs lie with `padding`, too, but for the lengths; what they share stays shared.
+std::vector<float> run(const Layer &layer, const LayerCall &call, const Padding &padding = {});
+/// The same. The query has extents even if it has no data.
+std::vector<float> run(const Core &core, const CoreCall &call, const Padding &padding = {});
+
+/// The sequences of a call from an empty state, in steps of `piece` positions.
+std::vector<float> run_in_pieces(const Layer &layer, const LayerCall &call, std::int64_t piece);
+std::vector<float> run_in_pieces(const Core &core, const CoreCall &call, std::int64_t piece);
 
 /// Whether a kernel is run: it is usable, and of the one API that this test program is for (any, unless its build
 /// defines AFT_TEST_API). Autoscheduled GPU kernels take minutes where an interpreter or a CPU stands for the GPU: with
 /// AFT_LONG_TESTS=1 only, but for what a CPU does in seconds.
+bool runs_here(const KernelInfo &kernel);
+
+/// Whether a kernel is run as a layer: it computes a whole one, and runs here.
 bool is_tested(const KernelInfo &kernel);
+
+/// Whether a kernel of the operations `core` and `scan` computes the mean of a problem when it is named.
+bool serves_mean(const KernelInfo &kernel, const Problem &problem);
 
 /// Whether the kernel can run the problem here, be it only when it is named.
 bool can_run(const KernelInfo &kernel, const Problem &problem);

@@ -16,7 +16,9 @@ TEST_CASE("kernel ids are unique and made of layer, API and schedule or exact", 
     for (const KernelInfo &kernel : kernels()) {
         INFO(kernel.id);
         CHECK(ids.insert(kernel.id).second);
-        const std::string prefix = "aft_" + std::string(name(kernel.layer)) + "_" + kernel.api + "_";
+        const std::string operation = kernel.operation == "forward" ? "" : kernel.operation + "_",
+                          layer = kernel.layer ? std::string(name(*kernel.layer)) + "_" : "";
+        const std::string prefix = "aft_" + operation + layer + kernel.api + "_";
         CHECK(kernel.id.rfind(prefix + label(kernel), 0) == 0);
         CHECK(kernel.usable == kernel.reason.empty());
         CHECK(!kernel.target.empty());
@@ -26,15 +28,17 @@ TEST_CASE("kernel ids are unique and made of layer, API and schedule or exact", 
 
 TEST_CASE("the exact algorithm is scheduled like the others of its API, and takes any bias", "[selector]") {
     for (const KernelInfo &kernel : kernels()) {
+        if (kernel.operation != "forward") {
+            continue;
+        }
         INFO(kernel.id);
-        CHECK(kernel.operation == "forward");
         if (kernel.algorithm == "exact") {
             CHECK(kernel.schedule == (kernel.api == "cpu" ? "packed" : "tiled"));
-            CHECK(kernel.layer.has_bias());
+            CHECK(kernel.layer->has_bias());
         } else {
-            CHECK(kernel.algorithm == (kernel.layer == aft_full   ? "dense"
-                                       : !kernel.layer.has_bias() ? "softmax"
-                                                                  : "banded"));
+            CHECK(kernel.algorithm == (kernel.layer == aft_full     ? "dense"
+                                       : kernel.layer == aft_simple ? "softmax"
+                                                                    : "banded"));
         }
         CHECK(kernel.any_bias_range == (kernel.algorithm == "exact" || kernel.algorithm == "softmax"));
         CHECK(kernel.storage == (kernel.id.find("bf16") == std::string::npos ? "float32" : "bfloat16"));
@@ -96,7 +100,7 @@ TEST_CASE("a selection has every kernel of the layer and device, in the order of
             INFO(describe(problem) << " on " << device.id);
             const Demand demand{"forward", problem.config, widest_bias_range(make_weights(problem), problem.config)};
             const Layer layer(problem.config, make_weights(problem), {"", device.id});
-            const Selection selection = select(demand, {"", device.id}).front();
+            const Selection selection = select({demand}, {"", device.id}).front().front();
             CHECK(selection.device->info.id == device.id);
             std::set<std::string> selected, passed_over;
             for (const Candidate &candidate : selection.candidates) {
@@ -108,7 +112,7 @@ TEST_CASE("a selection has every kernel of the layer and device, in the order of
             }
             std::size_t of_layer = 0;
             for (const KernelInfo &kernel : kernels()) {
-                if (kernel.api == device.api && kernel.layer == problem.config.form) {
+                if (kernel.api == device.api && kernel.operation == "forward" && kernel.layer == problem.config.form) {
                     ++of_layer;
                     CHECK(selected.count(kernel.id) + passed_over.count(kernel.id) == 1);
                 }
@@ -125,7 +129,7 @@ TEST_CASE("a problem's bias is wide where its weights say so", "[selector]") {
         INFO(describe(problem));
         const BiasRange bias = widest_bias_range(make_weights(problem), problem.config);
         for (const KernelInfo &kernel : kernels()) {
-            if (kernel.layer == problem.config.form) {
+            if (kernel.operation == "forward" && kernel.layer == problem.config.form) {
                 CHECK(judge(kernel, problem).fit ==
                       judge(kernel, {"forward", problem.config, bias}, problem.shape).fit);
             }

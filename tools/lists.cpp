@@ -1,4 +1,5 @@
 #include "commands.h"
+#include "missing_kernels.h"
 #include "streams.h"
 
 #include "runtime/kernels/selector.h"
@@ -10,8 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace aft::cli {
 
@@ -88,7 +91,7 @@ std::string kernels_as_json() {
             return ends;
         };
         rows.push_back({{"kernel", kernel.id},
-                        {"layer", name(kernel.layer)},
+                        {"layer", kernel.layer ? nlohmann::ordered_json(name(*kernel.layer)) : nullptr},
                         {"device", kernel.api},
                         {"operation", kernel.operation},
                         {"algorithm", kernel.algorithm},
@@ -111,6 +114,29 @@ std::string kernels_as_json() {
                         {"reason", kernel.reason}});
     }
     return text_of({{"aft", AFT_VERSION}, {"halide", AFT_HALIDE_VERSION}, {"kernels", rows}});
+}
+
+std::string missing_as_table() {
+    std::string text = fmt::format("{:<9}  {:<12}  {:<11}  {:<13}  {:<6}  {}\n", "operation", "layer", "algorithm",
+                                   "schedule", "device", "not in this build because");
+    for (const MissingKernel &kernel : missing_kernels()) {
+        text += fmt::format("{:<9}  {:<12}  {:<11}  {:<13}  {:<6}  {}\n", kernel.operation, kernel.layer,
+                            kernel.algorithm, kernel.schedule, kernel.device, kernel.reason);
+    }
+    return text;
+}
+
+std::string missing_as_json() {
+    auto rows = nlohmann::ordered_json::array();
+    for (const MissingKernel &kernel : missing_kernels()) {
+        rows.push_back({{"operation", kernel.operation},
+                        {"layer", kernel.layer},
+                        {"algorithm", kernel.algorithm},
+                        {"schedule", kernel.schedule},
+                        {"device", kernel.device},
+                        {"reason", kernel.reason}});
+    }
+    return text_of({{"aft", AFT_VERSION}, {"missing", rows}});
 }
 
 std::string devices_as_table() {
@@ -144,27 +170,37 @@ std::string devices_as_json() {
     return text_of({{"devices", rows}});
 }
 
-/// A command that prints one of two forms.
-void add_list(CLI::App &app, const std::string &name, const std::string &description, std::string (*as_table)(),
-              std::string (*as_json)()) {
-    CLI::App *command = app.add_subcommand(name, description);
-    command->footer("\nExample:\n  aft " + name + " --format json");
+/// The text that a list of the command has in one of two formats.
+using Listing = std::string (*)();
+
+/// Adds --format. The command prints the list that `chosen` gives, when it runs.
+void add_list(CLI::App &command, const std::function<std::pair<Listing, Listing>()> &chosen) {
+    command.footer("\nExample:\n  aft " + command.get_name() + " --format json");
     const auto format = std::make_shared<std::string>("table");
-    command->add_option("--format", *format, "table or json")
+    command.add_option("--format", *format, "table or json")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
-    command->final_callback([format, as_table, as_json] { print(*format == "json" ? as_json() : as_table()); });
+    command.final_callback([format, chosen] {
+        const auto [as_table, as_json] = chosen();
+        print(*format == "json" ? as_json() : as_table());
+    });
 }
 
 }  // namespace
 
 void add_kernels(CLI::App &app) {
-    add_list(app, "kernels", "List every kernel of this build", kernels_as_table, kernels_as_json);
+    CLI::App *command = app.add_subcommand("kernels", "List every kernel of this build");
+    const auto missing = std::make_shared<bool>(false);
+    command->add_flag("--missing", *missing, "list the kernels that this build doesn't have, and why");
+    add_list(*command, [missing] {
+        return *missing ? std::pair<Listing, Listing>(missing_as_table, missing_as_json)
+                        : std::pair<Listing, Listing>(kernels_as_table, kernels_as_json);
+    });
 }
 
 void add_devices(CLI::App &app) {
-    add_list(app, "devices", "List the devices that kernels of this build can run on", devices_as_table,
-             devices_as_json);
+    add_list(*app.add_subcommand("devices", "List the devices that kernels of this build can run on"),
+             [] { return std::pair<Listing, Listing>(devices_as_table, devices_as_json); });
 }
 
 }  // namespace aft::cli

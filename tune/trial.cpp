@@ -28,14 +28,15 @@ constexpr double seconds_per_round = 0.02;
 class MeasuredKernel {
 public:
     MeasuredKernel(const KernelRow &row, const Problem &problem, bench::Arena &arena)
-        : info_(kernel_info(row)),
-          kernel_(row, info_, problem.config, {{"x", arena.input()}, {"y", arena.output()}}, arena.weights(), nullptr),
+        : info_(kernel_info(row)), kernel_(row, info_, forward_parameters(arena.weights(), problem.config, identity_),
+                                           {{"x", arena.input()}, {"y", arena.output()}}, nullptr),
           arena_(arena) {}
     MeasuredKernel(const MeasuredKernel &) = delete;
     MeasuredKernel &operator=(const MeasuredKernel &) = delete;
 
     void call() {
-        kernel_.call({{"x", arena_.input()}, {"y", arena_.output()}}, scratch_);
+        CallMemory memory(nullptr, scratch_);
+        kernel_.call({{"x", arena_.input()}, {"y", arena_.output()}}, memory);
     }
     /// Why it is wrong or fails; empty when it is right.
     std::string failure() {
@@ -61,6 +62,7 @@ public:
 
 private:
     const KernelInfo info_;
+    std::vector<float> identity_;
     const PreparedKernel kernel_;
     bench::Arena &arena_;
     ScratchPool scratch_;

@@ -19,6 +19,7 @@
 # the layer none. Its name is `exact` for the algorithm exact, the schedule for the others.
 include(${CMAKE_CURRENT_LIST_DIR}/../algorithms.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/schedules.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/missing.cmake)
 
 # Begins an empty table.
 #   DEVICES, SCHEDULES   rows of other devices and other names are left out; SCHEDULES may be `all`
@@ -158,6 +159,8 @@ function(aft_kernel table)
     aft_get(devices ${table} DEVICES)
     aft_get(schedules ${table} SCHEDULES)
     if(NOT ROW_DEVICE IN_LIST devices OR NOT (name IN_LIST schedules OR schedules STREQUAL "all"))
+        aft_skip_row(${table} ${name}
+                     "${ROW_OPERATION};${ROW_LAYER};${ROW_ALGORITHM};${ROW_SCHEDULE};${ROW_DEVICE}")
         return()
     endif()
     aft_get(targets ${table} TARGETS)

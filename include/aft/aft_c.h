@@ -86,7 +86,7 @@ typedef struct aft_range {
 /// One kernel of this build: an operation of one form of layer, by one algorithm, scheduled one way for one target.
 typedef struct aft_kernel_info {
     const char *id;        ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
-    aft_layer_kind layer;  ///< the form of its layers
+    aft_layer_kind layer;  ///< the form that it computes; -1: it serves every form
     int32_t usable;        ///< 1 if this machine has a device that can run it
     const char *reason;    ///< why it isn't usable; "" if it is
     const char *device;    ///< the API of its devices: cpu, cuda, opencl or vulkan

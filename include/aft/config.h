@@ -30,9 +30,10 @@ enum class Reach {
 
 /// The factor of the weighted mean.
 enum class Gate {
-    sigmoid,  ///< sigmoid(Q)
-    tanh,     ///< tanh(Q)
-    none,     ///< 1: the layer has no query
+    sigmoid,   ///< sigmoid(Q)
+    tanh,      ///< tanh(Q)
+    none,      ///< 1: the layer has no query
+    identity,  ///< Q itself, as in LiftFeat
 };
 
 /// The formula of a layer, as a choice for each of its parts.

@@ -105,7 +105,7 @@ public:
     /// A sequence may come in pieces of any sizes; the result is that of one forward() over all of it, up to the order
     /// of sums. Throws ShapeError, before anything changes, if a position would pass max_seq_len of a form with a
     /// position bias, and ConfigError if the state's config differs from the layer's. The second step of a shape
-    /// allocates nothing.
+    /// allocates nothing; of causal_full, the second one at a position.
     void step(State &state, TensorView<const float, 3> x, TensorView<float, 3> y,
               TensorView<const std::int64_t, 1> lengths = {}) const;
 

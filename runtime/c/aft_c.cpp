@@ -68,7 +68,7 @@ LayerForm form_of(aft_layer_kind kind) {
 
 aft_layer_kind kind_of(const LayerForm &form) {
     return std::find_if(std::begin(named_forms), std::end(named_forms),
-                        [&](const NamedForm &named) { return named.form == form; })
+                        [&](const NamedForm &named) { return named.name == name(form); })
         ->c_kind;
 }
 
@@ -111,7 +111,7 @@ aft_kernel_info c_info(const KernelInfo &kernel) {
     const MinimumExtents &minimum = kernel.minimum;
     const PreferredExtents &preferred = kernel.preferred;
     return {kernel.id.c_str(),
-            kind_of(kernel.layer),
+            kernel.layer ? kind_of(*kernel.layer) : -1,
             kernel.usable,
             kernel.reason.c_str(),
             kernel.api.c_str(),

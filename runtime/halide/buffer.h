@@ -15,6 +15,15 @@ namespace aft {
 
 inline constexpr halide_type_t float32(halide_type_float, 32);
 
+inline halide_type_t type_of(Element element) {
+    switch (element) {
+        case Element::float32: break;
+        case Element::int32: return {halide_type_int, 32};
+        case Element::uint8: return {halide_type_uint, 8};
+    }
+    return float32;
+}
+
 /// Memory for kernels: aligned for every vector, and vectors may read past the end.
 struct VectorAligned {
     static constexpr std::align_val_t alignment{128};
@@ -75,24 +84,29 @@ struct Buffer {
     }
 };
 
-/// The buffer of an operand. The stride of a dimension of extent 1 says nothing and may be anything.
+/// The buffer of a tensor. The stride of a dimension of extent 1 says nothing and may be anything.
 struct CallBuffer {
-    std::array<halide_dimension_t, Operand::max_rank> dimensions;
+    std::array<halide_dimension_t, Tensor::max_rank> dimensions;
     halide_buffer_t header{};
 
-    explicit CallBuffer(const Operand &operand) {
-        for (std::size_t i = 0; i < operand.rank; ++i) {
-            const std::size_t outer = operand.rank - 1 - i;
-            const std::int64_t extent = operand.extents[outer], stride = operand.strides[outer];
+    explicit CallBuffer(const Tensor &tensor) {
+        for (std::size_t i = 0; i < tensor.rank; ++i) {
+            const std::size_t outer = tensor.rank - 1 - i;
+            const std::int64_t extent = tensor.extents[outer], stride = tensor.strides[outer];
             dimensions[i] = {0, static_cast<std::int32_t>(extent), static_cast<std::int32_t>(stride)};
-            if (extent == 1 && i > 0) {
-                dimensions[i].stride = dimensions[i - 1].extent * dimensions[i - 1].stride;
+            if (extent == 1) {
+                dimensions[i].stride = i == 0 ? 1 : dimensions[i - 1].extent * dimensions[i - 1].stride;
             }
         }
-        header.type = float32;
-        header.dimensions = static_cast<std::int32_t>(operand.rank);
+        header.type = type_of(tensor.element);
+        header.dimensions = static_cast<std::int32_t>(tensor.rank);
         header.dim = dimensions.data();
-        header.host = reinterpret_cast<std::uint8_t *>(operand.data);
+        header.host = static_cast<std::uint8_t *>(tensor.data);
+        if (tensor.on_device) {
+            header.host = nullptr;
+            header.device = tensor.on_device->device;
+            header.device_interface = tensor.on_device->device_interface;
+        }
     }
     CallBuffer(const CallBuffer &) = delete;
     CallBuffer &operator=(const CallBuffer &) = delete;

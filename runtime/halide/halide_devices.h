@@ -14,6 +14,7 @@ extern "C" void halide_vulkan_set_alloc_config(const char *config);
 
 // A build has the parts of Halide's runtime that its kernels need. The functions of other parts are null and never
 // called: the library finds no devices of an API that it has no kernels for.
+#pragma weak aft_halide_cuda_detach_device_ptr
 #pragma weak aft_halide_cuda_device_interface
 #pragma weak aft_halide_cuda_device_malloc
 #pragma weak aft_halide_cuda_release_unused_device_allocations

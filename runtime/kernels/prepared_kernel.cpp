@@ -1,10 +1,7 @@
 #include "kernels/prepared_kernel.h"
 
-#include "devices/device_tensor.h"
 #include "halide/buffer.h"
-#include "halide/halide_devices.h"
 #include "kernels/kernels.h"
-#include "weights/parameters.h"
 
 #include <aft/error.h>
 
@@ -14,7 +11,6 @@
 #include <map>
 #include <optional>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace aft {
@@ -40,6 +36,11 @@ std::vector<void *> arguments_of(const char *id, const halide_filter_metadata_t 
     return result;
 }
 
+bool has(const halide_filter_metadata_t &function, std::string_view name) {
+    return std::any_of(function.arguments, function.arguments + function.num_arguments,
+                       [&](const auto &argument) { return argument.name == name; });
+}
+
 int index_of(const char *id, const halide_filter_metadata_t &function, std::string_view name) {
     const auto *end = function.arguments + function.num_arguments;
     const auto *found =
@@ -60,7 +61,7 @@ struct PreparedKernel::Arguments {
     };
 
     const DeviceContext *device;
-    std::int32_t window, max_seq_len;
+    std::vector<std::int32_t> scalars = {};
     std::deque<Buffer> buffers = {};
     std::vector<void *> call = {};     // null: an operand, or the context
     std::vector<Place> operands = {};  // at most max_operands
@@ -68,10 +69,10 @@ struct PreparedKernel::Arguments {
 
     ~Arguments();
 
-    /// The biases, which no kernel prepares.
-    Buffer &add_bias(const Parameter &parameter, const std::vector<float> &values);
+    /// A tensor that no kernel prepares.
+    Buffer &add(const KernelParameters::Values &parameter);
     /// Finds the places of the operands in the call.
-    void place(std::initializer_list<Operand> all, const char *id, const halide_filter_metadata_t &function);
+    void place(const std::vector<Operand> &all, const char *id, const halide_filter_metadata_t &function);
     /// Moves the buffers to the device, for good. Waits: calls may run on streams that don't.
     void upload(const char *id);
 };
@@ -86,16 +87,19 @@ PreparedKernel::Arguments::~Arguments() {
     }
 }
 
-Buffer &PreparedKernel::Arguments::add_bias(const Parameter &parameter, const std::vector<float> &values) {
-    Buffer &bias = buffers.emplace_back(float32, parameter.extents, nullptr);
-    bias.allocate();
-    float *copy = static_cast<float *>(bias.memory.get());
-    std::fill_n(copy, parameter.size(), 0.0f);
-    std::copy(values.begin(), values.end(), copy);
-    return bias;
+Buffer &PreparedKernel::Arguments::add(const KernelParameters::Values &parameter) {
+    Buffer &buffer = buffers.emplace_back(float32, parameter.extents, nullptr);
+    buffer.allocate();
+    auto *copy = static_cast<float *>(buffer.memory.get());
+    if (parameter.values) {
+        std::copy_n(parameter.values, buffer.elements(), copy);
+    } else {
+        std::fill_n(copy, buffer.elements(), 0.0f);
+    }
+    return buffer;
 }
 
-void PreparedKernel::Arguments::place(std::initializer_list<Operand> all, const char *id,
+void PreparedKernel::Arguments::place(const std::vector<Operand> &all, const char *id,
                                       const halide_filter_metadata_t &function) {
     if (all.size() > max_operands) {
         throw KernelError(std::string(id) + ": " + std::to_string(all.size()) + " operands, must be at most " +
@@ -119,36 +123,38 @@ void PreparedKernel::Arguments::upload(const char *id) {
     }
 }
 
-PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, const LayerConfig &config,
-                               std::initializer_list<Operand> largest, const Weights &weights,
-                               const DeviceContext *device)
-    : row_(row), info_(info),
-      arguments_(new Arguments{device, static_cast<std::int32_t>(std::min(config.window, config.max_seq_len)),
-                               static_cast<std::int32_t>(config.max_seq_len)}) {
-    const halide_filter_metadata_t &prepare = *row.prepare.metadata(), &call = *row.call.metadata();
+PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, const KernelParameters &parameters,
+                               const std::vector<Operand> &largest, const DeviceContext *device)
+    : row_(row), info_(info), arguments_(new Arguments{device}) {
+    const halide_filter_metadata_t *prepare = row.prepare.metadata ? row.prepare.metadata() : nullptr;
+    const halide_filter_metadata_t &call = *row.call.metadata();
     Arguments &all = *arguments_;
     all.context = index_of(row.id, call, "__user_context");
     all.place(largest, row.id, call);
 
-    ArgumentTable table = {{"__user_context", nullptr}, {"window", &all.window}, {"max_seq_len", &all.max_seq_len}};
+    ArgumentTable table = {{"__user_context", nullptr}};
+    all.scalars.reserve(parameters.scalars.size());
+    for (const KernelParameters::Scalar &scalar : parameters.scalars) {
+        table[scalar.argument] = &all.scalars.emplace_back(scalar.value);
+    }
+    ArgumentTable raw_table = table;
     std::deque<Buffer> raw;
-    ArgumentTable raw_table;
-    for (const Parameter &parameter : parameters(config)) {
-        const std::vector<float> &values = weights.*parameter.values;
-        if (parameter.optional) {
-            table[parameter.argument] = &all.add_bias(parameter, values).header;
-        } else {
-            raw_table[parameter.argument] = &raw.emplace_back(float32, parameter.extents, values.data()).header;
+    for (const KernelParameters::Values &parameter : parameters.tensors) {
+        if (prepare && has(*prepare, parameter.argument)) {
+            raw_table[parameter.argument] =
+                &raw.emplace_back(float32, parameter.extents, parameter.values).header;
+        } else if (has(call, parameter.argument)) {
+            table[parameter.argument] = &all.add(parameter).header;
         }
     }
-    std::map<std::string_view, Buffer *> prepared;
-    for (int i = 0; i < prepare.num_arguments; ++i) {
-        const halide_filter_argument_t &argument = prepare.arguments[i];
+    std::vector<std::pair<std::string, Buffer *>> prepared;
+    for (int i = 0; prepare && i < prepare->num_arguments; ++i) {
+        const halide_filter_argument_t &argument = prepare->arguments[i];
         if (argument.kind == halide_argument_kind_output_buffer) {
             const std::vector<std::int64_t> unknown(argument.dimensions, 0);
             Buffer &buffer = all.buffers.emplace_back(argument.type, unknown, nullptr);
-            prepared[argument.name] = &buffer;
-            table[argument.name] = &buffer.header;
+            prepared.emplace_back(argument.name, &buffer);
+            table[argument.name] = raw_table[argument.name] = &buffer.header;
         }
     }
 
@@ -156,27 +162,26 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
     std::deque<Buffer> without_data;
     for (const Operand &operand : largest) {
         const std::vector<std::int64_t> extents(operand.extents.begin(), operand.extents.begin() + operand.rank);
-        table[operand.name] = &without_data.emplace_back(float32, extents, nullptr).header;
+        table[operand.name] = &without_data.emplace_back(type_of(operand.element), extents, nullptr).header;
     }
     all.call = arguments_of(row.id, call, table);
     query_bounds();
     for (const Arguments::Place &place : all.operands) {
         all.call[place.argument] = nullptr;
     }
-    for (auto &[name, buffer] : prepared) {
+    for (const auto &[name, buffer] : prepared) {
         if (buffer->elements() > max_elements) {
-            throw ShapeError(std::string(row.id) + ": " + std::string(name) + " has more than " +
-                             std::to_string(max_elements) + " elements");
+            throw ShapeError(std::string(row.id) + ": " + name + " has more than " + std::to_string(max_elements) +
+                             " elements");
         }
         buffer->allocate();
     }
-
-    for (const auto &[name, buffer] : raw_table) {
-        table[name] = buffer;
+    if (prepare) {
+        std::vector<void *> arguments = arguments_of(row.id, *prepare, raw_table);
+        HalideCall preparation;
+        call_kernel(row.id, row.prepare.call, arguments.data(), index_of(row.id, *prepare, "__user_context"),
+                    preparation);
     }
-    std::vector<void *> arguments = arguments_of(row.id, prepare, table);
-    HalideCall preparation;
-    call_kernel(row.id, row.prepare.call, arguments.data(), index_of(row.id, prepare, "__user_context"), preparation);
     if (device) {
         all.upload(row.id);
     }
@@ -203,9 +208,7 @@ void PreparedKernel::query_bounds() const {
     }
 }
 
-/// `buffer_of` makes the buffer of an operand, by its number among the operands of this call.
-template<typename BufferOf>
-void PreparedKernel::run(std::initializer_list<Operand> operands, HalideCall &call, BufferOf buffer_of) const {
+void PreparedKernel::call(std::initializer_list<Operand> operands, CallMemory &memory) const {
     const std::vector<Arguments::Place> &places = arguments_->operands;
     if (operands.size() != places.size()) {
         throw KernelError(std::string(row_.id) + ": " + std::to_string(operands.size()) + " operands, must be " +
@@ -213,7 +216,8 @@ void PreparedKernel::run(std::initializer_list<Operand> operands, HalideCall &ca
     }
     std::array<void *, max_arguments> arguments;
     std::copy(arguments_->call.begin(), arguments_->call.end(), arguments.begin());
-    std::size_t number = 0;
+    std::array<std::optional<CallBuffer>, max_operands> buffers;
+    auto buffer = buffers.begin();
     for (const Operand &operand : operands) {
         const auto place =
             std::find_if(places.begin(), places.end(), [&](const auto &each) { return each.operand == operand.name; });
@@ -221,48 +225,10 @@ void PreparedKernel::run(std::initializer_list<Operand> operands, HalideCall &ca
             throw KernelError(std::string(row_.id) + ": operand '" + std::string(operand.name) +
                               (place == places.end() ? "' doesn't exist" : "' is given twice"));
         }
-        arguments[place->argument] = buffer_of(number++, operand);
+        arguments[place->argument] = &(buffer++)->emplace(operand).header;
     }
-    call.batch = operands.size() == 0 ? 0 : operands.begin()->extents[0];
-    call_kernel(row_.id, row_.call.call, arguments.data(), arguments_->context, call);
-}
-
-void PreparedKernel::call(std::initializer_list<Operand> operands, ScratchPool &scratch) const {
-    ScratchPool::Call scratch_call(scratch);
-    if (!arguments_->device) {
-        HalideCall call(&scratch_call);
-        std::array<std::optional<CallBuffer>, max_operands> buffers;
-        run(operands, call, [&](std::size_t i, const Operand &operand) { return &buffers[i].emplace(operand).header; });
-        return;
-    }
-    const auto turn = arguments_->device->turn();
-    HalideCall call(arguments_->device);
-    std::array<std::optional<DeviceTensor>, max_operands> tensors;
-    run(operands, call, [&](std::size_t i, const Operand &operand) {
-        DeviceTensor &tensor = tensors[i].emplace(operand, call, scratch_call);
-        if (!operand.is_output) {
-            tensor.send();
-        }
-        return tensor.buffer();
-    });
-    std::size_t number = 0;
-    for (const Operand &operand : operands) {
-        if (operand.is_output) {
-            tensors[number]->fetch(row_.id);
-        }
-        ++number;
-    }
-}
-
-void PreparedKernel::enqueue(std::initializer_list<Operand> operands, Stream stream) const {
-    HalideCall call(arguments_->device, stream);
-    std::array<std::optional<CallBuffer>, max_operands> buffers;
-    run(operands, call, [&](std::size_t i, const Operand &operand) {
-        halide_buffer_t &buffer = buffers[i].emplace(operand).header;
-        const auto address = reinterpret_cast<std::uintptr_t>(std::exchange(buffer.host, nullptr));
-        call.check(row_.id, halide_cuda_wrap_device_ptr(&call, &buffer, address));
-        return &buffer;
-    });
+    memory.call().batch = operands.size() == 0 ? 0 : operands.begin()->extents[0];
+    call_kernel(row_.id, row_.call.call, arguments.data(), arguments_->context, memory.call());
 }
 
 }  // namespace aft

@@ -18,6 +18,11 @@ bool contains(const Range &range, std::int64_t value) {
     return range.from <= value && value <= range.to;
 }
 
+/// Whether a kernel computes a form. One without a form serves all.
+bool serves(const std::optional<LayerForm> &layer, const LayerForm &form) {
+    return !layer || *layer == form;
+}
+
 /// "24", "17 to 66" or "at least 17".
 std::string text_of(const Range &range) {
     const std::string from = std::to_string(range.from);
@@ -85,19 +90,35 @@ struct Wish {
     }
 };
 
-const Kernel &kernel_named(const Wish &wish, const Demand &demand) {
+const Kernel &kernel_of(const KernelRow &row) {
+    const std::vector<Kernel> &kernels = kernels_of(row.api);
+    return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &kernel) { return &kernel.row == &row; });
+}
+
+const Wish kernel_wish(const LayerOptions &options) {
+    return {options.kernel, "AFT_KERNEL"};
+}
+
+const KernelRow *row_named(const Wish &wish) {
+    const auto &rows = kernel_rows();
+    const auto found =
+        std::find_if(rows.begin(), rows.end(), [&](const KernelRow &row) { return row.id == wish.name; });
+    return found == rows.end() ? nullptr : &*found;
+}
+
+const Kernel &kernel_named(const Wish &wish, const std::vector<Demand> &demands) {
+    if (const KernelRow *row = row_named(wish)) {
+        return kernel_of(*row);
+    }
     std::string ids;
     for (const KernelRow &row : kernel_rows()) {
-        if (row.id == wish.name) {
-            const std::vector<Kernel> &kernels = kernels_of(row.api);
-            return *std::find_if(kernels.begin(), kernels.end(), [&](const Kernel &k) { return &k.row == &row; });
-        }
-        if (row.operation == demand.operation && row.layer == demand.config.form) {
+        if (std::any_of(demands.begin(), demands.end(), [&](const Demand &demand) {
+                return row.operation == demand.operation && serves(row.layer, demand.config.form);
+            })) {
             ids += (ids.empty() ? "" : ", ") + std::string(row.id);
         }
     }
-    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; layer " +
-                      std::string(name(demand.config.form)) + " has " + ids);
+    throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; must be one of " + ids);
 }
 
 /// "; aft_full_cpu_exact takes any" when the bias is beyond the range of the fast kernels and another one takes it.
@@ -117,8 +138,8 @@ Range every_length(const KernelInfo &kernel, const LayerConfig &config) {
     return {kernel.minimum.seq, config.max_seq_len};
 }
 
-Selection with_kernel(const Wish &wish, const DriverDevice *device, const Demand &demand) {
-    const Kernel &kernel = kernel_named(wish, demand);
+/// Checks that the named kernel serves the demand, and finds its device if `device` is null.
+Selection with_kernel(const Wish &wish, const Kernel &kernel, const DriverDevice *device, const Demand &demand) {
     const KernelInfo &info = kernel.info;
     const std::string who = "kernel " + wish.name + wish.origin;
     if (const Judgement judgement = judge(info, demand); judgement.fit == Fit::none) {
@@ -145,7 +166,7 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
     bool is_complete = false;
     for (const Kernel &kernel : kernels_of(device.info.api)) {
         const KernelInfo &info = kernel.info;
-        if (info.operation != demand.operation || info.layer != demand.config.form) {
+        if (info.operation != demand.operation || !serves(info.layer, demand.config.form)) {
             continue;
         }
         if (is_complete) {
@@ -169,6 +190,15 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
         last.seq = every_length(last.kernel->info, demand.config);
     }
     return selection;
+}
+
+/// "; aft_full_cuda_exact has compute capability 7.0, not 8.0" for each kernel that was passed over.
+std::string why_none(const Selection &selection, const Demand &demand) {
+    std::string reasons;
+    for (const PassedOver &each : selection.passed_over) {
+        reasons += "; " + each.kernel->info.id + " " + each.reason;
+    }
+    return reasons.empty() ? "; it has no " + demand.operation + " for " + selection.device->info.api : reasons;
 }
 
 std::vector<const DriverDevice *> automatic_devices() {
@@ -195,9 +225,9 @@ Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optio
     if (kernel.operation != demand.operation) {
         return {Fit::none, "computes " + kernel.operation + ", not " + demand.operation};
     }
-    if (kernel.layer != config.form) {
+    if (!serves(kernel.layer, config.form)) {
         return {Fit::none,
-                "is a kernel of layer " + std::string(name(kernel.layer)) + ", not " + std::string(name(config.form))};
+                "is a kernel of layer " + std::string(name(*kernel.layer)) + ", not " + std::string(name(config.form))};
     }
     Judgement here = judge(kernel);
     if (here.fit == Fit::none) {
@@ -233,22 +263,45 @@ std::size_t Selection::candidate_for(const Shape &shape) const {
     throw ShapeError("kernel " + last.id + " " + below_minimum(extents_of(last, shape)));
 }
 
-std::vector<Selection> select(const Demand &demand, const LayerOptions &options) {
-    const Wish kernel(options.kernel, "AFT_KERNEL"), device(options.device, "AFT_DEVICE");
-    const DriverDevice *named = device.name.empty() ? nullptr : &device_named(device.name, device.origin);
-    if (!kernel.name.empty()) {
-        return {with_kernel(kernel, named, demand)};
+const KernelRow *named_kernel(const LayerOptions &options) {
+    return row_named(kernel_wish(options));
+}
+
+Selection select_on(const DriverDevice &device, const Demand &demand) {
+    Selection selection = on_device(device, demand);
+    if (selection.candidates.empty()) {
+        throw ConfigError("no kernel of this build can serve the call on " + device.info.id +
+                          why_none(selection, demand));
     }
-    std::vector<Selection> result;
+    return selection;
+}
+
+std::vector<Plan> select(const std::vector<Demand> &demands, const LayerOptions &options) {
+    const Wish wish = kernel_wish(options), device(options.device, "AFT_DEVICE");
+    const DriverDevice *named = device.name.empty() ? nullptr : &device_named(device.name, device.origin);
+    const Kernel *kernel = wish.name.empty() ? nullptr : &kernel_named(wish, demands);
+    const auto is_for = [&](const Demand &demand) {
+        return kernel && kernel->info.operation == demand.operation && serves(kernel->info.layer, demand.config.form);
+    };
+    if (kernel) {
+        const auto first = std::find_if(demands.begin(), demands.end(), is_for);
+        named = with_kernel(wish, *kernel, named, first == demands.end() ? demands.front() : *first).device;
+    }
+    std::vector<Plan> result;
     std::string reasons;
     for (const DriverDevice *candidate : named ? std::vector<const DriverDevice *>{named} : automatic_devices()) {
-        Selection selection = on_device(*candidate, demand);
-        if (!selection.candidates.empty()) {
-            result.push_back(std::move(selection));
-            continue;
+        Plan plan;
+        for (const Demand &demand : demands) {
+            Selection selection =
+                is_for(demand) ? with_kernel(wish, *kernel, candidate, demand) : on_device(*candidate, demand);
+            if (selection.candidates.empty()) {
+                reasons += why_none(selection, demand);
+                break;
+            }
+            plan.push_back(std::move(selection));
         }
-        for (const PassedOver &each : selection.passed_over) {
-            reasons += "; " + each.kernel->info.id + " " + each.reason;
+        if (plan.size() == demands.size()) {
+            result.push_back(std::move(plan));
         }
     }
     if (result.empty()) {

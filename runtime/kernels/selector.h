@@ -13,11 +13,12 @@
 
 namespace aft {
 
-/// The operation that a layer needs a kernel for.
+/// What a layer needs a kernel for: an operation of a form. The extents of `config` are those that the operation has:
+/// the channels that a `linear` maps to each other, for example. Kernels without a form serve every form.
 struct Demand {
     std::string operation;
     LayerConfig config;
-    BiasRange bias;
+    BiasRange bias = {};
 };
 
 enum class Fit {
@@ -59,9 +60,18 @@ struct Selection {
     std::size_t candidate_for(const Shape &shape) const;
 };
 
-/// The devices on which a layer may live, in order of preference, with their candidates; neither is ever empty. There
-/// is one device when the options or the environment name a device or a kernel. Throws ConfigError, and DeviceError for
-/// a named device that can't be used.
-std::vector<Selection> select(const Demand &demand, const LayerOptions &options);
+/// The kernels of each demand, all on one device.
+using Plan = std::vector<Selection>;
+
+/// The devices on which all demands of a layer can be met, in order of preference. There is one plan at least, and one
+/// plan only when the options or the environment name a device or a kernel. A named kernel is the only one of
+/// each demand that it is for. Throws ConfigError, and DeviceError for a named device that can't be used.
+std::vector<Plan> select(const std::vector<Demand> &demands, const LayerOptions &options);
+
+/// The kernels of a demand on one device, whatever the environment names. Throws ConfigError without any.
+Selection select_on(const DriverDevice &device, const Demand &demand);
+
+/// The kernel that the options or the environment name; null when they name none, or one that doesn't exist.
+const KernelRow *named_kernel(const LayerOptions &options);
 
 }  // namespace aft

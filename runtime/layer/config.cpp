@@ -21,12 +21,12 @@ std::string number(Part part) {
 
 std::string_view name(const LayerForm &form) {
     for (const NamedForm &named : named_forms) {
-        if (named.form == form) {
+        if (named.form.bias == form.bias && named.form.reach == form.reach) {
             return named.name;
         }
     }
-    throw ConfigError("no layer has position bias " + number(form.bias) + ", reach " + number(form.reach) +
-                      " and gate " + number(form.gate) + ": must be the form of " + list_of_names());
+    throw ConfigError("no layer has position bias " + number(form.bias) + " and reach " + number(form.reach) +
+                      ": must be the form of " + list_of_names());
 }
 
 LayerForm layer_form(std::string_view name) {

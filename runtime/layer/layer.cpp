@@ -1,6 +1,8 @@
 #include "devices/cuda_driver.h"
-#include "kernels/prepared_kernel.h"
-#include "kernels/selector.h"
+#include "kernels/prepared_selection.h"
+#include "layer/checks.h"
+#include "layer/composed.h"
+#include "layer/layer_call.h"
 #include "threads/float_environment.h"
 #include "weights/bias_range.h"
 #include "weights/parameters.h"
@@ -9,22 +11,25 @@
 #include <aft/layer.h>
 
 #include <algorithm>
-#include <deque>
-#include <functional>
-#include <string>
+#include <mutex>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 namespace aft {
 namespace {
 
-void check_shape(const Shape &shape, const LayerConfig &config, const std::string &where) {
-    if (shape.batch < 0) {
-        throw ShapeError(where + "batch is " + std::to_string(shape.batch) + ", must be at least 0");
-    }
-    if (shape.seq < 0 || shape.seq > config.max_seq_len) {
-        throw ShapeError(where + "seq is " + std::to_string(shape.seq) + ", must be 0 to max_seq_len " +
-                         std::to_string(config.max_seq_len));
-    }
+// Scratch memory that is free again is kept by stream, and may be written by what is queued on it next.
+const Stream stream_per_thread = reinterpret_cast<Stream>(2);  // CU_STREAM_PER_THREAD
+
+/// x and y of one call.
+void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 3> &y, const LayerConfig &config,
+                   std::int64_t longest, const Device &device) {
+    check_tensor("x", x, {"hidden", config.hidden, longest});
+    check_tensor("y", y, {"hidden", config.hidden, longest});
+    check_batch("x", x.extents[0], device);
+    check_same_extents("y", y, x, "x");
+    check_apart(y, "x", x);
 }
 
 bool is_empty(const Shape &shape) {
@@ -35,110 +40,72 @@ Shape shape_of(const TensorView<const float, 3> &x) {
     return {x.extents[0], x.extents[1]};
 }
 
-/// Checks the extents of a tensor against the layer's, and that its rows don't overlap.
-template<typename T>
-void check_tensor(const std::string &what, const TensorView<T, 3> &tensor, const LayerConfig &config) {
-    const auto [batch, seq, hidden] = tensor.extents;
-    const auto [batch_stride, row_stride, channel_stride] = tensor.strides;
-    auto fail = [&](const char *which, std::int64_t value, const std::string &limit) {
-        throw ShapeError(what + ": " + which + " is " + std::to_string(value) + ", must be " + limit);
-    };
-    check_shape({batch, seq}, config, what + ": ");
-    if (hidden != config.hidden) {
-        fail("hidden", hidden, std::to_string(config.hidden));
-    }
-    if (is_empty({batch, seq})) {
-        return;
-    }
-    if (!tensor.data) {
-        throw ShapeError(what + ": data is null");
-    }
-    if (channel_stride != 1 && hidden > 1) {
-        fail("the stride of the channels", channel_stride, "1");
-    }
-    // Innermost first: rows inside samples, or samples inside rows (time-major tensors).
-    struct Dimension {
-        const char *which, *elements;
-        std::int64_t extent, stride;
-    };
-    Dimension inner{"the row stride", " rows", seq, row_stride},
-        outer{"the batch stride", " samples", batch, batch_stride};
-    if (outer.stride < inner.stride && batch > 1) {
-        std::swap(inner, outer);
-    }
-    std::int64_t span = hidden;
-    for (const Dimension &dimension : {inner, outer}) {
-        if (dimension.extent == 1) {
-            continue;
-        }
-        if (dimension.stride < span) {
-            fail(dimension.which, dimension.stride, "at least " + std::to_string(span));
-        }
-        if (dimension.stride > max_elements / dimension.extent) {
-            fail(dimension.which, dimension.stride,
-                 "at most " + std::to_string(max_elements / dimension.extent) + " for " +
-                     std::to_string(dimension.extent) + dimension.elements);
-        }
-        span += (dimension.extent - 1) * dimension.stride;
-    }
+/// Whether there are kernels of a whole layer of this form.
+bool has_forward(const LayerConfig &config) {
+    return key_hidden(config) == config.hidden && value_hidden(config) == config.hidden &&
+           std::any_of(kernel_rows().begin(), kernel_rows().end(), [&](const KernelRow &row) {
+               return std::string_view(row.operation) == "forward" && row.layer == config.form;
+           });
 }
 
-/// One past the last element.
-template<typename T>
-T *end_of(const TensorView<T, 3> &tensor) {
-    std::int64_t last = 0;
-    for (int i = 0; i < 3; ++i) {
-        last += (tensor.extents[i] - 1) * tensor.strides[i];
-    }
-    return tensor.data + last + 1;
+TensorView<const float, 3> samples(const TensorView<const float, 3> &x, std::int64_t first, std::int64_t count,
+                                   std::int64_t rows) {
+    return {x.data + first * x.strides[0], {count, rows, x.extents[2]}, x.strides};
 }
 
-void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 3> &y, const LayerConfig &config,
-                   const Device &device) {
-    check_tensor("x", x, config);
-    check_tensor("y", y, config);
-    const std::int64_t batch = x.extents[0], largest_grid = 65535;  // along all but a grid's first dimension
-    if (device.api != "cpu" && batch > largest_grid) {
-        throw ShapeError("x: batch is " + std::to_string(batch) + ", must be at most " + std::to_string(largest_grid) +
-                         " on " + device.id);
-    }
-    if (x.extents != y.extents) {
-        throw ShapeError("y is " + to_string({y.extents.begin(), y.extents.end()}) + ", must be " +
-                         to_string({x.extents.begin(), x.extents.end()}) + " like x");
-    }
-    const std::less<const float *> before;
-    if (!is_empty(shape_of(x)) && before(x.data, end_of(y)) && before(y.data, end_of(x))) {
-        throw ShapeError("y overlaps x in memory");
-    }
+TensorView<float, 3> samples(const TensorView<float, 3> &y, std::int64_t first, std::int64_t count, std::int64_t rows) {
+    return {y.data + first * y.strides[0], {count, rows, y.extents[2]}, y.strides};
 }
-
-// Scratch memory that is free again is kept by stream, and may be written by what is queued on it next.
-const Stream stream_per_thread = reinterpret_cast<Stream>(2);  // CU_STREAM_PER_THREAD
 
 }  // namespace
 
+struct Sources::Implementation {
+    std::unique_ptr<const KeptSources> kept;
+};
+
+Sources::Sources(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
+Sources::~Sources() = default;
+Sources::Sources(Sources &&) noexcept = default;
+Sources &Sources::operator=(Sources &&) noexcept = default;
+
+std::int64_t Sources::batch() const {
+    return implementation_->kept->batch;
+}
+
+std::int64_t Sources::count() const {
+    return implementation_->kept->count;
+}
+
 struct Layer::Implementation {
     LayerConfig config;
-    Selection selection;
+    const DriverDevice *device = nullptr;
     std::shared_ptr<DeviceContext> context;  // null: the CPU
-    std::deque<PreparedKernel> kernels;      // of the candidates, in their order
-    ScratchPool scratch;
+    std::optional<PreparedSelection> whole;  // kernels of the whole layer; without them, it is composed
+    mutable ScratchPool scratch;
 
     ~Implementation() {
         leave();
     }
 
-    /// Prepares the candidates of a device. Throws DeviceError when the device fails, and leaves nothing there.
-    void move_to(const Selection &chosen, const Weights &weights) {
-        selection = chosen;
-        context = open(*chosen.device);
+    /// Prepares the kernels of a plan. Throws DeviceError when the device fails, and leaves nothing there.
+    void move_to(const Plan &plan, const Weights &weights, bool is_whole) {
+        device = plan.front().device;
+        context = open(*device);
         try {
-            for (const auto &[kernel, seq] : chosen.candidates) {
-                const TensorView<float, 3> y(nullptr, {kernel->info.minimum.batch, seq.to, config.hidden});
-                const TensorView<const float, 3> x = y;
-                kernels.emplace_back(kernel->row, kernel->info, config,
-                                     std::initializer_list<Operand>{{"x", x}, {"y", y}}, weights, context.get());
+            if (!is_whole) {
+                composed_ = std::make_unique<Composed>(config, weights, plan, context.get());
+                return;
             }
+            std::vector<float> identity;
+            whole.emplace(
+                plan.front(), forward_parameters(weights, config, identity),
+                [&](const Candidate &candidate) {
+                    const TensorView<float, 3> x(nullptr, {candidate.kernel->info.minimum.batch, candidate.seq.to,
+                                                           config.hidden});
+                    return std::vector<Operand>{{"x", x}, {"y", x}};
+                },
+                context.get());
+            weights_ = std::make_unique<Weights>(weights);
         } catch (...) {
             leave();
             throw;
@@ -153,16 +120,103 @@ struct Layer::Implementation {
             } catch (const DeviceError &) {  // of a call; its caller gets it from the stream
             }
         }
-        kernels.clear();
+        whole.reset();
+        composed_.reset();
         if (context) {
             context->release_unused();
         }
         context.reset();
     }
 
-    const PreparedKernel &kernel_for(const Shape &shape) const {
-        return kernels[selection.candidate_for(shape)];
+    /// The first call that kernels of the whole layer can't serve prepares the others.
+    const Composed &composed() const {
+        const std::lock_guard lock(mutex_);
+        if (!composed_) {
+            const FloatEnvironment during;
+            Plan plan;
+            for (const Demand &demand : Composed::demands(config, *weights_, nullptr)) {
+                plan.push_back(select_on(*device, demand));
+            }
+            composed_ = std::make_unique<Composed>(config, *weights_, plan, context.get());
+            weights_.reset();
+        }
+        return *composed_;
     }
+
+    void run_whole(CallMemory &memory, const TensorView<const float, 3> &x, const TensorView<float, 3> &y) const {
+        const CallMemory::Mark mark = memory.mark();
+        const Tensor result = memory.output("y", y);
+        whole->kernel_for(shape_of(x)).call({{"x", memory.input("x", x)}, {"y", result}}, memory);
+        memory.fetch(result);
+        memory.release(mark);
+    }
+
+    /// Neighbouring samples of one length run at once, as a shorter sequence.
+    void run_whole(const TensorView<const float, 3> &x, const TensorView<float, 3> &y,
+                   const TensorView<const std::int64_t, 1> &lengths) const {
+        CallMemory memory(context.get(), scratch);
+        if (!lengths.data) {
+            run_whole(memory, x, y);
+            return;
+        }
+        const std::int64_t batch = x.extents[0];
+        const auto length = [&](std::int64_t b) { return lengths.data[b * lengths.strides[0]]; };
+        for (std::int64_t b = 0; b < batch; ++b) {
+            if (length(b) > 0) {
+                whole->kernel_for({1, length(b)});  // throws before anything is written
+            }
+        }
+        for (std::int64_t first = 0, end; first < batch; first = end) {
+            end = first + 1;
+            while (end < batch && length(end) == length(first)) {
+                ++end;
+            }
+            if (length(first) > 0) {
+                run_whole(memory, samples(x, first, end - first, length(first)),
+                          samples(y, first, end - first, length(first)));
+            }
+        }
+        clear_rows_beyond(lengths, y);
+    }
+
+    std::int64_t longest() const {
+        return whole ? config.max_seq_len : longest_of(config);
+    }
+
+    /// `is_x`: the query is the only input.
+    void forward(const LayerCall &call, const TensorView<float, 3> &y, bool is_x) const {
+        const KeptSources *kept = call.sources ? call.sources->implementation_->kept.get() : nullptr;
+        if (kept && kept->layer != this) {
+            throw ShapeError("sources are of another layer");
+        }
+        const bool is_plain = whole && is_of_one_input(call) && !call.sight.mask.data;
+        const bool may_share_samples = !is_x;
+        const TensorRule queries{"hidden", config.hidden, is_plain ? longest() : longest_of(config), may_share_samples};
+        const Composed::Call checked = check_call(call, kept, y, config, is_x ? "x" : "query", queries, device->info);
+        if (checked.shape.batch == 0 || checked.shape.targets == 0) {
+            return;
+        }
+        if (is_plain) {
+            run_whole(call.query, y, call.sight.lengths);
+            return;
+        }
+        const Mean &mean = composed().mean();
+        const Way way = mean.way_of(call.sight);
+        if (kept && context && kept->before != mean.rows_before(way)) {  // a device can't begin within a tensor
+            throw ShapeError("mask: sources that are kept on " + device->info.id + " for layer " +
+                             std::string(name(config.form)) + " take masks of sources, not of pairs");
+        }
+        CallMemory memory(context.get(), scratch);
+        composed().forward(memory, way, checked, call.sight, y);
+        if (!kept && !is_given(call.key)) {
+            clear_rows_beyond(call.sight.lengths, y);
+        }
+    }
+
+private:
+    mutable std::mutex mutex_;
+    mutable std::unique_ptr<Composed> composed_;
+    mutable std::unique_ptr<const Weights> weights_;  // until the layer is composed
 };
 
 Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptions &options)
@@ -171,13 +225,18 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptio
     check_config(config);
     check_weights(weights, config);
     implementation_->config = config;
-    const std::vector<Selection> selections = select({"forward", config, widest_bias_range(weights, config)}, options);
-    for (std::size_t i = 0; i < selections.size(); ++i) {
+    const KernelRow *named = named_kernel(options);
+    const bool is_whole = has_forward(config) && (!named || std::string_view(named->operation) == "forward");
+    const std::vector<Demand> demands =
+        is_whole ? std::vector<Demand>{{"forward", config, widest_bias_range(weights, config)}}
+                 : Composed::demands(config, weights, named);
+    const std::vector<Plan> plans = select(demands, options);
+    for (std::size_t i = 0; i < plans.size(); ++i) {
         try {
-            implementation_->move_to(selections[i], weights);
+            implementation_->move_to(plans[i], weights, is_whole);
             return;
         } catch (const DeviceError &) {
-            if (i + 1 == selections.size()) {
+            if (i + 1 == plans.size()) {
                 throw;
             }
         }
@@ -189,27 +248,71 @@ Layer::Layer(Layer &&) noexcept = default;
 Layer &Layer::operator=(Layer &&) noexcept = default;
 
 void Layer::forward(TensorView<const float, 3> x, TensorView<float, 3> y) const {
-    check_tensors(x, y, config(), device());
+    LayerCall call;
+    call.query = x;
+    implementation_->forward(call, y, true);
+}
+
+void Layer::forward(const LayerCall &call, TensorView<float, 3> y) const {
+    implementation_->forward(call, y, false);
+}
+
+Sources Layer::sources(TensorView<const float, 3> key, TensorView<const float, 3> value) const {
+    const TensorView<const float, 3> values = is_given(value) ? value : key;
+    check_sources(key, values, config());
+    check_batch("key", key.extents[0], device());
+    const Composed &composed = implementation_->composed();
+    auto result = std::make_unique<Sources::Implementation>();
+    result->kept = composed.keep(implementation_->scratch, implementation_.get(), key, values);
+    return Sources(std::move(result));
+}
+
+void Layer::step(State &state, TensorView<const float, 3> x, TensorView<float, 3> y,
+                 TensorView<const std::int64_t, 1> lengths) const {
+    StateValues &positions = StateAccess::of(state);
+    check_state(positions, config());
+    check_tensors(x, y, config(), 0, device());
+    check_step(positions, {x.extents[0], x.extents[1]}, lengths);
+    Sight sight;
+    sight.lengths = lengths;
+    check_apart(y, sight);
     if (!is_empty(shape_of(x))) {
-        implementation_->kernel_for(shape_of(x)).call({{"x", x}, {"y", y}}, implementation_->scratch);
+        const Composed &composed = implementation_->composed();
+        composed.mean().prepare_steps();
+        CallMemory memory(implementation_->context.get(), implementation_->scratch);
+        composed.step(memory, positions, x, y, lengths);
     }
 }
 
 void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream stream) const {
-    check_tensors(x.tensor, y.tensor, config(), device());
-    const auto *cuda = dynamic_cast<const CudaContext *>(implementation_->context.get());
+    const Implementation &layer = *implementation_;
+    check_tensors(x.tensor, y.tensor, config(), layer.longest(), device());
+    const auto *cuda = dynamic_cast<const CudaContext *>(layer.context.get());
     if (!cuda) {
         throw DeviceError("x and y are in the memory of a CUDA device, but the layer is on " + device().id);
     }
     if (stream == stream_per_thread) {
         throw DeviceError("the stream is cudaStreamPerThread, must be one that is the same in every thread");
     }
+    const CallShape shape{x.tensor.extents[0], x.tensor.extents[1], x.tensor.extents[1]};
+    check_sight({}, config().form, shape);
     if (is_empty(shape_of(x.tensor))) {
         return;
     }
     cuda->check_memory("x", x.tensor.data);
     cuda->check_memory("y", y.tensor.data);
-    implementation_->kernel_for(shape_of(x.tensor)).enqueue({{"x", x.tensor}, {"y", y.tensor}}, stream);
+    if (layer.whole) {
+        CallMemory memory(layer.context.get(), layer.scratch, stream);
+        layer.run_whole(memory, x.tensor, y.tensor);
+        return;
+    }
+    const Composed &composed = layer.composed();
+    const Way way = composed.mean().way_of({});
+    if (composed.mean().rows_before(way) > 0) {
+        throw DeviceError("layer " + std::string(name(config().form)) + " takes tensors in the host's memory only");
+    }
+    CallMemory memory(layer.context.get(), layer.scratch, stream);
+    composed.forward(memory, way, {shape, x.tensor, x.tensor, x.tensor, nullptr}, {}, y.tensor);
 }
 
 void Layer::synchronize() const {
@@ -219,14 +322,13 @@ void Layer::synchronize() const {
 }
 
 const Device &Layer::device() const {
-    return implementation_->selection.device->info;
+    return implementation_->device->info;
 }
 
 const KernelInfo &Layer::kernel_for(const Shape &shape) const {
-    check_shape(shape, config(), "");
-    const Selection &selection = implementation_->selection;
-    const std::size_t last = selection.candidates.size() - 1;
-    return selection.candidates[is_empty(shape) ? last : selection.candidate_for(shape)].kernel->info;
+    check_shape(shape, implementation_->longest(), "");
+    return implementation_->whole ? implementation_->whole->info_for(shape)
+                                  : implementation_->composed().mean().kernel_for(shape);
 }
 
 const LayerConfig &Layer::config() const {

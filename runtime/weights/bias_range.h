@@ -14,7 +14,7 @@ struct BiasRange {
 };
 
 /// The range is infinite for a row that masks a source. A row counts its entries within the window and, where there is
-/// a window, the 0 outside. A layer without a position bias has range 0.
+/// a window, the 0 outside. A layer without a position bias [S, S] has range 0.
 BiasRange widest_bias_range(const Weights &weights, const LayerConfig &config);
 
 }  // namespace aft

@@ -1,5 +1,6 @@
 #include "weights/naming.h"
 #include "weights/enumeration.h"
+#include "weights/gates.h"
 #include "weights/safetensors_header.h"
 
 #include <aft/error.h>
@@ -25,7 +26,7 @@ constexpr struct {
     std::string_view Naming::*name;
     bool needed = false;
 } renamed[] = {
-    {"query", &Naming::query, true},
+    {"query", &Naming::query},
     {"key", &Naming::key, true},
     {"value", &Naming::value, true},
     {"project", &Naming::project},
@@ -33,6 +34,10 @@ constexpr struct {
     {"target_factor", &Naming::target_factor},
     {"source_factor", &Naming::source_factor},
     {"local_mask", &Naming::local_mask},
+    {"filter", &Naming::filter},
+    {"decay", &Naming::decay},
+    {"log_decay", &Naming::log_decay},
+    {"bonus", &Naming::bonus},
     {"beside", &Naming::beside},
 };
 
@@ -44,9 +49,16 @@ bool ends_with(std::string_view text, std::string_view end) {
     return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-/// The naming of the table with the caller's names in it.
-Naming with_names(Naming naming, const std::map<std::string, std::string> &names) {
+/// The naming of the table with the caller's names in it. Only a network that the caller names has a gate.
+Naming with_names(Naming naming, const LoadOptions &options) {
+    const std::map<std::string, std::string> &names = options.names;
+    if (names.empty()) {
+        return naming;
+    }
     naming.name = "the map of names";
+    if (options.naming.empty()) {
+        naming.gate = std::nullopt;
+    }
     for (const auto &named : names) {
         const auto *found = std::find_if(std::begin(renamed), std::end(renamed),
                                          [&](const auto &known) { return known.parameter == named.first; });
@@ -72,7 +84,7 @@ std::vector<Naming> allowed_namings(const LoadOptions &options) {
     std::vector<Naming> allowed;
     for (const Naming &naming : naming_table) {
         if (chosen.empty() || naming.name == chosen) {
-            allowed.push_back(options.names.empty() ? naming : with_names(naming, options.names));
+            allowed.push_back(with_names(naming, options));
         }
     }
     if (allowed.empty()) {
@@ -133,16 +145,26 @@ std::string list(const Places &places) {
     return all.text();
 }
 
-/// "featurebooster (sigmoid gate) and liftfeat (no gate)"
+/// "featurebooster (gate sigmoid) and liftfeat (gate identity)"
 std::string list_gates(const Places &places) {
     std::string all;
     std::size_t left = places.size();
     for (const auto &place : places) {
         const Naming &naming = *place.first.second;
-        all += std::string(naming.name) + (naming.has_gate ? " (sigmoid gate)" : " (no gate)");
+        all.append(naming.name).append(" (gate ").append(name_of(naming.gate.value_or(Gate::sigmoid))).append(")");
         all += --left > 1 ? ", " : left == 1 ? " and " : "";
     }
     return all;
+}
+
+/// Of namings that fit one layer, those with the gate, if there are any.
+void keep_gate(Places &places, Gate gate) {
+    const auto has_gate = [gate](const auto &place) { return place.first.second->gate == gate; };
+    if (std::any_of(places.begin(), places.end(), has_gate)) {
+        for (auto place = places.begin(); place != places.end();) {
+            place = has_gate(*place) ? std::next(place) : places.erase(place);
+        }
+    }
 }
 
 std::string sought(const std::vector<Naming> &allowed) {
@@ -169,22 +191,24 @@ std::string names_in(const StoredTensors &tensors, const std::string &prefix) {
     return all.empty() ? "no tensor" : with_prefix.empty() ? all.text() : with_prefix.text();
 }
 
-std::string in_layer(const std::string &prefix) {
-    return prefix.empty() ? "" : "layer " + in_quotes(prefix) + " ";
-}
-
 }  // namespace
 
 std::vector<std::string_view> Naming::modules() const {
-    std::vector<std::string_view> all = {query, key, value};
-    if (!project.empty()) {
-        all.push_back(project);
+    std::vector<std::string_view> all;
+    for (const std::string_view module : {query, key, value, project}) {
+        if (!module.empty()) {
+            all.push_back(module);
+        }
     }
     return all;
 }
 
 std::string where(const StoredTensors &tensors) {
     return tensors.path().empty() ? "" : tensors.path() + ": ";
+}
+
+std::string in_layer(const std::string &prefix) {
+    return prefix.empty() ? "" : "layer " + in_quotes(prefix) + " ";
 }
 
 LayerPlace locate(const StoredTensors &tensors, const LoadOptions &options) {
@@ -204,19 +228,23 @@ LayerPlace locate(const StoredTensors &tensors, const LoadOptions &options) {
             (all.empty() ? ": looked for " + sought(allowed) + "; the file has " + names_in(tensors, prefix)
                          : "; the file has " + list(all)));
     }
-    const auto &[prefix, naming] = places.begin()->first;
+    const std::string prefix = places.begin()->first.first;
     if (places.rbegin()->first.first != prefix) {
         throw WeightsError(where(tensors) +
                            "may have more than one layer, choose one by prefix or naming: " + list(places));
     }
+    if (options.gate) {
+        keep_gate(places, *options.gate);
+    }
     if (places.size() > 1) {
-        throw WeightsError(where(tensors) + in_layer(prefix) + "fits " + list_gates(places) + ": choose one by naming");
+        throw WeightsError(where(tensors) + in_layer(prefix) + "fits " + list_gates(places) + ": choose one by naming" +
+                           (options.gate ? "" : " or gate"));
     }
-    if (!naming->has_gate) {
-        throw ConfigError(where(tensors) + in_layer(prefix) + "has no gate (" + std::string(naming->name) +
-                          "): no kernel computes a layer without a gate yet");
+    Naming naming = *places.begin()->first.second;
+    if (options.gate) {
+        naming.gate = options.gate;
     }
-    return {prefix, *naming};
+    return {prefix, naming};
 }
 
 }  // namespace aft

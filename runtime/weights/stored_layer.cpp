@@ -1,5 +1,6 @@
 #include "weights/stored_layer.h"
 
+#include "weights/gates.h"
 #include "weights/parameters.h"
 #include "weights/safetensors_header.h"
 
@@ -7,6 +8,7 @@
 #include <aft/safetensors.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <string_view>
 
@@ -35,12 +37,31 @@ std::vector<float> factor_product(const std::vector<float> &u, const std::vector
 
 }  // namespace
 
+void exponentiate(std::vector<float> &log_decay) {
+    for (float &value : log_decay) {
+        value = static_cast<float>(std::exp(static_cast<double>(value)));
+    }
+}
+
 StoredLayer::StoredLayer(StoredTensors &tensors, const LayerForm &form, const LoadOptions &options)
     : tensors_(tensors), place_(locate(tensors, options)), form_(form), bias_(naming().position_bias),
-      target_factor_(naming().target_factor), source_factor_(naming().source_factor), mask_(naming().local_mask) {}
+      target_factor_(naming().target_factor), source_factor_(naming().source_factor), mask_(naming().local_mask),
+      decay_(naming().decay), log_decay_(naming().log_decay) {
+    form_.gate = naming().gate.value_or(form.gate);
+    if (naming().query.empty() && form_.gate != Gate::none) {
+        throw ConfigError("the name of query is empty, only a layer without a gate has none");
+    }
+}
+
+void StoredLayer::check_gate(Gate gate) const {
+    if (gate != form_.gate) {
+        throw ConfigError(where(tensors_) + in_layer(place_.prefix) + "has gate " + std::string(name_of(form_.gate)) +
+                          " (" + std::string(naming().name) + "), the config has gate " + std::string(name_of(gate)));
+    }
+}
 
 std::vector<float> StoredLayer::values(const std::string &name, const std::vector<std::int64_t> &extents, bool optional,
-                                       bool may_mask) {
+                                       Domain domain) {
     const std::optional<TensorType> type = type_of(name);
     if (!type) {
         if (!optional) {
@@ -53,7 +74,7 @@ std::vector<float> StoredLayer::values(const std::string &name, const std::vecto
         const StoredTensor &tensor = tensors_.read(*find(name), space);
         try {
             std::vector<float> values = tensor.as_float();
-            if (defects_.check(name, values, extents, may_mask)) {
+            if (defects_.check(name, values, extents, domain)) {
                 return values;
             }
         } catch (const WeightsError &error) {
@@ -65,18 +86,31 @@ std::vector<float> StoredLayer::values(const std::string &name, const std::vecto
 
 std::vector<float> StoredLayer::position_bias(std::int64_t S) {
     if (!is_factorised()) {
-        return has_position_bias() ? values(bias_, {S, S}, false, true) : std::vector<float>();
+        return needs(bias_, "position bias") ? values(bias_, {S, S}, false, Domain::finite_or_masked)
+                                             : std::vector<float>();
     }
     const TensorType one = *type_of(find(target_factor_) ? target_factor_ : source_factor_);
     const std::int64_t rank = one.extents.empty() ? 1 : std::max<std::int64_t>(one.extents.back(), 1);
-    const std::vector<float> u = values(target_factor_, {S, rank}, false, false);
-    const std::vector<float> v = values(source_factor_, {S, rank}, false, false);
+    const std::vector<float> u = values(target_factor_, {S, rank}, false, Domain::finite);
+    const std::vector<float> v = values(source_factor_, {S, rank}, false, Domain::finite);
     if (u.empty() || v.empty()) {
         return {};
     }
     std::vector<float> w = factor_product(u, v, S);
-    defects_.check(target_factor_ + " " + source_factor_ + "^T", w, {S, S}, true);
+    defects_.check(target_factor_ + " " + source_factor_ + "^T", w, {S, S}, Domain::finite_or_masked);
     return w;
+}
+
+std::vector<float> StoredLayer::decay(std::int64_t P) {
+    if (!is_logarithm()) {
+        return needs(decay_, "decay") ? values(decay_, {P}, false, Domain::at_least_0) : std::vector<float>();
+    }
+    std::vector<float> decay = values(log_decay_, {P}, false, Domain::finite_or_masked);
+    exponentiate(decay);
+    if (!decay.empty()) {
+        defects_.check("exp(" + log_decay_ + ")", decay, {P}, Domain::at_least_0);
+    }
+    return decay;
 }
 
 std::array<std::int64_t, 2> StoredLayer::matrix(const std::string &name) {
@@ -92,7 +126,7 @@ std::array<std::int64_t, 2> StoredLayer::matrix(const std::string &name) {
 }
 
 std::int64_t StoredLayer::max_seq_len() {
-    return has_position_bias() ? matrix(is_factorised() ? target_factor_ : bias_)[0] : 0;
+    return is_factorised() ? matrix(target_factor_)[0] : needs(bias_, "position bias") ? matrix(bias_)[0] : 0;
 }
 
 std::optional<std::int64_t> StoredLayer::window(std::int64_t S) {
@@ -133,6 +167,9 @@ void StoredLayer::check_unprojected(const LayerConfig &config) {
 }
 
 void StoredLayer::check_window(const LayerConfig &config) {
+    if (!has_pairs()) {
+        return;
+    }
     const std::int64_t S = config.max_seq_len;
     const std::int64_t expected = form_.has_window() ? std::min(config.window, S) : S;
     const std::optional<std::int64_t> stored = window(S);
@@ -170,20 +207,32 @@ bool StoredLayer::is_factorised() const {
     return !find(bias_) && (find(target_factor_) || find(source_factor_));
 }
 
-bool StoredLayer::has_position_bias() {
-    if (bias_.empty()) {
-        defects_.add(std::string(naming().name) + " has no position bias, a " + std::string(name(form_)) +
+/// The decay's logarithm is the only form that some networks know.
+bool StoredLayer::is_logarithm() const {
+    return decay_.empty() ? !log_decay_.empty() : !find(decay_) && find(log_decay_);
+}
+
+/// Whether the position bias is [S, S], and so may be factorised and have a mask.
+bool StoredLayer::has_pairs() const {
+    return form_.bias == PositionBias::dense || form_.bias == PositionBias::banded;
+}
+
+bool StoredLayer::needs(std::string_view name, const char *parameter) {
+    if (name.empty()) {
+        defects_.add(std::string(naming().name) + " has no " + parameter + ", a " + std::string(aft::name(form_)) +
                      " layer needs one");
     }
-    return !bias_.empty();
+    return !name.empty();
 }
 
 std::set<std::string> StoredLayer::known_names() const {
     std::set<std::string> known;
-    for (const Parameter &parameter : parameters({form_}, naming())) {
-        known.insert(parameter.tensor);
+    LayerForm with_query = form_;  // a layer without a gate may leave a query unread
+    with_query.gate = Gate::sigmoid;
+    for (const Parameter &parameter : parameters({with_query}, naming())) {
+        known.insert(parameter.values == &Weights::decay && is_logarithm() ? log_decay_ : parameter.tensor);
     }
-    if (form_.has_bias()) {
+    if (has_pairs()) {
         known.insert(mask_);
         if (is_factorised()) {
             known.insert(target_factor_);
@@ -200,11 +249,13 @@ bool StoredLayer::is_of_layer(const std::string &tensor) const {
         return !module.empty() && starts_with(tensor, std::string(module) + ".");
     };
     if (!place_.prefix.empty()) {
-        return !is_in(naming().beside);
+        return naming().beside.empty() || !starts_with(tensor, naming().beside);
     }
     const std::vector<std::string_view> modules = naming().modules();
-    return std::any_of(modules.begin(), modules.end(), is_in) || is_in(naming().foreign) || tensor == bias_ ||
-           tensor == target_factor_ || tensor == source_factor_ || tensor == mask_;
+    const std::string_view tensors[] = {bias_,  target_factor_, source_factor_, mask_,
+                                        decay_, log_decay_,     naming().bonus, naming().filter};
+    return std::any_of(modules.begin(), modules.end(), is_in) || is_in(naming().foreign) ||
+           std::find(std::begin(tensors), std::end(tensors), tensor) != std::end(tensors);
 }
 
 }  // namespace aft

@@ -12,9 +12,13 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace aft {
+
+/// Makes decays of their logarithms. Rounded from double.
+void exponentiate(std::vector<float> &log_decay);
 
 /// A layer in a checkpoint. Its functions collect all that is wrong with the layer, and raise() throws it.
 class StoredLayer {
@@ -25,12 +29,22 @@ public:
     const Naming &naming() const {
         return place_.naming;
     }
+    /// The form that was looked for, with the gate that the naming implies or the caller said.
+    const LayerForm &form() const {
+        return form_;
+    }
+    /// Throws ConfigError if that isn't the caller's gate.
+    void check_gate(Gate gate) const;
 
+    /// Whether the network has a tensor of that name; a defect if not.
+    bool needs(std::string_view name, const char *parameter);
     /// A tensor's values. Empty after a defect, and for an optional tensor that the file lacks.
     std::vector<float> values(const std::string &name, const std::vector<std::int64_t> &extents, bool optional,
-                              bool may_mask);
+                              Domain domain);
     /// [S, S], stored whole or as factors. Empty after a defect.
     std::vector<float> position_bias(std::int64_t S);
+    /// [P], stored itself or as its logarithm. Empty after a defect.
+    std::vector<float> decay(std::int64_t P);
 
     /// The extents of a matrix; zeros after a defect.
     std::array<std::int64_t, 2> matrix(const std::string &name);
@@ -51,14 +65,15 @@ private:
     const std::string *find(const std::string &name) const;
     std::optional<TensorType> type_of(const std::string &name) const;
     bool is_factorised() const;
-    bool has_position_bias();
+    bool is_logarithm() const;
+    bool has_pairs() const;
     std::set<std::string> known_names() const;
     bool is_of_layer(const std::string &tensor) const;
 
     StoredTensors &tensors_;
     const LayerPlace place_;
-    const LayerForm form_;
-    const std::string bias_, target_factor_, source_factor_, mask_;
+    LayerForm form_;
+    const std::string bias_, target_factor_, source_factor_, mask_, decay_, log_decay_;
     Defects defects_;
 };
 

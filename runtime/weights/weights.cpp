@@ -5,37 +5,30 @@
 
 #include <aft/weights.h>
 
+#include <array>
+#include <string_view>
+
 namespace aft {
 namespace {
-
-/// [size, size]. A network that has no output projection puts out the gated mean itself: 1 times each value plus 0
-/// times the others is that value exactly, as long as all of them are finite.
-std::vector<float> identity(std::int64_t size) {
-    std::vector<float> matrix(size * size);
-    for (std::int64_t i = 0; i < size; ++i) {
-        matrix[i * size + i] = 1;
-    }
-    return matrix;
-}
 
 Weights weights_of(StoredTensors &tensors, const LayerConfig &config, const LoadOptions &options) {
     const FloatEnvironment during;
     StoredLayer layer(tensors, config.form, options);
+    layer.check_gate(config.form.gate);
     Weights weights;
     for (const Parameter &parameter : parameters(config, layer.naming())) {
         std::vector<float> &values = weights.*parameter.values;
-        if (parameter.may_mask()) {
+        if (parameter.values == &Weights::position_bias && config.form.bias != PositionBias::convolution) {
             values = layer.position_bias(config.max_seq_len);
-        } else if (!parameter.tensor.empty()) {
-            values = layer.values(parameter.tensor, parameter.extents, parameter.optional, false);
-        } else if (!parameter.optional) {
+        } else if (parameter.values == &Weights::decay) {
+            values = layer.decay(config.projected);
+        } else if (parameter.values == &Weights::project_weight && parameter.tensor.empty()) {
             layer.check_unprojected(config);
-            values = identity(config.hidden);
+        } else if (parameter.optional || layer.needs(parameter.tensor, parameter.argument)) {
+            values = layer.values(parameter.tensor, parameter.extents, parameter.optional, parameter.domain);
         }
     }
-    if (config.form.has_bias()) {
-        layer.check_window(config);
-    }
+    layer.check_window(config);
     layer.raise();
     return weights;
 }
@@ -43,19 +36,31 @@ Weights weights_of(StoredTensors &tensors, const LayerConfig &config, const Load
 LayerConfig implied_config(StoredTensors &tensors, LayerConfig config, const LoadOptions &options) {
     const FloatEnvironment during;
     StoredLayer layer(tensors, config.form, options);
-    for (const Parameter &parameter : parameters(config, layer.naming())) {
-        if (parameter.extents.size() == 2 && !parameter.may_mask() && !parameter.tensor.empty()) {
-            const auto [rows, columns] = layer.matrix(parameter.tensor);
-            if (parameter.values == &Weights::query_weight) {
-                config.projected = rows;
-                config.hidden = columns;
-            }
-        }
+    const Naming &naming = layer.naming();
+    config.form = layer.form();
+    std::array<std::int64_t, 2> query{}, project{};
+    const auto matrix_of = [&](std::string_view module) { return layer.matrix(std::string(module) + ".weight"); };
+    if (config.form.gate != Gate::none) {
+        query = matrix_of(naming.query);
     }
-    if (layer.naming().project.empty()) {
+    const auto key = matrix_of(naming.key), value = matrix_of(naming.value);
+    if (!naming.project.empty()) {
+        project = matrix_of(naming.project);
+    }
+    config.projected = config.form.gate == Gate::none ? key[0] : query[0];
+    config.hidden = config.form.gate != Gate::none ? query[1] : naming.project.empty() ? key[0] : project[0];
+    config.key_hidden = key[1] == config.hidden ? 0 : key[1];
+    config.value_hidden = value[1] == key[1] ? 0 : value[1];
+    if (naming.project.empty()) {
         layer.check_unprojected(config);
     }
-    if (config.form.has_bias()) {
+    if (config.form.bias == PositionBias::convolution) {
+        if (layer.needs(naming.filter, "filter")) {
+            const auto [heads, window] = layer.matrix(std::string(naming.filter));
+            config.heads = heads;
+            config.window = window;
+        }
+    } else if (config.form.has_bias()) {
         config.max_seq_len = layer.max_seq_len();
         if (config.form.has_window() && config.max_seq_len > 0) {
             config.window = layer.window(config.max_seq_len).value_or(config.window);

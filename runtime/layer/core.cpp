@@ -1,0 +1,201 @@
+#include "layer/checks.h"
+#include "layer/mean.h"
+#include "threads/float_environment.h"
+#include "weights/parameters.h"
+
+#include <aft/core.h>
+#include <aft/error.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+namespace aft {
+namespace {
+
+/// The caller's rows behind `before` others, dense.
+TensorView<float, 3> behind(CallMemory &memory, const char *name, const TensorView<const float, 3> &rows,
+                            std::int64_t before) {
+    const auto [B, n, P] = rows.extents;
+    const TensorView<float, 3> result = memory.on_host<float, 3>(name, {B, before + n, P});
+    for (std::int64_t b = 0; b < B; ++b) {
+        float *sample = result.data + b * result.strides[0];
+        std::fill_n(sample, before * P, 0.0f);
+        for (std::int64_t t = 0; t < n; ++t) {
+            std::copy_n(rows.data + b * rows.strides[0] + t * rows.strides[1], P, sample + (before + t) * P);
+        }
+    }
+    return result;
+}
+
+/// Checks all but the sight.
+CallShape check_call(const CoreCall &call, const TensorView<float, 3> &y, const LayerConfig &config,
+                     const Device &device) {
+    const std::int64_t longest = longest_of(config), P = config.projected;
+    const CallShape shape{y.extents[0], y.extents[1], call.key.extents[1]};
+    if (config.form.gate != Gate::none) {
+        check_tensor("query", call.query, {"projected", P, longest, true});
+        check_same_extents("y", y, call.query, "query");
+        check_apart(y, "query", call.query);
+    }
+    check_tensor("y", y, {"projected", P, longest});
+    check_tensor("key", call.key, {"projected", P, longest, true});
+    check_tensor("value", call.value, {"projected", P, longest, true});
+    check_batch("y", shape.batch, device);
+    check_same_extents("value", call.value, call.key, "key");
+    if (call.key.extents[0] != shape.batch) {
+        throw ShapeError("key: batch is " + std::to_string(call.key.extents[0]) + ", must be " +
+                         std::to_string(shape.batch) + " like y");
+    }
+    check_apart(y, "key", call.key);
+    check_apart(y, "value", call.value);
+    check_targets(config, shape);
+    return shape;
+}
+
+}  // namespace
+
+struct Core::Implementation {
+    LayerConfig config;
+    const DriverDevice *device = nullptr;
+    std::shared_ptr<DeviceContext> context;  // null: the CPU
+    std::unique_ptr<const Mean> mean;
+    mutable ScratchPool scratch;
+
+    ~Implementation() {
+        leave();
+    }
+
+    /// Throws DeviceError when the device fails, and leaves nothing there.
+    void move_to(const Selection &selection, const Weights &weights) {
+        device = selection.device;
+        context = open(*device);
+        try {
+            mean = std::make_unique<Mean>(config, weights, selection, context.get());
+        } catch (...) {
+            leave();
+            throw;
+        }
+    }
+
+    void leave() {
+        mean.reset();
+        if (context) {
+            context->release_unused();
+        }
+        context.reset();
+    }
+};
+
+Core::Core(const LayerConfig &config, const Weights &weights, const LayerOptions &options)
+    : implementation_(std::make_unique<Implementation>()) {
+    const FloatEnvironment during;
+    check_core_config(config);
+    check_core_weights(weights, config);
+    implementation_->config = config;
+    const std::vector<Plan> plans = select(std::vector<Demand>{Mean::demand(config, named_kernel(options))}, options);
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+        try {
+            implementation_->move_to(plans[i].front(), weights);
+            return;
+        } catch (const DeviceError &) {
+            if (i + 1 == plans.size()) {
+                throw;
+            }
+        }
+    }
+}
+
+Core::~Core() = default;
+Core::Core(Core &&) noexcept = default;
+Core &Core::operator=(Core &&) noexcept = default;
+
+void Core::forward(const CoreCall &call, TensorView<float, 3> y) const {
+    const Implementation &core = *implementation_;
+    const CallShape shape = check_call(call, y, config(), device());
+    check_sight(call.sight, config().form, shape);
+    check_apart(y, call.sight);
+    if (shape.batch == 0 || shape.targets == 0) {
+        return;
+    }
+    const Way way = core.mean->way_of(call.sight);
+    CallMemory memory(core.context.get(), core.scratch);
+    Mean::Call of_mean;
+    of_mean.shape = shape;
+    if (config().form.gate != Gate::none) {
+        of_mean.query = memory.input("query", call.query);
+    }
+    const std::int64_t before = core.mean->rows_before(way);
+    const auto sources = [&](const char *name, const TensorView<const float, 3> &rows) {
+        if (shape.sources == 0) {
+            TensorView<const float, 3> one = rows;
+            one.extents[1] = 1;
+            const TensorView<float, 3> zeros = memory.on_host<float, 3>(name, one.extents);
+            std::fill_n(zeros.data, shape.batch * config().projected, 0.0f);
+            return memory.send(name, zeros);
+        }
+        return before == 0 ? memory.input(name, rows) : memory.send(name, behind(memory, name, rows, before));
+    };
+    of_mean.key = sources("key", call.key);
+    of_mean.value = sources("value", call.value);
+    of_mean.y = memory.output("y", y);
+    core.mean->forward(memory, way, of_mean, call.sight);
+    memory.fetch(of_mean.y);
+    if (shape.targets == shape.sources) {
+        clear_rows_beyond(call.sight.lengths, y);
+    }
+}
+
+void Core::step(State &state, const CoreCall &call, TensorView<float, 3> y) const {
+    const Implementation &core = *implementation_;
+    StateValues &positions = StateAccess::of(state);
+    check_state(positions, config());
+    const CallShape shape = check_call(call, y, config(), device());
+    check_same_extents("key", call.key, y, "y");
+    if (call.sight.mask.data || call.sight.position_bias.data || call.sight.bias_scale != 1) {
+        throw ShapeError("the sight of a step has more than lengths");
+    }
+    check_step(positions, {shape.batch, shape.targets}, call.sight.lengths);
+    check_apart(y, call.sight);
+    if (shape.batch == 0 || shape.targets == 0) {
+        return;
+    }
+    core.mean->prepare_steps();
+    CallMemory memory(core.context.get(), core.scratch);
+    const std::int64_t before = aft::rows_before(config());
+    Mean::Step step;
+    step.lengths = call.sight.lengths;
+    if (config().form.gate != Gate::none) {
+        step.query = call.query;
+    }
+    const TensorView<float, 3> keys = behind(memory, "key", call.key, before),
+                               values = behind(memory, "value", call.value, before);
+    core.mean->recall(positions, keys, values);
+    step.key = keys;
+    step.value = values;
+    step.y = y;
+    step.sums = memory.on_host<float, 3>("next_state", {shape.batch, 3, config().projected});
+    core.mean->step(memory, positions, step);
+    core.mean->keep(positions, step);
+}
+
+const Device &Core::device() const {
+    return implementation_->device->info;
+}
+
+const KernelInfo &Core::kernel_for(std::int64_t targets, std::int64_t sources) const {
+    check_shape({1, targets}, longest_of(config()), "targets: ");
+    check_shape({1, sources}, longest_of(config()), "sources: ");
+    return implementation_->mean->kernel_for({1, targets});
+}
+
+const LayerConfig &Core::config() const {
+    return implementation_->config;
+}
+
+std::size_t Core::scratch_bytes() const {
+    return implementation_->scratch.bytes();
+}
+
+}  // namespace aft

@@ -1,0 +1,323 @@
+#include "layer/mean.h"
+
+#include <aft/error.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+namespace aft {
+namespace {
+
+/// The form of the kernels of a way. It has no gate, which is an argument.
+LayerForm form_of(const LayerConfig &config, Way way) {
+    switch (way) {
+        case Way::pairs: return {PositionBias::given};
+        case Way::shared: return {PositionBias::none};
+        case Way::scan: break;
+    }
+    const bool is_sum =
+        config.form.bias == PositionBias::none || (config.form.bias == PositionBias::banded && config.window == 0);
+    return {is_sum ? PositionBias::decay : config.form.bias, Reach::past};
+}
+
+Demand demand_of(const LayerConfig &config, Way way) {
+    LayerConfig of_kernel = config;
+    of_kernel.form = form_of(config, way);
+    of_kernel.hidden = config.projected;
+    of_kernel.max_seq_len = max_elements;
+    return {way == Way::scan ? "scan" : "core", of_kernel};
+}
+
+Way usual_way(const LayerForm &form) {
+    if (form.bias == PositionBias::dense || form.bias == PositionBias::given) {
+        return Way::pairs;
+    }
+    if (form.is_causal()) {
+        return Way::scan;
+    }
+    return form.bias == PositionBias::none ? Way::shared : Way::pairs;
+}
+
+/// A kernel for pairs serves every form that the pairs of a call can be told of, if the caller names it.
+Way first_way(const LayerConfig &config, std::string_view operation, const std::optional<LayerForm> &form) {
+    const bool has_pairs = config.form.bias != PositionBias::convolution && config.form.bias != PositionBias::decay;
+    return has_pairs && operation == "core" && form == form_of(config, Way::pairs) ? Way::pairs
+                                                                                   : usual_way(config.form);
+}
+
+template<std::size_t Rank>
+Tensor shape(Element element, const std::array<std::int64_t, Rank> &extents) {
+    Tensor result(TensorView<float, Rank>(nullptr, extents));
+    result.element = element;
+    return result;
+}
+
+/// The same memory with other extents and strides.
+template<std::size_t Rank>
+Tensor with(Tensor tensor, const std::array<std::int64_t, Rank> &extents,
+            const std::array<std::int64_t, Rank> &strides) {
+    tensor.rank = Rank;
+    std::copy(extents.begin(), extents.end(), tensor.extents.begin());
+    std::copy(strides.begin(), strides.end(), tensor.strides.begin());
+    return tensor;
+}
+
+std::vector<Operand> operands_of(const Candidate &candidate, const LayerConfig &config, Way way,
+                                 std::int64_t rows_before) {
+    const MinimumExtents &minimum = candidate.kernel->info.minimum;
+    const std::int64_t B = minimum.batch, n = minimum.seq, P = config.projected, m = rows_before + n;
+    const Tensor q = shape<3>(Element::float32, {B, n, P}), k = shape<3>(Element::float32, {B, m, P});
+    const Tensor counts = shape<1>(Element::int32, {B}), sums = shape<3>(Element::float32, {B, 3, P});
+    std::vector<Operand> result = {{"q", q}, {"k", k}, {"v", k}, {"y", q}};
+    const auto add = [&](const char *name, const Tensor &tensor) { result.emplace_back(name, tensor); };
+    switch (way) {
+        case Way::pairs:
+            add("bias", shape<3>(Element::float32, {B, n, m}));
+            add("bias_scale", shape<1>(Element::float32, {B}));
+            add("mask", shape<3>(Element::uint8, {B, n, m}));
+            add("sources", counts);
+            add("offset", counts);
+            break;
+        case Way::shared:
+            add("mask", shape<2>(Element::uint8, {B, m}));
+            add("sources", counts);
+            break;
+        case Way::scan:
+            add("mask", shape<2>(Element::uint8, {B, m}));
+            add("rows", counts);
+            add("state", sums);
+            add("next_state", sums);
+            if (form_of(config, way).bias == PositionBias::banded) {
+                add("position", counts);
+            }
+    }
+    return result;
+}
+
+/// One value for all samples.
+template<typename T>
+Tensor same_for_all(CallMemory &memory, const char *name, T value, std::int64_t batch) {
+    const TensorView<T, 1> one = memory.on_host<T, 1>(name, {1});
+    *one.data = value;
+    return memory.send(name, TensorView<const T, 1>(one.data, {batch}, {0}));
+}
+
+/// The sources, or rows, of each sample.
+Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const std::int64_t, 1> &lengths,
+                 std::int64_t batch, std::int64_t all) {
+    if (!lengths.data) {
+        return same_for_all(memory, name, static_cast<std::int32_t>(all), batch);
+    }
+    const TensorView<std::int32_t, 1> counts = memory.on_host<std::int32_t, 1>(name, {batch});
+    for (std::int64_t b = 0; b < batch; ++b) {
+        counts.data[b] = static_cast<std::int32_t>(lengths.data[b * lengths.strides[0]]);
+    }
+    return memory.send(name, TensorView<const std::int32_t, 1>(counts));
+}
+
+TensorView<std::uint8_t, 1> ones(CallMemory &memory, std::int64_t count) {
+    const TensorView<std::uint8_t, 1> result = memory.on_host<std::uint8_t, 1>("mask", {count});
+    std::memset(result.data, 1, count);
+    return result;
+}
+
+/// [B, before + m]: the rows before a whole sequence aren't there.
+Tensor mask_of_sources(CallMemory &memory, const TensorView<const bool, 3> &mask, std::int64_t batch,
+                       std::int64_t before, std::int64_t sources) {
+    const std::int64_t width = before + sources;
+    if (!mask.data) {
+        const TensorView<std::uint8_t, 1> row = ones(memory, width);
+        std::memset(row.data, 0, before);
+        return memory.send("mask", TensorView<const std::uint8_t, 2>(row.data, {batch, width}, {0, 1}));
+    }
+    const TensorView<std::uint8_t, 2> rows = memory.on_host<std::uint8_t, 2>("mask", {batch, width});
+    for (std::int64_t b = 0; b < batch; ++b) {
+        std::uint8_t *row = rows.data + b * width;
+        std::memset(row, 0, before);
+        for (std::int64_t j = 0; j < sources; ++j) {
+            row[before + j] = mask.data[b * mask.strides[0] + j] ? 1 : 0;
+        }
+    }
+    return memory.send("mask", TensorView<const std::uint8_t, 2>(rows));
+}
+
+}  // namespace
+
+Demand Mean::demand(const LayerConfig &config, const KernelRow *named) {
+    return demand_of(config, named ? first_way(config, named->operation, named->layer) : usual_way(config.form));
+}
+
+Mean::Mean(const LayerConfig &config, const Weights &weights, const Selection &selection, const DeviceContext *device)
+    : config_(config), device_(*selection.device), context_(device),
+      usual_(first_way(config, selection.candidates.front().kernel->row.operation,
+                       selection.candidates.front().kernel->row.layer)),
+      bias_(config.form.has_bias() ? weights.position_bias : std::vector<float>()),
+      decay_(config.form.bias == PositionBias::decay ? weights.decay : std::vector<float>(config.projected)),
+      bonus_(config.form.bias == PositionBias::decay ? weights.bonus : std::vector<float>(config.projected)),
+      zeros_("query", {config.projected}, nullptr, device) {
+    const std::int64_t S = config.max_seq_len;
+    if (config.form.is_causal() && form_of(config, Way::scan).bias == PositionBias::banded) {
+        const std::int64_t window = aft::rows_before(config) + 1;
+        band_.assign(S * window, 0.0f);
+        for (std::int64_t t = 0; t < S; ++t) {
+            for (std::int64_t d = 0; d < window && d <= t; ++d) {
+                band_[t * window + d] = bias_[t * S + t - d];
+            }
+        }
+    }
+    if (device && config.form.bias == PositionBias::dense) {
+        bias_on_device_.emplace("position_bias", std::vector<std::int64_t>{S, S}, bias_.data(), device);
+    }
+    selections_[static_cast<std::size_t>(usual_)] = make(usual_, selection);
+}
+
+std::unique_ptr<PreparedSelection> Mean::make(Way way, const Selection &selection) const {
+    KernelParameters parameters;
+    const std::int64_t P = config_.projected;
+    parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
+    if (way == Way::scan) {
+        const std::int64_t window = aft::rows_before(config_) + 1;
+        parameters.tensors = {{"decay", decay_.data(), {P}}, {"bonus", bonus_.data(), {P}}};
+        if (config_.form.bias == PositionBias::convolution) {
+            parameters.tensors = {{"filter", bias_.data(), {config_.heads, config_.window}}};
+        } else if (!band_.empty()) {
+            parameters.tensors = {{"band", band_.data(), {config_.max_seq_len, window}}};
+        }
+    }
+    const std::int64_t before = rows_before(way);
+    return std::make_unique<PreparedSelection>(
+        selection, parameters, [&](const Candidate &candidate) { return operands_of(candidate, config_, way, before); },
+        context_);
+}
+
+const PreparedSelection &Mean::prepared(Way way) const {
+    const std::lock_guard lock(mutex_);
+    std::unique_ptr<PreparedSelection> &selection = selections_[static_cast<std::size_t>(way)];
+    if (!selection) {
+        selection = make(way, select_on(device_, demand_of(config_, way)));
+    }
+    return *selection;
+}
+
+Way Mean::way_of(const Sight &sight) const {
+    const Way way = has_mask_of_pairs(sight) ? Way::pairs : usual_;
+    prepared(way);
+    return way;
+}
+
+Way Mean::way_of_steps() const {
+    return usual_way(config_.form);
+}
+
+void Mean::prepare_steps() const {
+    prepared(way_of_steps());
+}
+
+std::int64_t Mean::rows_before(Way way) const {
+    return way == Way::scan ? aft::rows_before(config_) : 0;
+}
+
+const KernelInfo &Mean::kernel_for(const Shape &shape) const {
+    return made(usual_).info_for(shape);
+}
+
+Tensor Mean::query_or_zeros(const Tensor &query, std::int64_t batch, std::int64_t targets) const {
+    return query.rank != 0 ? query : with<3>(zeros_.tensor(), {batch, targets, config_.projected}, {0, 0, 1});
+}
+
+/// w of every pair of a call, [B, n, m]. Target i is at position i, or, if it sees the past only, at i + m - n. A
+/// target before position 0 sees nothing.
+Tensor Mean::bias_of(CallMemory &memory, const CallShape &shape, const Sight &sight) const {
+    const auto [B, n, sources] = shape;
+    const std::int64_t S = config_.max_seq_len, m = std::max<std::int64_t>(sources, 1);
+    const std::int64_t first = config_.form.is_causal() ? sources - n : 0;
+    const PositionBias form = config_.form.bias;
+    if (form == PositionBias::none || sources == 0) {
+        const TensorView<float, 1> zeros = memory.on_host<float, 1>("position_bias", {m});
+        std::fill_n(zeros.data, m, 0.0f);
+        return memory.send("position_bias", TensorView<const float, 3>(zeros.data, {B, n, m}, {0, 0, 1}));
+    }
+    if (form == PositionBias::given) {
+        return memory.send("position_bias", sight.position_bias);
+    }
+    if (form == PositionBias::dense && first >= 0) {
+        if (bias_on_device_ && first == 0) {
+            return with<3>(bias_on_device_->tensor(), {B, n, m}, {0, S, 1});
+        }
+        return memory.send("position_bias", TensorView<const float, 3>(bias_.data() + first * S, {B, n, m}, {0, S, 1}));
+    }
+    const std::int64_t window = form == PositionBias::dense ? S : std::min(config_.window, S);
+    const TensorView<float, 2> pairs = memory.on_host<float, 2>("position_bias", {n, m});
+    for (std::int64_t i = 0; i < n; ++i) {
+        const std::int64_t t = i + first;
+        const std::int64_t from = std::clamp<std::int64_t>(t - window + 1, 0, m), to = std::clamp(t + window, from, m);
+        float *row = pairs.data + i * m;
+        std::fill_n(row, m, 0.0f);
+        if (t >= 0) {
+            std::copy(bias_.data() + t * S + from, bias_.data() + t * S + to, row + from);
+        }
+    }
+    return memory.send("position_bias", TensorView<const float, 3>(pairs.data, {B, n, m}, {0, m, 1}));
+}
+
+void Mean::run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, float scale, const Tensor &mask,
+                     const Tensor &sources, std::int64_t offset) const {
+    const std::int64_t B = call.shape.batch, n = call.shape.targets;
+    made(Way::pairs)
+        .kernel_for({B, n})
+        .call({{"q", query_or_zeros(call.query, B, n)},
+               {"k", call.key},
+               {"v", call.value},
+               {"bias", bias},
+               {"bias_scale", same_for_all(memory, "bias_scale", scale, B)},
+               {"mask", mask},
+               {"sources", sources},
+               {"offset", same_for_all(memory, "offset", static_cast<std::int32_t>(offset), B)},
+               {"y", call.y}},
+              memory);
+}
+
+void Mean::run_scan(CallMemory &memory, const Call &call, const Tensor &mask, const Tensor &rows,
+                    const Tensor &positions, const Tensor &sums, const Tensor &next_sums) const {
+    const std::int64_t B = call.shape.batch, n = call.shape.targets;
+    const Operand q("q", query_or_zeros(call.query, B, n)), k("k", call.key), v("v", call.value), y("y", call.y);
+    const Operand state("state", sums), next_state("next_state", next_sums);
+    const PreparedKernel &kernel = made(Way::scan).kernel_for({B, n});
+    if (form_of(config_, Way::scan).bias == PositionBias::banded) {
+        kernel.call({q, k, v, {"mask", mask}, {"position", positions}, {"rows", rows}, state, y, next_state}, memory);
+    } else {
+        kernel.call({q, k, v, {"mask", mask}, {"rows", rows}, state, y, next_state}, memory);
+    }
+}
+
+void Mean::forward(CallMemory &memory, Way way, const Call &call, const Sight &sight) const {
+    const auto [B, n, m] = call.shape;
+    const std::int64_t P = config_.projected, rows = std::max<std::int64_t>(m, 1);
+    if (way == Way::pairs) {
+        const bool has_mask = sight.mask.data && m > 0;
+        const Tensor mask = has_mask ? memory.send("mask", sight.mask)
+                                     : memory.send("mask", TensorView<const std::uint8_t, 3>(ones(memory, rows).data,
+                                                                                             {B, n, rows}, {0, 0, 1}));
+        const Tensor bias = bias_of(memory, call.shape, sight);
+        run_pairs(memory, call, bias, sight.bias_scale, mask, counts_of(memory, "sources", sight.lengths, B, m),
+                  config_.form.is_causal() ? m - n : m);
+    } else if (way == Way::shared) {
+        const Tensor mask = mask_of_sources(memory, m > 0 ? sight.mask : TensorView<const bool, 3>(), B, 0, rows);
+        made(way).kernel_for({B, n}).call({{"q", query_or_zeros(call.query, B, n)},
+                                           {"k", call.key},
+                                           {"v", call.value},
+                                           {"mask", mask},
+                                           {"sources", counts_of(memory, "sources", sight.lengths, B, m)},
+                                           {"y", call.y}},
+                                          memory);
+    } else {
+        const TensorView<float, 3> nothing = memory.on_host<float, 3>("state", {B, 3, P});
+        std::fill_n(nothing.data, B * 3 * P, 0.0f);
+        run_scan(memory, call, mask_of_sources(memory, sight.mask, B, rows_before(way), m),
+                 counts_of(memory, "rows", sight.lengths, B, n), same_for_all<std::int32_t>(memory, "position", 0, B),
+                 memory.send("state", nothing), memory.temporary<3>("next_state", {B, 3, P}));
+    }
+}
+
+}  // namespace aft

@@ -1,0 +1,104 @@
+#pragma once
+
+#include "devices/call_memory.h"
+#include "kernels/prepared_selection.h"
+#include "layer/checks.h"
+#include "layer/state.h"
+
+#include <aft/call.h>
+#include <aft/config.h>
+#include <aft/weights.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace aft {
+
+/// How the kernels see the sources of a call.
+enum class Way {
+    pairs,   // `core` of a bias, a mask and a limit for every pair
+    shared,  // `core` of one mean for all targets
+    scan,    // `scan`: the targets in order
+};
+
+/// The weighted mean of a form on one device.
+class Mean {
+public:
+    /// The tensors of a call, where the kernels run.
+    struct Call {
+        CallShape shape;
+        Tensor query;       // [B, n, P]; without a gate, none
+        Tensor key, value;  // [B, rows_before(way) + m, P]; at least one row
+        Tensor y;           // [B, n, P]
+    };
+    /// The next positions of a state, in the host's memory.
+    struct Step {
+        TensorView<const std::int64_t, 1> lengths;  // without data: n
+        TensorView<const float, 3> query;           // [B, n, P]; without a gate, none
+        TensorView<const float, 3> key, value;      // [B, rows_before + n, P], which begin with recall()
+        TensorView<float, 3> y;                     // [B, n, P]
+        TensorView<float, 3> sums;                  // [B, 3, P], of the state after the step
+
+        std::int64_t length(std::int64_t sample) const {
+            return lengths.data ? lengths.data[sample * lengths.strides[0]] : y.extents[1];
+        }
+    };
+
+    /// What a layer needs a kernel for: what its calls use, or with the name of a `core` or a `scan`, that.
+    static Demand demand(const LayerConfig &config, const KernelRow *named);
+
+    /// Keeps the parameters of the bias. `selection` is the one of demand().
+    Mean(const LayerConfig &config, const Weights &weights, const Selection &selection, const DeviceContext *device);
+
+    /// The way of a call. Prepares its kernels before the first call that goes it; throws ConfigError without one.
+    Way way_of(const Sight &sight) const;
+    /// Prepares the kernels of steps.
+    void prepare_steps() const;
+    std::int64_t rows_before(Way way) const;
+
+    void forward(CallMemory &memory, Way way, const Call &call, const Sight &sight) const;
+
+    /// Copies the kept rows of a state to the beginning of each sample.
+    void recall(const StateValues &state, TensorView<float, 3> key, TensorView<float, 3> value) const;
+    /// Computes y and the sums; the state is what it was for whoever looks at it.
+    void step(CallMemory &memory, StateValues &state, const Step &step) const;
+    /// Brings the state to the end of a step.
+    void keep(StateValues &state, const Step &step) const;
+
+    const KernelInfo &kernel_for(const Shape &shape) const;
+
+private:
+    Way way_of_steps() const;
+    const PreparedSelection &prepared(Way way) const;
+    const PreparedSelection &made(Way way) const {
+        return *selections_[static_cast<std::size_t>(way)];
+    }
+    std::unique_ptr<PreparedSelection> make(Way way, const Selection &selection) const;
+    Tensor query_or_zeros(const Tensor &query, std::int64_t batch, std::int64_t targets) const;
+    Tensor bias_of(CallMemory &memory, const CallShape &shape, const Sight &sight) const;
+    void run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, float scale, const Tensor &mask,
+                   const Tensor &sources, std::int64_t offset) const;
+    void run_scan(CallMemory &memory, const Call &call, const Tensor &mask, const Tensor &rows, const Tensor &positions,
+                  const Tensor &sums, const Tensor &next_sums) const;
+    void step_scan(CallMemory &memory, const StateValues &state, const Step &step) const;
+    void step_pairs(CallMemory &memory, StateValues &state, const Step &step) const;
+
+    const LayerConfig config_;
+    const DriverDevice &device_;
+    const DeviceContext *const context_;
+    const Way usual_;
+    std::vector<float> bias_, band_, decay_, bonus_;  // bias_: [S, S] or [heads, window]; band_: [S, window]
+    const KeptTensor zeros_;                          // [P]
+    std::optional<KeptTensor> bias_on_device_;
+    mutable std::mutex mutex_;
+    mutable std::array<std::unique_ptr<PreparedSelection>, 3> selections_;  // by way
+};
+
+/// Sets the rows to 0 that a sample doesn't have.
+void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<float, 3> y);
+
+}  // namespace aft

@@ -1,0 +1,126 @@
+#include "layer/mean.h"
+
+#include <algorithm>
+
+namespace aft {
+namespace {
+
+TensorView<const float, 3> samples(const TensorView<const float, 3> &view, std::int64_t first, std::int64_t count,
+                                   std::int64_t rows) {
+    return {view.data + first * view.strides[0], {count, rows, view.extents[2]}, view.strides};
+}
+
+}  // namespace
+
+void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<float, 3> y) {
+    for (std::int64_t b = 0; lengths.data && b < y.extents[0]; ++b) {
+        for (std::int64_t t = lengths.data[b * lengths.strides[0]]; t < y.extents[1]; ++t) {
+            std::fill_n(y.data + b * y.strides[0] + t * y.strides[1], y.extents[2], 0.0f);
+        }
+    }
+}
+
+void Mean::recall(const StateValues &state, TensorView<float, 3> key, TensorView<float, 3> value) const {
+    const std::int64_t count = rows_before(Way::scan) * config_.projected;
+    for (std::int64_t b = 0; b < state.batch(); ++b) {
+        std::copy_n(state.keys.data() + b * count, count, key.data + b * key.strides[0]);
+        std::copy_n(state.values.data() + b * count, count, value.data + b * value.strides[0]);
+    }
+}
+
+void Mean::step(CallMemory &memory, StateValues &state, const Step &step) const {
+    if (way_of_steps() == Way::scan) {
+        step_scan(memory, state, step);
+    } else {
+        step_pairs(memory, state, step);
+    }
+    clear_rows_beyond(step.lengths, step.y);
+}
+
+void Mean::step_scan(CallMemory &memory, const StateValues &state, const Step &step) const {
+    const auto [B, n, P] = step.y.extents;
+    const std::int64_t before = rows_before(Way::scan), width = before + n;
+    const TensorView<std::uint8_t, 2> mask = memory.on_host<std::uint8_t, 2>("mask", {B, width});
+    const TensorView<std::int32_t, 1> rows = memory.on_host<std::int32_t, 1>("rows", {B}),
+                                      positions = memory.on_host<std::int32_t, 1>("position", {B});
+    for (std::int64_t b = 0; b < B; ++b) {
+        const std::int64_t missing = std::max<std::int64_t>(before - state.positions[b], 0);
+        std::uint8_t *row = mask.data + b * width;
+        std::fill(std::fill_n(row, missing, std::uint8_t{0}), row + width, std::uint8_t{1});
+        rows.data[b] = static_cast<std::int32_t>(step.length(b));
+        positions.data[b] = static_cast<std::int32_t>(std::min(state.positions[b], max_elements));
+    }
+    const Tensor query = step.query.data ? memory.send("query", step.query) : Tensor();
+    const Tensor y = memory.output("y", step.y), next = memory.output("next_state", step.sums);
+    run_scan(memory, {{B, n, n}, query, memory.send("key", step.key), memory.send("value", step.value), y},
+             memory.send("mask", TensorView<const std::uint8_t, 2>(mask)),
+             memory.send("rows", TensorView<const std::int32_t, 1>(rows)),
+             memory.send("position", TensorView<const std::int32_t, 1>(positions)),
+             memory.send("state", TensorView<const float, 3>(state.sums.data(), {B, 3, P})), next);
+    memory.fetch(y);
+    memory.fetch(next);
+}
+
+/// Samples at the same position share the rows of the bias, so that neighbours of them run at once.
+void Mean::step_pairs(CallMemory &memory, StateValues &state, const Step &step) const {
+    const std::int64_t B = step.y.extents[0], P = config_.projected, S = config_.max_seq_len;
+    for (std::int64_t b = 0; b < B; ++b) {  // rows from the position on are no part of the state
+        for (std::int64_t i = 0; i < step.length(b); ++i) {
+            const std::int64_t row = (b * S + state.positions[b] + i) * P;
+            std::copy_n(step.key.data + b * step.key.strides[0] + i * step.key.strides[1], P, state.keys.data() + row);
+            std::copy_n(step.value.data + b * step.value.strides[0] + i * step.value.strides[1], P,
+                        state.values.data() + row);
+        }
+    }
+    const TensorView<float, 3> keys(state.keys.data(), {B, S, P}), values(state.values.data(), {B, S, P});
+    const CallMemory::Mark mark = memory.mark();
+    for (std::int64_t first = 0, end; first < B; first = end) {
+        const std::int64_t position = state.positions[first];
+        std::int64_t n = 0;
+        for (end = first; end < B && state.positions[end] == position; ++end) {
+            n = std::max(n, step.length(end));
+        }
+        if (n == 0) {
+            continue;
+        }
+        const std::int64_t count = end - first, m = position + n;
+        const TensorView<std::int32_t, 1> sources = memory.on_host<std::int32_t, 1>("sources", {count});
+        for (std::int64_t b = 0; b < count; ++b) {
+            sources.data[b] = static_cast<std::int32_t>(position + step.length(first + b));
+        }
+        const TensorView<std::uint8_t, 1> mask = memory.on_host<std::uint8_t, 1>("mask", {m});
+        std::fill_n(mask.data, m, std::uint8_t{1});
+        Call call;
+        call.shape = {count, n, m};
+        call.query = step.query.data ? memory.send("query", samples(step.query, first, count, n)) : Tensor();
+        call.key = memory.send("key", samples(keys, first, count, m));
+        call.value = memory.send("value", samples(values, first, count, m));
+        TensorView<float, 3> y = step.y;
+        y.data += first * y.strides[0];
+        y.extents = {count, n, P};
+        call.y = memory.output("y", y);
+        run_pairs(memory, call, bias_of(memory, call.shape, {}), 1,
+                  memory.send("mask", TensorView<const std::uint8_t, 3>(mask.data, {count, n, m}, {0, 0, 1})),
+                  memory.send("sources", TensorView<const std::int32_t, 1>(sources)), position);
+        memory.fetch(call.y);
+        memory.release(mark);
+    }
+}
+
+void Mean::keep(StateValues &state, const Step &step) const {
+    const std::int64_t B = step.y.extents[0], P = config_.projected;
+    if (way_of_steps() == Way::scan) {
+        std::copy_n(step.sums.data, B * 3 * P, state.sums.data());
+        const std::int64_t count = rows_before(Way::scan) * P;
+        for (std::int64_t b = 0; b < B && count > 0; ++b) {
+            const std::int64_t first = step.length(b) * P;  // rows of recall() and the step lie one after the other
+            std::copy_n(step.key.data + b * step.key.strides[0] + first, count, state.keys.data() + b * count);
+            std::copy_n(step.value.data + b * step.value.strides[0] + first, count, state.values.data() + b * count);
+        }
+    }
+    for (std::int64_t b = 0; b < B; ++b) {
+        state.positions[b] += step.length(b);
+    }
+}
+
+}  // namespace aft
