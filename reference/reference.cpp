@@ -18,7 +18,7 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// How far float32 may be off, in units of epsilon times the sizes that core() and layer() derive. Calibrated on
 /// plain_layer() and plain_core(), not on the kernels: with 4, they stay below half of the tolerance on every test
-/// problem and on 900 random ones.
+/// problem and on 1900 random ones.
 constexpr double roundings = 4;
 
 template<typename Real>
