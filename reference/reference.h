@@ -25,7 +25,7 @@ struct Reference {
 /// target is at the last source. Where the targets are the sources, rows beyond a sample's length are 0.
 Reference reference_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
                           std::vector<std::int64_t> rows = {});
-/// The same without projections. With lengths, the targets of a call that has as many as sources are the sources.
+/// The same without projections. The targets are the sources in causal forms with as many targets as sources.
 Reference reference_core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
                          std::vector<std::int64_t> rows = {});
 /// y = layer(x). x: [batch, seq, hidden].

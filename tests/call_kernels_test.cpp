@@ -121,7 +121,7 @@ void check_random(const std::string &operation) {
 /// Layers whose projections meet every remainder of a tile: sums of 1 to 515 inputs, 1 to 515 outputs, few and many
 /// rows, inputs that all samples share.
 std::vector<Problem> linear_problems(const KernelInfo &kernel) {
-    const LayerForm form{PositionBias::none, Reach::past, Gate::tanh};  // no kernel computes it in one pipeline
+    const LayerForm form{PositionBias::none, Reach::all, Gate::tanh};  // no kernel computes it in one pipeline
     const MinimumExtents &m = kernel.minimum;
     std::vector<Problem> problems;
     const auto add = [&](std::int64_t batch, std::int64_t rows, std::int64_t hidden, std::int64_t projected) {

@@ -1,3 +1,4 @@
+#include "reference/forms.h"
 #include "reference/problem.h"
 #include "run.h"
 
@@ -5,6 +6,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -55,6 +57,56 @@ bool same_bits(const std::vector<float> &a, std::int64_t i, const std::vector<fl
     return std::memcmp(&a[i], &b[j], count * sizeof(float)) == 0;
 }
 
+/// A kernel of a projection, a mean or a scan on uneven extents of 3 samples, with all that a call may have.
+Problem call_problem(const KernelInfo &kernel) {
+    const MinimumExtents &m = kernel.minimum;
+    const LayerForm form = kernel.layer ? *kernel.layer : LayerForm{PositionBias::none, Reach::all, Gate::tanh};
+    const std::int64_t n = std::max<std::int64_t>(m.seq, 70) + 1;
+    const std::int64_t P = std::max({m.projected, m.hidden, std::int64_t(45)});
+    LayerConfig config{form, kernel.operation == "linear" ? P + 8 : 0, P, n};
+    config.window = form.has_window() ? std::max<std::int64_t>(m.window, 9) : 0;
+    config.heads = has_heads(form) ? P % 3 == 0 ? 3 : 1 : 1;
+    Problem problem{config, {m.batch + 2, n}};
+    problem.has_lengths = kernel.operation != "linear";
+    problem.bias_per_sample = takes_bias(form);
+    return problem;
+}
+
+template<std::size_t Rank, typename T>
+TensorView<T, Rank> from_sample(TensorView<T, Rank> view, std::int64_t first, std::int64_t count) {
+    view.data = view.data ? view.data + first * view.strides[0] : nullptr;
+    view.extents[0] = count;
+    return view;
+}
+
+/// Some neighbouring samples of the problem.
+std::vector<float> run_call(const Problem &problem, const KernelInfo &kernel, std::int64_t first, std::int64_t count) {
+    const CallTensors tensors = make_call(problem);
+    const Weights weights = make_weights(problem);
+    if (problem.config.hidden != 0) {
+        LayerCall call = tensors.layer;
+        call.query = from_sample(call.query, first, count);
+        return run(Layer(problem.config, weights, {kernel.id}), call);
+    }
+    CoreCall call = tensors.core;
+    call.query = from_sample(call.query, first, count);
+    call.key = from_sample(call.key, first, count);
+    call.value = from_sample(call.value, first, count);
+    call.sight.position_bias = from_sample(call.sight.position_bias, first, count);
+    call.sight.lengths = from_sample(call.sight.lengths, first, count);
+    return run(Core(problem.config, weights, {kernel.id}), call);
+}
+
+void for_each_call_kernel(const std::function<void(const KernelInfo &, const Problem &)> &check) {
+    for (const KernelInfo &kernel : kernels()) {
+        const bool is_quick = kernel.minimum.seq <= 256 || std::getenv("AFT_LONG_TESTS");
+        if (kernel.operation != "forward" && runs_here(kernel) && is_quick) {
+            INFO(kernel.id);
+            check(kernel, call_problem(kernel));
+        }
+    }
+}
+
 }  // namespace
 
 TEST_CASE("a kernel gives the same bits on 1, 2 and 4 threads", "[determinism]") {
@@ -99,6 +151,31 @@ TEST_CASE("what isn't finite in a sample stays in it", "[determinism]") {
         const std::vector<float> y = of.run(x);
         for (std::int64_t b = 0; b < of.problem.shape.batch; ++b) {
             CHECK((b == 1 || same_bits(y, b * of.sample_size, before, b * of.sample_size, of.sample_size)));
+        }
+    });
+}
+
+TEST_CASE("a kernel of a projection, a mean or a scan gives the same bits on 1, 2 and 4 threads", "[determinism]") {
+    for_each_call_kernel([](const KernelInfo &kernel, const Problem &problem) {
+        const auto on_threads = [&](int threads) {
+            const ThreadCount during(threads);
+            return run_call(problem, kernel, 0, problem.shape.batch);
+        };
+        const std::vector<float> y = on_threads(1);
+        for (const int threads : {2, 4, 2, 4, 2, 4}) {
+            CHECK(same_bits(on_threads(threads), 0, y, 0, static_cast<std::int64_t>(y.size())));
+        }
+    });
+}
+
+TEST_CASE("a kernel of a projection, a mean or a scan gives a sample the same bits alone and in a batch",
+          "[determinism]") {
+    for_each_call_kernel([](const KernelInfo &kernel, const Problem &problem) {
+        const std::vector<float> all = run_call(problem, kernel, 0, problem.shape.batch);
+        const std::int64_t size = static_cast<std::int64_t>(all.size()) / problem.shape.batch;
+        const std::int64_t few = kernel.minimum.batch;
+        for (std::int64_t first = 0; first + few <= problem.shape.batch; ++first) {
+            CHECK(same_bits(run_call(problem, kernel, first, few), 0, all, first * size, few * size));
         }
     });
 }
