@@ -113,10 +113,7 @@ private:
                 }
             }
         }
-        if (device == Device::vulkan) {
-            // Strides aren't negative, which neither Halide nor the driver knows.
-            in.rounded = Rounding(k.dim(1).stride() >> 31);
-        }
+        in.rounded = rounding(k.dim(1).stride());
         return in;
     }
 

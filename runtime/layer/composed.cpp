@@ -194,7 +194,7 @@ void Composed::step(CallMemory &memory, StateValues &state, TensorView<const flo
         project(*query_, x, queries);
         step.query = queries;
     }
-    step.sums = memory.on_host<float, 3>("next_state", {B, 3, P});
+    step.sums = memory.on_host<float, 3>("next_state", {B, 4, P});
     step.y = output_ ? memory.on_host<float, 3>("means", {B, n, P}) : y;
     mean_.step(memory, state, step);
     if (output_) {

@@ -175,7 +175,7 @@ void Core::step(State &state, const CoreCall &call, TensorView<float, 3> y) cons
     step.key = keys;
     step.value = values;
     step.y = y;
-    step.sums = memory.on_host<float, 3>("next_state", {shape.batch, 3, config().projected});
+    step.sums = memory.on_host<float, 3>("next_state", {shape.batch, 4, config().projected});
     core.mean->step(memory, positions, step);
     core.mean->keep(positions, step);
 }

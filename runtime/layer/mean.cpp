@@ -68,7 +68,7 @@ std::vector<Operand> operands_of(const Candidate &candidate, const LayerConfig &
     const MinimumExtents &minimum = candidate.kernel->info.minimum;
     const std::int64_t B = minimum.batch, n = minimum.seq, P = config.projected, m = rows_before + n;
     const Tensor q = shape<3>(Element::float32, {B, n, P}), k = shape<3>(Element::float32, {B, m, P});
-    const Tensor counts = shape<1>(Element::int32, {B}), sums = shape<3>(Element::float32, {B, 3, P});
+    const Tensor counts = shape<1>(Element::int32, {B}), sums = shape<3>(Element::float32, {B, 4, P});
     std::vector<Operand> result = {{"q", q}, {"k", k}, {"v", k}, {"y", q}};
     const auto add = [&](const char *name, const Tensor &tensor) { result.emplace_back(name, tensor); };
     switch (way) {
@@ -312,11 +312,11 @@ void Mean::forward(CallMemory &memory, Way way, const Call &call, const Sight &s
                                            {"y", call.y}},
                                           memory);
     } else {
-        const TensorView<float, 3> nothing = memory.on_host<float, 3>("state", {B, 3, P});
-        std::fill_n(nothing.data, B * 3 * P, 0.0f);
+        const TensorView<float, 3> nothing = memory.on_host<float, 3>("state", {B, 4, P});
+        std::fill_n(nothing.data, B * 4 * P, 0.0f);
         run_scan(memory, call, mask_of_sources(memory, sight.mask, B, rows_before(way), m),
                  counts_of(memory, "rows", sight.lengths, B, n), same_for_all<std::int32_t>(memory, "position", 0, B),
-                 memory.send("state", nothing), memory.temporary<3>("next_state", {B, 3, P}));
+                 memory.send("state", nothing), memory.temporary<3>("next_state", {B, 4, P}));
     }
 }
 

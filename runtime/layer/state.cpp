@@ -80,7 +80,7 @@ StateValues::StateValues(const LayerConfig &config, std::int64_t batch) : config
         throw ShapeError("batch is " + std::to_string(batch) + ", must be at least 0");
     }
     rows = has_sums(config) ? rows_before(config) : config.max_seq_len;
-    const std::int64_t P = config.projected, of_sums = has_sums(config) ? 3 : 0;
+    const std::int64_t P = config.projected, of_sums = has_sums(config) ? 4 : 0;
     if (rows > max_elements || of_sums + 2 * rows > max_elements / P ||
         (batch > 0 && (of_sums + 2 * rows) * P > max_elements / batch)) {
         throw ShapeError("a state of batch " + std::to_string(batch) + " has more than " +
@@ -158,7 +158,7 @@ SafetensorsFile State::tensors() const {
     SafetensorsFile file;
     file.tensors["position"] = of_positions(state.positions);
     if (has_sums(state.config)) {
-        file.tensors["sums"] = stored_tensor({B, 3, P}, state.sums);
+        file.tensors["sums"] = stored_tensor({B, 4, P}, state.sums);
     }
     if (state.rows > 0) {
         std::vector<float> keys = state.keys, values = state.values;
@@ -225,7 +225,7 @@ State State::from_tensors(const SafetensorsFile &file, const LayerConfig &config
         }
     };
     if (has_sums(config)) {
-        read("sums", state.sums, {B, 3, P});
+        read("sums", state.sums, {B, 4, P});
     }
     if (layout.rows > 0) {
         read("keys", state.keys, {B, layout.rows, P});

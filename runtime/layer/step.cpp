@@ -56,7 +56,7 @@ void Mean::step_scan(CallMemory &memory, const StateValues &state, const Step &s
              memory.send("mask", TensorView<const std::uint8_t, 2>(mask)),
              memory.send("rows", TensorView<const std::int32_t, 1>(rows)),
              memory.send("position", TensorView<const std::int32_t, 1>(positions)),
-             memory.send("state", TensorView<const float, 3>(state.sums.data(), {B, 3, P})), next);
+             memory.send("state", TensorView<const float, 3>(state.sums.data(), {B, 4, P})), next);
     memory.fetch(y);
     memory.fetch(next);
 }
@@ -110,7 +110,7 @@ void Mean::step_pairs(CallMemory &memory, StateValues &state, const Step &step) 
 void Mean::keep(StateValues &state, const Step &step) const {
     const std::int64_t B = step.y.extents[0], P = config_.projected;
     if (way_of_steps() == Way::scan) {
-        std::copy_n(step.sums.data, B * 3 * P, state.sums.data());
+        std::copy_n(step.sums.data, B * 4 * P, state.sums.data());
         const std::int64_t count = rows_before(Way::scan) * P;
         for (std::int64_t b = 0; b < B && count > 0; ++b) {
             const std::int64_t first = step.length(b) * P;  // rows of recall() and the step lie one after the other
