@@ -61,9 +61,15 @@ protected:
             Flat form(rows_at_once_for(device, tile_rows), whole_window);
             f(form);
         } else {
-            Panels form(tiles_for(device, this->get_target(), tile_request()), bfloat16, whole_window);
-            f(form);
+            with_panels(f);
         }
+    }
+    /// The same for an algorithm that needs panels.
+    template<typename F>
+    void with_panels(const F &f) {
+        _halide_user_assert(!is_flat()) << "the algorithm is computed in panels only\n";
+        Panels form(tiles_for(device, this->get_target(), tile_request()), bfloat16, whole_window);
+        f(form);
     }
 
     Halide::Type kept_type() const {

@@ -56,6 +56,17 @@ aft_kernel_rows(aft OPERATION core DEVICE cpu ROWS [[
     usual joint | naive         | float32  |            |                    |
 ]])
 
+# Sources that are kept for many calls of a few targets; calls of more take the keys and values.
+aft_kernel_rows(aft OPERATION sources DEVICE cpu ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual       | packed        | float32  |            |                    |
+]])
+aft_kernel_rows(aft OPERATION kept DEVICE cpu ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual       | packed        | float32  | single     | seq=1:2            | tile_rows=1 short_sequences=true
+    usual       | packed        | float32  |            |                    | tile_rows=4 short_sequences=true
+]])
+
 aft_kernel_rows(aft OPERATION scan DEVICE cpu ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | packed        | float32  |            |                    |

@@ -6,6 +6,13 @@
 
 namespace aft {
 
+/// The exponentials of sources that are kept for many calls (exp_sources.h).
+struct KeptExponentials {
+    static constexpr int lanes = 16;  // of a group of channels: a line of a cache, and whole vectors of every CPU
+    Halide::Func exp_key, exp_value;  // (lane, row, group, batch)
+    Halide::Func key_maximum;         // (channel, chunk, batch)
+};
+
 /// The inputs of a weighted mean without projections: n targets, m sources.
 struct CoreInputs {
     Halide::Expr batch, targets, sources, projected;  // B, n, m, P
@@ -14,18 +21,22 @@ struct CoreInputs {
     Halide::Func mask;                                // (source, target, batch); without a bias (source, batch)
     Halide::Func bias_scale, lengths, offset;         // (batch)
     Halide::Expr gate;
+    KeptExponentials kept;  // where the call has them
     Rounding rounded;
 
     // Channels past the last one, targets and steps of a reduction may be padding: they stand for the last ones. Most
     // vectors of channels have no padding.
+    Halide::Expr channel_at(const Halide::Expr &channel) const {
+        return min(likely(channel), projected - 1);
+    }
     Halide::Expr query_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
-        return q(min(likely(channel), projected - 1), min(target, targets - 1), batch);
+        return q(channel_at(channel), min(target, targets - 1), batch);
     }
     Halide::Expr key_at(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
-        return k(min(likely(channel), projected - 1), min(source, sources - 1), batch);
+        return k(channel_at(channel), min(source, sources - 1), batch);
     }
     Halide::Expr value_at(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
-        return v(min(likely(channel), projected - 1), min(source, sources - 1), batch);
+        return v(channel_at(channel), min(source, sources - 1), batch);
     }
 
     /// Every source of the sample stands before this one.

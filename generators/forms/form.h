@@ -35,8 +35,8 @@ namespace aft {
 //   from(columns, first)      columns as right operands, from row first(tile) on
 //   Product, product(name, left, rights, depth)   sum over k of left(row, k) right(k, channel), for each right operand.
 //                             (e, i) is the i-th sum at an Element, at(channel, row, batch) that of one right operand
-//   (Panels) product_of_chunks(name, left, rights, sources, end, factor)   the same over the sources before
-//                             end(tile, batch), the sums of each chunk times a factor; source_chunks(): these chunks
+//   (Panels) product_of_chunks(name, left, rights, sources, rows, end, factor)   the same over the sources before
+//                             end(tile, batch), the sums of each chunk of so many rows times a factor
 //   pads_reductions, padded(extent)   whether reductions run past the last row of their operands, and how far
 //   stage(name)               a new Func of the algorithm
 //

@@ -166,15 +166,6 @@ public:
                 tiles.rows};
     }
 
-    /// The sources in the chunks of a reduction over them.
-    struct SourceChunks {
-        Expr sources, count, length;  // length: in rows
-    };
-    SourceChunks source_chunks(const Expr &sources) const {
-        const EqualParts chunks = depth_chunks(sources);
-        return {sources, chunks.parts, chunks.length * tiles.vector};
-    }
-
     // ---- operands
     /// The clamp tells Halide what the tile loops can't: their last iteration ends at the last tile.
     Left left(const Halide::Func &f, const Expr &last_tile) const {
@@ -296,6 +287,7 @@ public:
         Halide::RDom partial_k;  // the same of the others
         Halide::RDom chunk;      // the chunks after the first
         int vector, width, tile_rows;
+        bool ends_early = false;  // at a step that the tile and the sample have
         Expr operator()(const Element &e, int i = 0) const {
             const int blocks = width / vector;
             return values_of(sums, {e.lane + (e.block % blocks) * vector, e.row_in_tile, e.tile, e.block / blocks,
@@ -308,13 +300,15 @@ public:
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
         return product(name, left, rights, depth_chunks(depth), nullptr, nullptr);
     }
-    /// The same over the sources of a sample, chunk by chunk: only those before end(tile, batch), and the sums of each
-    /// chunk times factor(chunk, end, element).
+    /// The same over the sources of a sample, in chunks of so many rows: only those before end(tile, batch), and the
+    /// sums of each chunk times factor(chunk, end, element).
     using EndOfTile = std::function<Expr(const Expr &tile, const Expr &batch)>;
     using ChunkFactor = std::function<Expr(const Expr &chunk, const Expr &end, const Element &)>;
     Product product_of_chunks(const std::string &name, const Left &left, const std::vector<Right> &rights,
-                              const Expr &sources, const EndOfTile &end, const ChunkFactor &factor) {
-        return product(name, left, rights, depth_chunks(sources), end, factor);
+                              const Expr &sources, int chunk_rows, const EndOfTile &end, const ChunkFactor &factor) {
+        EqualParts chunks(sources, chunk_rows);
+        chunks.length = chunk_rows / tiles.vector;
+        return product(name, left, rights, chunks, end, factor);
     }
 
     Expr stored(const Expr &value) const {
@@ -388,6 +382,7 @@ private:
         };
         Halide::Var chunk("chunk");
         if (end) {
+            p.ends_early = true;
             p.partial_k = Halide::RDom({{0, tiles.vector}, {0, chunks.length}}, name + "_partial_k");
             p.k.where(p.k.y * tiles.vector < end(tile, batch));
             p.partial_k.where((chunk * chunks.length + p.partial_k.y) * tiles.vector < end(tile, batch));

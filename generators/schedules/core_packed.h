@@ -82,7 +82,8 @@ private:
     /// One job per channel block and sample. With few targets, in theirs: row by row, as the inputs lie in memory,
     /// since reading them is most of the work.
     void schedule_sources(Certified<Panels> &mean, const Func &y) {
-        const Var chunk = mean.key_maximum.args().back();
+        ExpSources<Panels> &sources = mean.sources;
+        const Var chunk = mean.maximum_so_far.args().back();
         const auto in_order = [&](auto stage, auto... inner) {
             if (short_sequences) {
                 stage.reorder(form.lane, form.block, inner..., form.batch);
@@ -91,22 +92,28 @@ private:
             }
             stage.vectorize(form.lane);
         };
-        for (Func f : {mean.columns.func, mean.key_maximum, mean.maximum_so_far}) {
+        const auto place = [&](Func f) {
             f.bound(form.lane, 0, tiles.vector);
             if (short_sequences) {
                 f.compute_at(y, job);
             } else {
                 f.compute_root();
             }
-        }
-        in_order(mean.columns.func, form.row);
-        mean.exp_key.compute_at(mean.columns.func, short_sequences ? form.block : form.row)
-            .bound(form.lane, 0, tiles.vector)
-            .vectorize(form.lane);
-        in_order(mean.key_maximum, chunk);
-        in_order(mean.key_maximum.update(), mean.row, chunk);
+        };
+        place(mean.maximum_so_far);
         in_order(mean.maximum_so_far, chunk);
         mean.maximum_so_far.update().vectorize(form.lane);
+        if (sources.are_kept) {
+            return;
+        }
+        place(sources.columns.func);
+        in_order(sources.columns.func, form.row);
+        sources.exp_key.compute_at(sources.columns.func, short_sequences ? form.block : form.row)
+            .bound(form.lane, 0, tiles.vector)
+            .vectorize(form.lane);
+        place(sources.key_maximum);
+        in_order(sources.key_maximum, chunk);
+        in_order(sources.key_maximum.update(), sources.row, chunk);
     }
     void schedule_channels(Func y, const CoreInputs &in) {
         const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];

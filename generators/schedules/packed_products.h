@@ -42,6 +42,9 @@ protected:
         };
         auto bound = [&](Func f) { f.bound(form.lane, 0, p.width).bound(form.row_in_tile, 0, tiles.rows); };
         bound(p.sums);
+        if (p.ends_early) {  // Halide knows that a chunk may be left out, and no more that it is one
+            Func(p.partial).bound_extent(p.partial.args().back(), 1);
+        }
         tile_of(Func(p.sums));
         tile_of(Func(p.sums).update());
         for (auto [f, k] : {std::pair(p.first, p.k), std::pair(p.partial, p.partial_k)}) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../exp_sources.h"
 #include "joint.h"
 
 namespace aft {
@@ -19,53 +20,32 @@ struct Certified {
     using Element = typename Form::Element;
     static constexpr float smallest_denominator = 0x1p-60f;
 
-    typename Form::SourceChunks chunk;
-    Halide::Func key_maximum, maximum_so_far;  // per channel and chunk
-    Halide::Func exp_key;                      // EK
-    typename Form::Columns columns;            // EK V and EK of every source
-    Halide::Func bias_maximum;                 // per target
-    typename Form::Left weights;               // E
+    ExpSources<Form> sources;
+    Halide::Func maximum_so_far;  // of the keys, per channel and chunk
+    Halide::Func bias_maximum;    // per target
+    typename Form::Left weights;  // E
     typename Form::Product sums;
     Joint<Form> exact;
     Halide::Func doubtful;  // per block of channels and tile of targets
-    Halide::RDom row, any;  // of a chunk; of all sources
+    Halide::RDom any;       // of all sources
     Halide::RDom of_tile;
 
     Certified(Form &form, const CoreInputs &in)
-        : chunk(form.source_chunks(in.sources)), key_maximum(form.stage("key_maximum")),
-          maximum_so_far(form.stage("maximum_so_far")), exp_key(form.stage("exp_key")),
-          bias_maximum(form.stage("bias_maximum")), exact(form, in), doubtful(form.stage("doubtful")),
-          row(0, chunk.length, "row"), any(0, in.sources, "any_source"), of_tile(form.elements_of_tile()), form(form) {
+        : sources(form, in), maximum_so_far(form.stage("maximum_so_far")), bias_maximum(form.stage("bias_maximum")),
+          exact(form, in), doubtful(form.stage("doubtful")), any(0, in.sources, "any_source"),
+          of_tile(form.elements_of_tile()), form(form) {
         using namespace Halide;
-        const Element source = form.variable();
-        const Var c("chunk");
-        // exp(v) for v <= 0, which is 0 from 2^-127 on.
-        const auto exponential = [&in](const Expr &v) {
-            return exp2_nonpositive(in.rounded, clamp(v * 1.44269504f, -127.0f, 0.0f));
-        };
-        const auto of_chunk = [&](const Expr &number) {
-            std::vector<Expr> at = form.at_channel(source);
+        const auto of_chunk = [&](const Element &e, const Expr &number) {
+            std::vector<Expr> at = form.at_channel(e);
             at.push_back(number);
             return at;
         };
-        // A key of -inf hides its source; the length of the sample hides the sources behind it.
-        const auto key = [&in](const Element &e) { return in.key_at(e.channel, e.row, e.batch); };
-        const auto counts = [&](const Element &e) { return e.row < in.length(e.batch) && !is_minus_infinity(key(e)); };
-        const Element in_chunk = form.row_of(source, c * chunk.length + row);
-        key_maximum(of_chunk(c)) = lowest();
-        key_maximum(of_chunk(c)) = max(key_maximum(of_chunk(c)), kept_if(counts(in_chunk), key(in_chunk), lowest()));
-        const RDom later(1, chunk.count - 1, "later_chunk");
-        maximum_so_far(of_chunk(c)) = key_maximum(of_chunk(c));
-        maximum_so_far(of_chunk(later)) = max(maximum_so_far(of_chunk(later)), maximum_so_far(of_chunk(later - 1)));
-
-        // A key that is a NaN makes the numerator one, as every such source does: the exact sums then tell who sees it.
-        exp_key(form.source_vars()) =
-            kept_if(counts(source), exponential(key(source) - key_maximum(of_chunk(source.row / chunk.length))));
-        columns = form.columns("source_columns", [&](const Element &e) {
-            const Expr exp_k = exp_key(form.at_source(e)), v = in.value_at(e.channel, e.row, e.batch);
-            const Expr value = select(is_nan_bits(key(e)), key(e), exp_k * v);
-            return std::vector<Expr>{kept_if(counts(e), value), exp_k};
-        });
+        const Element source = form.variable();
+        const Var c("chunk");
+        const RDom later(1, max(SourceChunk::count(in.sources) - 1, 0), "later_chunk");
+        maximum_so_far(of_chunk(source, c)) = sources.key_maximum(of_chunk(source, c));
+        maximum_so_far(of_chunk(source, later)) =
+            max(maximum_so_far(of_chunk(source, later)), maximum_so_far(of_chunk(source, later - 1)));
 
         const Var target("target"), batch("batch");
         bias_maximum(target, batch) = lowest();
@@ -75,18 +55,19 @@ struct Certified {
         weights = form.rows("weights", [&](const Element &e) {
             const Expr t = min(e.row, in.targets - 1), s = min(likely(e.channel), in.sources - 1);
             const Expr w = in.pair_bias(t, s, e.batch) - bias_maximum(t, e.batch);
-            return kept_if(e.channel < in.end(t, e.batch) && in.sees(t, s, e.batch), exponential(w));
+            return kept_if(e.channel < in.end(t, e.batch) && in.sees(t, s, e.batch),
+                           SourceChunk::exponential(in.rounded, w));
         });
         sums = form.product_of_chunks(
-            "sums", weights, form.from(columns, [](const Expr &) { return Expr(0); }), in.sources,
+            "sums", weights, form.from(sources.columns, [](const Expr &) { return Expr(0); }), in.sources,
+            SourceChunk::rows,
             [&in, &form](const Expr &tile, const Expr &b) {
                 return in.end(min(tile * form.tile_rows + form.tile_rows - 1, in.targets - 1), b);
             },
             [&](const Expr &number, const Expr &end, const Element &e) {
-                std::vector<Expr> at = form.at_channel(e), last = at;
-                at.push_back(number);
-                last.push_back(max(end - 1, 0) / chunk.length);
-                return exponential(key_maximum(at) - maximum_so_far(last));
+                return SourceChunk::exponential(in.rounded,
+                                                sources.key_maximum(of_chunk(e, number)) -
+                                                    maximum_so_far(of_chunk(e, max(end - 1, 0) / SourceChunk::rows)));
             });
 
         const auto is_certain = [&](const Element &e) {

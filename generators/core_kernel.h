@@ -1,0 +1,144 @@
+#pragma once
+
+#include "kernel_generator.h"
+
+namespace aft {
+
+/// The gated mean of sources without projections: q, k, v and what a target sees of the sources -> y. See CoreCall of
+/// include/aft/call.h. Per target and source, the inputs are the same for all that a stride of 0 passes over.
+template<typename Derived>
+class CoreKernel : public KernelGenerator<Derived> {
+public:
+    template<typename T>
+    using Param = Halide::GeneratorParam<T>;
+    template<typename T>
+    using Input = Halide::GeneratorInput<T>;
+    template<typename T>
+    using Output = Halide::GeneratorOutput<T>;
+
+    Input<Buffer<float, 3>> q{"q"}, k{"k"}, v{"v"};
+    Input<int32_t> gate{"gate"};
+    Output<Buffer<float, 3>> y{"y"};
+
+    // Autoscheduled kernels are made for these extents, and take no smaller ones.
+    Param<int> estimated_batch{"estimated_batch", 4};
+    Param<int> estimated_seq{"estimated_seq", 1024};  // targets and sources
+    Param<int> estimated_projected{"estimated_projected", 512};
+
+protected:
+    /// has_pairs: whether a target's sources depend on the target. are_kept: whether the exponentials of the sources
+    /// are inputs.
+    void add_inputs(bool has_pairs, bool are_kept) {
+        if (has_pairs) {
+            bias = this->template add_input<Buffer<float, 3>>("bias");
+            bias_scale = this->template add_input<Buffer<float, 1>>("bias_scale");
+            offset = this->template add_input<Buffer<int32_t, 1>>("offset");
+        }
+        mask = this->template add_input<Buffer<uint8_t>>("mask", has_pairs ? 3 : 2);
+        sources = this->template add_input<Buffer<int32_t, 1>>("sources");
+        if (are_kept) {
+            exp_key = this->template add_input<Buffer<float, 4>>("exp_key");
+            exp_value = this->template add_input<Buffer<float, 4>>("exp_value");
+            key_maximum = this->template add_input<Buffer<float, 3>>("key_maximum");
+        }
+    }
+
+    template<template<typename> class Mean, typename Form>
+    void define_and_schedule(Form &form) {
+        const CoreInputs in = inputs();
+        Core<Form, Mean> core(form, in);
+        y(channel, row, batch) = core.gated(form.at(channel, row, batch));
+
+        constrain();
+        if (this->using_autoscheduler()) {
+            this->permit_failed_unroll();
+            set_estimates();
+        } else {
+            Scheduler{this->schedule_name,  this->device,          this->get_target(),
+                      this->tile_request(), this->short_sequences, this->own}
+                .apply(form, core, y, in);
+        }
+    }
+
+private:
+    CoreInputs inputs() {
+        CoreInputs in;
+        in.batch = y.dim(2).extent();
+        in.targets = y.dim(1).extent();
+        in.sources = k.dim(1).extent();
+        in.projected = y.dim(0).extent();
+        in.q = q, in.k = k, in.v = v;
+        in.mask = *mask, in.lengths = *sources;
+        if (bias) {
+            in.bias = *bias, in.bias_scale = *bias_scale, in.offset = *offset;
+        }
+        in.gate = gate;
+        if (exp_key) {
+            in.kept = {*exp_key, *exp_value, *key_maximum};
+        }
+        in.rounded = this->rounding(k.dim(1).stride());
+        return in;
+    }
+    void constrain() {
+        for (auto *tensor : {&q, &k, &v}) {
+            for (int i = 0; i < 3; ++i) {
+                tensor->dim(i).set_min(0);
+            }
+        }
+        for (int i = 0; i < 3; ++i) {
+            y.dim(i).set_min(0);
+        }
+        for (int i = 0; i < mask->dimensions(); ++i) {
+            mask->dim(i).set_min(0);
+        }
+        sources->dim(0).set_min(0).set_stride(Expr());
+        if (exp_key) {
+            constexpr int lanes = KeptExponentials::lanes;
+            for (auto *tensor : {exp_key, exp_value}) {
+                tensor->dim(0).set_bounds(0, lanes);
+                tensor->dim(1).set_min(0).set_stride(lanes);
+                tensor->dim(2).set_min(0).set_stride(tensor->dim(1).extent() * lanes);
+                tensor->dim(3).set_min(0).set_stride(tensor->dim(2).extent() * tensor->dim(2).stride());
+            }
+            for (int i = 0; i < 3; ++i) {
+                key_maximum->dim(i).set_min(0);
+            }
+        }
+        if (bias) {
+            for (int i = 0; i < 3; ++i) {
+                bias->dim(i).set_min(0);
+            }
+            bias_scale->dim(0).set_min(0).set_stride(Expr());
+            offset->dim(0).set_min(0).set_stride(Expr());
+        }
+    }
+    void set_estimates() {
+        const int B = estimated_batch, T = estimated_seq, P = estimated_projected;
+        for (auto *tensor : {&q, &k, &v}) {
+            tensor->set_estimates({{0, P}, {0, T}, {0, B}});
+        }
+        y.set_estimates({{0, P}, {0, T}, {0, B}});
+        gate.set_estimate(0);
+        sources->set_estimates({{0, B}});
+        if (bias) {
+            bias->set_estimates({{0, T}, {0, T}, {0, B}});
+            mask->set_estimates({{0, T}, {0, T}, {0, B}});
+            bias_scale->set_estimates({{0, B}});
+            offset->set_estimates({{0, B}});
+        } else {
+            mask->set_estimates({{0, T}, {0, B}});
+        }
+    }
+
+    Input<Buffer<float, 3>> *bias = nullptr;        // (source, target, batch)
+    Input<Buffer<float, 1>> *bias_scale = nullptr;  // (batch)
+    Input<Buffer<uint8_t>> *mask = nullptr;         // (source, target, batch), or (source, batch)
+    Input<Buffer<int32_t, 1>> *sources = nullptr;   // (batch): how many a sample has
+    Input<Buffer<int32_t, 1>> *offset = nullptr;    // (batch): target i sees the sources j <= i + offset
+    // Of sources that are kept: (lane, row, group of channels, batch), and (channel, chunk, batch).
+    Input<Buffer<float, 4>> *exp_key = nullptr, *exp_value = nullptr;
+    Input<Buffer<float, 3>> *key_maximum = nullptr;
+    Halide::Var channel{"channel"}, row{"row"}, batch{"batch"};
+};
+
+}  // namespace aft
