@@ -156,7 +156,7 @@ Selection with_kernel(const Wish &wish, const Kernel &kernel, const DriverDevice
     } else if (const std::string why_not = obstacle(*device, info.target); !why_not.empty()) {
         throw ConfigError(who + " can't run on device " + device->info.id + ": " + why_not);
     }
-    return {device, {{&kernel, every_length(info, demand.config)}}, {}};
+    return {device, {{&kernel, every_length(info, demand.config)}}, {}, true};
 }
 
 /// Every kernel after the first one that runs for every shape is passed over, too.

@@ -55,6 +55,7 @@ struct Selection {
     const DriverDevice *device = nullptr;
     std::vector<Candidate> candidates;  // the last one runs for every sequence that the others leave
     std::vector<PassedOver> passed_over;
+    bool is_named = false;
 
     /// The index of the first candidate that runs for a shape. Throws ShapeError when none does.
     std::size_t candidate_for(const Shape &shape) const;

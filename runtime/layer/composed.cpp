@@ -143,6 +143,7 @@ void Composed::forward(CallMemory &memory, Way way, const Call &call, const Sigh
     if (call.sources) {
         of_mean.key = call.sources->key.tensor();
         of_mean.value = call.sources->value.tensor();
+        of_mean.exponentials = call.sources->exponentials.get();
         if (const std::int64_t extra = call.sources->before - before; extra > 0) {
             of_mean.key = rows_from(of_mean.key, extra);
             of_mean.value = rows_from(of_mean.value, extra);
@@ -209,12 +210,13 @@ std::unique_ptr<const KeptSources> Composed::keep(ScratchPool &scratch, const vo
                                                   TensorView<const float, 3> value) const {
     const std::int64_t B = key.extents[0], m = key.extents[1], before = rows_before(config_);
     const std::vector<std::int64_t> extents = {B, before + std::max<std::int64_t>(m, 1), config_.projected};
-    std::unique_ptr<const KeptSources> result(new KeptSources{
+    std::unique_ptr<KeptSources> result(new KeptSources{
         layer, B, m, before, {"keys", extents, nullptr, context_}, {"values", extents, nullptr, context_}});
     if (B > 0) {
         CallMemory memory(context_, scratch);
         project_sources(memory, *key_, key, before, result->key.tensor());
         project_sources(memory, *value_, value, before, result->value.tensor());
+        result->exponentials = mean_.keep_exponentials(memory, result->key.tensor(), result->value.tensor());
         memory.wait();
     }
     return result;

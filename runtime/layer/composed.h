@@ -29,7 +29,8 @@ private:
 struct KeptSources {
     const void *layer;
     std::int64_t batch, count, before;
-    KeptTensor key, value;  // [B, before + m, P], one row at least
+    KeptTensor key, value;                                       // [B, before + m, P], one row at least
+    std::unique_ptr<const Exponentials> exponentials = nullptr;  // where kernels use them
 };
 
 /// A layer that is composed of projections and the weighted mean.

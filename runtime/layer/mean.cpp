@@ -155,7 +155,7 @@ Mean::Mean(const LayerConfig &config, const Weights &weights, const Selection &s
       bias_(config.form.has_bias() ? weights.position_bias : std::vector<float>()),
       decay_(config.form.bias == PositionBias::decay ? weights.decay : std::vector<float>(config.projected)),
       bonus_(config.form.bias == PositionBias::decay ? weights.bonus : std::vector<float>(config.projected)),
-      zeros_("query", {config.projected}, nullptr, device) {
+      zeros_("query", {config.projected}, nullptr, device), is_named_(selection.is_named) {
     const std::int64_t S = config.max_seq_len;
     if (config.form.is_causal() && form_of(config, Way::scan).bias == PositionBias::banded) {
         const std::int64_t window = aft::rows_before(config) + 1;
@@ -264,18 +264,37 @@ Tensor Mean::bias_of(CallMemory &memory, const CallShape &shape, const Sight &si
 void Mean::run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, float scale, const Tensor &mask,
                      const Tensor &sources, std::int64_t offset) const {
     const std::int64_t B = call.shape.batch, n = call.shape.targets;
-    made(Way::pairs)
-        .kernel_for({B, n})
-        .call({{"q", query_or_zeros(call.query, B, n)},
-               {"k", call.key},
-               {"v", call.value},
-               {"bias", bias},
-               {"bias_scale", same_for_all(memory, "bias_scale", scale, B)},
-               {"mask", mask},
-               {"sources", sources},
-               {"offset", same_for_all(memory, "offset", static_cast<std::int32_t>(offset), B)},
-               {"y", call.y}},
-              memory);
+    const Operand q("q", query_or_zeros(call.query, B, n)), k("k", call.key), v("v", call.value), w("bias", bias),
+        factor("bias_scale", same_for_all(memory, "bias_scale", scale, B)), visible("mask", mask),
+        count("sources", sources), last("offset", same_for_all(memory, "offset", static_cast<std::int32_t>(offset), B)),
+        y("y", call.y);
+    if (call.exponentials && n <= ExponentialKernels::most_targets) {
+        const std::array<Operand, 3> kept = aft::operands_of(*call.exponentials);
+        exponential_kernels_->kernel_for({B, n}).call({q, k, v, w, factor, visible, count, last, y, kept[0], kept[1],
+                                                       kept[2]},
+                                                      memory);
+        return;
+    }
+    made(Way::pairs).kernel_for({B, n}).call({q, k, v, w, factor, visible, count, last, y}, memory);
+}
+
+std::unique_ptr<const Exponentials> Mean::keep_exponentials(CallMemory &memory, const Tensor &key,
+                                                            const Tensor &value) const {
+    if (usual_ != Way::pairs || is_named_) {
+        return nullptr;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        if (!exponential_kernels_) {
+            KernelParameters parameters;
+            parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
+            exponential_kernels_ =
+                ExponentialKernels::find(device_, config_, parameters, [&](const Candidate &candidate) {
+                    return operands_of(candidate, config_, Way::pairs, 0);
+                });
+        }
+    }
+    return exponential_kernels_ ? exponential_kernels_->make(memory, key, value) : nullptr;
 }
 
 void Mean::run_scan(CallMemory &memory, const Call &call, const Tensor &mask, const Tensor &rows,

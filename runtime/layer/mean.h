@@ -3,6 +3,7 @@
 #include "devices/call_memory.h"
 #include "kernels/prepared_selection.h"
 #include "layer/checks.h"
+#include "layer/exponentials.h"
 #include "layer/state.h"
 
 #include <aft/call.h>
@@ -31,9 +32,10 @@ public:
     /// The tensors of a call, where the kernels run.
     struct Call {
         CallShape shape;
-        Tensor query;       // [B, n, P]; without a gate, none
-        Tensor key, value;  // [B, rows_before(way) + m, P]; at least one row
-        Tensor y;           // [B, n, P]
+        Tensor query;                                // [B, n, P]; without a gate, none
+        Tensor key, value;                           // [B, rows_before(way) + m, P]; at least one row
+        Tensor y;                                    // [B, n, P]
+        const Exponentials *exponentials = nullptr;  // of the sources, where they are kept
     };
     /// The next positions of a state, in the host's memory.
     struct Step {
@@ -41,7 +43,7 @@ public:
         TensorView<const float, 3> query;           // [B, n, P]; without a gate, none
         TensorView<const float, 3> key, value;      // [B, rows_before + n, P], which begin with recall()
         TensorView<float, 3> y;                     // [B, n, P]
-        TensorView<float, 3> sums;                  // [B, 3, P], of the state after the step
+        TensorView<float, 3> sums;                  // [B, 4, P], of the state after the step
 
         std::int64_t length(std::int64_t sample) const {
             return lengths.data ? lengths.data[sample * lengths.strides[0]] : y.extents[1];
@@ -61,6 +63,10 @@ public:
     std::int64_t rows_before(Way way) const;
 
     void forward(CallMemory &memory, Way way, const Call &call, const Sight &sight) const;
+
+    /// The exponentials of sources, [B, rows, P], for calls of a few targets; null where no kernel uses them.
+    std::unique_ptr<const Exponentials> keep_exponentials(CallMemory &memory, const Tensor &key,
+                                                          const Tensor &value) const;
 
     /// Copies the kept rows of a state to the beginning of each sample.
     void recall(const StateValues &state, TensorView<float, 3> key, TensorView<float, 3> value) const;
@@ -96,6 +102,8 @@ private:
     std::optional<KeptTensor> bias_on_device_;
     mutable std::mutex mutex_;
     mutable std::array<std::unique_ptr<PreparedSelection>, 3> selections_;  // by way
+    const bool is_named_;                                                   // the kernel, by the caller
+    mutable std::unique_ptr<const ExponentialKernels> exponential_kernels_;
 };
 
 /// Sets the rows to 0 that a sample doesn't have.

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "devices/call_memory.h"
+#include "kernels/prepared_selection.h"
+
+#include <aft/config.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace aft {
+
+/// The exponentials of sources that are kept, relative to the largest key of each chunk of rows: the operands of
+/// kernels of `kept`.
+struct Exponentials {
+    static constexpr std::int64_t lanes = 16, chunk_rows = 256;  // generators/algorithms/{core,exp_sources}.h
+
+    Exponentials(std::int64_t batch, std::int64_t rows, std::int64_t projected);
+
+    KeptTensor key, value;   // [B, P / lanes, rows, lanes]
+    KeptTensor key_maximum;  // [B, rows / chunk_rows, P]
+};
+
+/// The kernels that make them, `sources`, and that use them, `kept`.
+class ExponentialKernels {
+public:
+    /// The most targets of a call for which reading exponentials is faster than making them.
+    static constexpr std::int64_t most_targets = 16;
+
+    /// Null where the device has no such kernels. `operands`: of a call of `core`.
+    static std::unique_ptr<const ExponentialKernels> find(const DriverDevice &device, const LayerConfig &config,
+                                                          const KernelParameters &parameters,
+                                                          const PreparedSelection::LargestCall &operands);
+
+    /// key, value: [B, rows, P].
+    std::unique_ptr<const Exponentials> make(CallMemory &memory, const Tensor &key, const Tensor &value) const;
+    const PreparedKernel &kernel_for(const Shape &shape) const {
+        return kept_.kernel_for(shape);
+    }
+
+private:
+    ExponentialKernels(const Selection &sources, const Selection &kept, const LayerConfig &config,
+                       const KernelParameters &parameters, const PreparedSelection::LargestCall &operands);
+
+    const PreparedSelection sources_, kept_;
+};
+
+/// The operands that `kept` has besides those of `core`.
+std::array<Operand, 3> operands_of(const Exponentials &exponentials);
+
+}  // namespace aft
