@@ -178,6 +178,36 @@ TEST_CASE("a mean by the kernels that the library chooses matches the reference"
     }
 }
 
+TEST_CASE("sources that are kept serve calls of any number of targets and any data", "[layer]") {
+    std::vector<Problem> problems;
+    for (const LayerForm &form : {aft_full, aft_given, aft_causal_given}) {
+        for (const Data data :
+             {Data::normal, Data::outliers, Data::mismatched_maxima, Data::unbounded_bias, Data::rising_keys,
+              Data::wide_biases, Data::huge_keys, Data::offset_keys, Data::huge_values, Data::denormal_values}) {
+            for (const std::int64_t n : {1, 2, 7, 16, 17}) {
+                const std::int64_t P = n == 7 ? 19 : 32;  // more sources than one chunk has
+                Problem problem{{form, 3 * P, P, 300}, {2, n}, data};
+                problem.sources = 300;
+                problem.mask = n == 1 ? Mask::none : n % 2 ? Mask::sources : Mask::pairs_of_samples;
+                problem.has_lengths = n == 16;
+                problems.push_back(problem);
+            }
+        }
+    }
+    for (const Problem &problem : problems) {
+        INFO(describe(problem));
+        const CallTensors call = make_call(problem);
+        const Layer layer(problem.config, make_weights(problem));
+        const bool has_value = call.layer.value.data != nullptr;
+        const Sources sources =
+            layer.sources(call.layer.key, has_value ? call.layer.value : TensorView<const float, 3>());
+        LayerCall kept = call.layer;
+        kept.key = kept.value = {};
+        kept.sources = &sources;
+        CHECK(error_in_tolerances(answer_to(problem).reference, run(layer, kept, {})) <= answer_to(problem).limit);
+    }
+}
+
 TEST_CASE("every form with every gate matches the reference in a layer", "[layer]") {
     for (const Problem &problem : layer_problems()) {
         check(problem);
