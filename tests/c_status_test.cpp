@@ -89,19 +89,37 @@ TEST_CASE("a kind of layer that C has and this library doesn't is refused with t
     const Weights weights = make_weights(small);
     const CWeights copy = copied(weights, small.config);
     const aft_parameters parameters = c_parameters(weights);
-    aft_config config = c_config(small.config);
-    config.kind = 9;
-    aft_weights *no_weights = nullptr;
-    aft_layer *no_layer = nullptr;
-    const auto check = [](aft_status status) {
-        CHECK(status == AFT_ERROR_CONFIG);
-        CHECK_THAT(aft_last_error(),
-                   Catch::Matchers::StartsWith("kind is 9, must be one of 0 (full), 1 (simple), 2 (local)"));
-    };
-    check(aft_weights_copy(&config, &parameters, &no_weights));
-    check(aft_layer_create(&config, copy.get(), nullptr, &no_layer));
-    CHECK(!no_weights);
-    CHECK(!no_layer);
+    for (const aft_layer_kind kind : {static_cast<aft_layer_kind>(AFT_LAYER_NONE), 10, INT32_MAX}) {
+        aft_config config = c_config(small.config);
+        config.kind = kind;
+        aft_weights *no_weights = nullptr;
+        aft_layer *no_layer = nullptr;
+        const auto check = [&](aft_status status) {
+            CHECK(status == AFT_ERROR_CONFIG);
+            CHECK_THAT(aft_last_error(),
+                       Catch::Matchers::StartsWith("kind is " + std::to_string(kind) +
+                                                   ", must be one of 0 (full), 1 (simple), 2 (local)"));
+        };
+        check(aft_weights_copy(&config, &parameters, &no_weights));
+        check(aft_layer_create(&config, copy.get(), nullptr, &no_layer));
+        CHECK(!no_weights);
+        CHECK(!no_layer);
+    }
+}
+
+TEST_CASE("a gate that C has and this library doesn't is refused with those that it has", "[c]") {
+    const aft_parameters parameters = c_parameters({});
+    for (const aft_gate gate : {std::int64_t{-1}, std::int64_t{4}, INT64_MAX}) {
+        aft_config config = c_config(small.config);
+        const aft_load_options options = {sizeof(options), nullptr, nullptr, nullptr, &gate};
+        const std::string message =
+            "gate is " + std::to_string(gate) + ", must be one of 0 (sigmoid), 1 (tanh), 2 (none), 3 (identity)";
+        aft_weights *weights = nullptr;
+        check_failed(aft_weights_load("a file", &config, &options, &weights), AFT_ERROR_CONFIG, message);
+        config.gate = gate;
+        check_failed(aft_weights_copy(&config, &parameters, &weights), AFT_ERROR_CONFIG, message);
+        CHECK(!weights);
+    }
 }
 
 TEST_CASE("a mistake in C gets the message that it gets in C++", "[c]") {
