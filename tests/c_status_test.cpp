@@ -222,3 +222,62 @@ TEST_CASE("whichever allocation fails, C hears of it, nothing leaks and the next
     CHECK(of_host > 0);
     CHECK(of_kernel > 0);
 }
+
+TEST_CASE("whichever allocation fails, C hears of it in cores, states and kept sources as well", "[c]") {
+    Problem problem = small;
+    problem.config.form = aft_causal_full;
+    const aft_config config = c_config(problem.config);
+    const CWeights weights = copied(make_weights(problem), problem.config);
+    const aft_layer_options options = {sizeof(options), nullptr, "cpu"};
+    Tensors tensors;
+    const aft_tensor x = {tensors.x.data(), {2, 17, 12}, nullptr};
+    const std::vector<float> expected = [&] {  // what the process keeps of its first call isn't lost
+        const CLayer layer = c_layer(problem, &options);
+        const CState state = c_state(problem.config, 2);
+        CHECK(aft_layer_step(layer.get(), state.get(), extents, x.data, nullptr, nullptr, tensors.y.data(), nullptr) ==
+              AFT_OK);
+        return tensors.y;
+    }();
+    int failures = 0;
+    for (std::int64_t n = 0;; ++n) {
+        const std::int64_t live_before = live_allocations();
+        aft_layer *layer = nullptr;
+        aft_core *core = nullptr;
+        aft_sources *sources = nullptr;
+        aft_state *state = nullptr, *copy = nullptr;
+        REQUIRE(aft_layer_create(&config, weights.get(), &options, &layer) == AFT_OK);
+        REQUIRE(aft_state_create(&config, 2, &state) == AFT_OK);
+        const auto step = [&] {
+            return aft_layer_step(layer, state, extents, x.data, nullptr, nullptr, tensors.y.data(), nullptr);
+        };
+        aft_status status = AFT_OK;
+        bool happened = true;
+        {
+            const AllocationFault fault(n);
+            status = aft_core_create(&config, weights.get(), &options, &core);
+            status = status == AFT_OK ? aft_sources_create(layer, &x, nullptr, &sources) : status;
+            status = status == AFT_OK ? aft_state_copy(state, &copy) : status;
+            status = status == AFT_OK ? step() : status;
+            happened = fault.happened();
+        }
+        CHECK((status == AFT_OK || (happened && (status == AFT_ERROR_NO_MEMORY || status == AFT_ERROR_KERNEL))));
+        failures += status != AFT_OK;
+        if (status != AFT_OK) {
+            std::int64_t position = -1;
+            CHECK(aft_state_position(state, 0, &position) == AFT_OK);
+            CHECK(position == 0);
+            CHECK(step() == AFT_OK);
+        }
+        CHECK(tensors.y == expected);
+        aft_core_destroy(core);
+        aft_sources_destroy(sources);
+        aft_state_destroy(copy);
+        aft_state_destroy(state);
+        aft_layer_destroy(layer);
+        CHECK(live_allocations() == live_before);
+        if (!happened) {
+            break;
+        }
+    }
+    CHECK(failures > 0);
+}

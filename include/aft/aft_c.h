@@ -8,8 +8,8 @@
 /// that is AFT_OK. aft_last_error() has the message. No exception leaves the library, and it never prints or aborts.
 ///
 /// Ownership. aft_..._create, _load, _copy and _copy_core make an object that the caller destroys. The library owns all
-/// else that it returns: infos and their strings live until the process ends. After a call has returned, the library keeps
-/// none of the call's pointers (aft_layer_forward_cuda(): after the stream has done the work).
+/// else that it returns: infos and their strings live until the process ends. After a call has returned, the library
+/// keeps none of the call's pointers (aft_layer_forward_cuda(): after the stream has done the work).
 ///
 /// Threads. Any number of threads may call functions at a time, also on the same objects, except on an aft_state: one
 /// call at a time may use a state. While an object is being destroyed, nothing else may use it.
