@@ -89,19 +89,37 @@ TEST_CASE("a kind of layer that C has and this library doesn't is refused with t
     const Weights weights = make_weights(small);
     const CWeights copy = copied(weights, small.config);
     const aft_parameters parameters = c_parameters(weights);
-    aft_config config = c_config(small.config);
-    config.kind = 9;
-    aft_weights *no_weights = nullptr;
-    aft_layer *no_layer = nullptr;
-    const auto check = [](aft_status status) {
-        CHECK(status == AFT_ERROR_CONFIG);
-        CHECK_THAT(aft_last_error(),
-                   Catch::Matchers::StartsWith("kind is 9, must be one of 0 (full), 1 (simple), 2 (local)"));
-    };
-    check(aft_weights_copy(&config, &parameters, &no_weights));
-    check(aft_layer_create(&config, copy.get(), nullptr, &no_layer));
-    CHECK(!no_weights);
-    CHECK(!no_layer);
+    for (const aft_layer_kind kind : {static_cast<aft_layer_kind>(AFT_LAYER_NONE), 10, INT32_MAX}) {
+        aft_config config = c_config(small.config);
+        config.kind = kind;
+        aft_weights *no_weights = nullptr;
+        aft_layer *no_layer = nullptr;
+        const auto check = [&](aft_status status) {
+            CHECK(status == AFT_ERROR_CONFIG);
+            CHECK_THAT(aft_last_error(),
+                       Catch::Matchers::StartsWith("kind is " + std::to_string(kind) +
+                                                   ", must be one of 0 (full), 1 (simple), 2 (local)"));
+        };
+        check(aft_weights_copy(&config, &parameters, &no_weights));
+        check(aft_layer_create(&config, copy.get(), nullptr, &no_layer));
+        CHECK(!no_weights);
+        CHECK(!no_layer);
+    }
+}
+
+TEST_CASE("a gate that C has and this library doesn't is refused with those that it has", "[c]") {
+    const aft_parameters parameters = c_parameters({});
+    for (const aft_gate gate : {std::int64_t{-1}, std::int64_t{4}, INT64_MAX}) {
+        aft_config config = c_config(small.config);
+        const aft_load_options options = {sizeof(options), nullptr, nullptr, nullptr, &gate};
+        const std::string message =
+            "gate is " + std::to_string(gate) + ", must be one of 0 (sigmoid), 1 (tanh), 2 (none), 3 (identity)";
+        aft_weights *weights = nullptr;
+        check_failed(aft_weights_load("a file", &config, &options, &weights), AFT_ERROR_CONFIG, message);
+        config.gate = gate;
+        check_failed(aft_weights_copy(&config, &parameters, &weights), AFT_ERROR_CONFIG, message);
+        CHECK(!weights);
+    }
 }
 
 TEST_CASE("a mistake in C gets the message that it gets in C++", "[c]") {
@@ -203,4 +221,63 @@ TEST_CASE("whichever allocation fails, C hears of it, nothing leaks and the next
     }
     CHECK(of_host > 0);
     CHECK(of_kernel > 0);
+}
+
+TEST_CASE("whichever allocation fails, C hears of it in cores, states and kept sources as well", "[c]") {
+    Problem problem = small;
+    problem.config.form = aft_causal_full;
+    const aft_config config = c_config(problem.config);
+    const CWeights weights = copied(make_weights(problem), problem.config);
+    const aft_layer_options options = {sizeof(options), nullptr, "cpu"};
+    Tensors tensors;
+    const aft_tensor x = {tensors.x.data(), {2, 17, 12}, nullptr};
+    const std::vector<float> expected = [&] {  // what the process keeps of its first call isn't lost
+        const CLayer layer = c_layer(problem, &options);
+        const CState state = c_state(problem.config, 2);
+        CHECK(aft_layer_step(layer.get(), state.get(), extents, x.data, nullptr, nullptr, tensors.y.data(), nullptr) ==
+              AFT_OK);
+        return tensors.y;
+    }();
+    int failures = 0;
+    for (std::int64_t n = 0;; ++n) {
+        const std::int64_t live_before = live_allocations();
+        aft_layer *layer = nullptr;
+        aft_core *core = nullptr;
+        aft_sources *sources = nullptr;
+        aft_state *state = nullptr, *copy = nullptr;
+        REQUIRE(aft_layer_create(&config, weights.get(), &options, &layer) == AFT_OK);
+        REQUIRE(aft_state_create(&config, 2, &state) == AFT_OK);
+        const auto step = [&] {
+            return aft_layer_step(layer, state, extents, x.data, nullptr, nullptr, tensors.y.data(), nullptr);
+        };
+        aft_status status = AFT_OK;
+        bool happened = true;
+        {
+            const AllocationFault fault(n);
+            status = aft_core_create(&config, weights.get(), &options, &core);
+            status = status == AFT_OK ? aft_sources_create(layer, &x, nullptr, &sources) : status;
+            status = status == AFT_OK ? aft_state_copy(state, &copy) : status;
+            status = status == AFT_OK ? step() : status;
+            happened = fault.happened();
+        }
+        CHECK((status == AFT_OK || (happened && (status == AFT_ERROR_NO_MEMORY || status == AFT_ERROR_KERNEL))));
+        failures += status != AFT_OK;
+        if (status != AFT_OK) {
+            std::int64_t position = -1;
+            CHECK(aft_state_position(state, 0, &position) == AFT_OK);
+            CHECK(position == 0);
+            CHECK(step() == AFT_OK);
+        }
+        CHECK(tensors.y == expected);
+        aft_core_destroy(core);
+        aft_sources_destroy(sources);
+        aft_state_destroy(copy);
+        aft_state_destroy(state);
+        aft_layer_destroy(layer);
+        CHECK(live_allocations() == live_before);
+        if (!happened) {
+            break;
+        }
+    }
+    CHECK(failures > 0);
 }

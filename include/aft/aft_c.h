@@ -1,140 +1,34 @@
 #pragma once
 
 /// @file
-/// The library for C, and for languages that call C. It has the layers, weights, kernels and devices of <aft/aft.h>,
-/// with the same bits. examples/forward.c is a whole program.
+/// The library for C, and for languages that call C. It has the layers, states, weights, kernels and devices of
+/// <aft/aft.h>, with the same bits. examples/forward.c is a whole program; examples/step.c runs a sequence in pieces.
 ///
 /// Errors. A function that can fail returns an aft_status. It writes its results, which are its last arguments, only if
 /// that is AFT_OK. aft_last_error() has the message. No exception leaves the library, and it never prints or aborts.
 ///
-/// Ownership. aft_..._create, _load and _copy make an object that the caller destroys. The library owns everything else
-/// that it returns: infos and their strings live until the process ends. After a call has returned, the library keeps
-/// none of the call's pointers (aft_layer_forward_cuda(): after the stream has done the work).
+/// Ownership. aft_..._create, _load, _copy and _copy_core make an object that the caller destroys. The library owns all
+/// else that it returns: infos and their strings live until the process ends. After a call has returned, the library
+/// keeps none of the call's pointers (aft_layer_forward_cuda(): after the stream has done the work).
 ///
-/// Threads. Any number of threads may call functions at a time, also on the same objects. While an object is being
-/// destroyed, nothing else may use it.
+/// Threads. Any number of threads may call functions at a time, also on the same objects, except on an aft_state: one
+/// call at a time may use a state. While an object is being destroyed, nothing else may use it.
 ///
 /// ABI. A program runs with the version of the library that it was compiled with, and with every later one of the same
 /// major version (before 1.0: of the same minor version). Functions and the values of constants stay. Structs get new
-/// members at their end only. A struct that the caller makes begins with struct_size: set it to sizeof of the type, and
-/// set unused members to 0. A library that is older than the program refuses members that it doesn't know unless they
-/// are 0. Infos may be longer than their types: use them by pointer, don't copy them.
+/// members at their end only. A struct that the caller makes begins with struct_size, unless it will never grow: set it
+/// to sizeof of the type, and set unused members to 0. A library that is older than the program refuses members that it
+/// doesn't know unless they are 0. Infos may be longer than their types: use them by pointer, don't copy them.
+#include <aft/config_c.h>
 #include <aft/export.h>
-#include <aft/version.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // NOLINTBEGIN(modernize-use-using,readability-identifier-naming): C
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/// The outcome of a call: AFT_OK or an AFT_ERROR_...
-typedef int32_t aft_status;
-/// Values of aft_status.
-enum {
-    AFT_OK = 0,               ///< success
-    AFT_ERROR_ARGUMENT = 1,   ///< a null pointer, an index out of range, a struct that this version doesn't know
-    AFT_ERROR_SHAPE = 2,      ///< an extent, a stride or an overlap that the call doesn't accept; nothing was written
-    AFT_ERROR_CONFIG = 3,     ///< a config or options that make no sense, or a kernel that can't serve the layer
-    AFT_ERROR_WEIGHTS = 4,    ///< weights that don't fit the config, or a file that doesn't hold them
-    AFT_ERROR_DEVICE = 5,     ///< a device that isn't there, can't be used, or failed
-    AFT_ERROR_KERNEL = 6,     ///< a kernel failed, or had no memory for its scratch; the output is undefined
-    AFT_ERROR_NO_MEMORY = 7,  ///< the host is out of memory
-    AFT_ERROR_INTERNAL = 8    ///< anything else: a bug in the library
-};
-
-/// The message of the last call that failed in this thread: one line that names the value and the limit. "" if none has
-/// failed. Successful calls leave it as it is; the next failure overwrites it. The pointer is valid as long as the
-/// thread lives. The thread has 4096 bytes for the message, so that it isn't lost when memory runs out. Longer messages
-/// are cut off.
-AFT_API const char *aft_last_error(void);
-
-/// The version of the library. It differs from AFT_VERSION, the version of this header, if the program was compiled
-/// with another version.
-AFT_API const char *aft_version(void);
-
-// Layers' configs
-
-/// The form of a layer: AFT_LAYER_... The names and formulas are those of aft::named_forms.
-typedef int32_t aft_layer_kind;
-/// Values of aft_layer_kind.
-enum {
-    AFT_LAYER_FULL = 0,    ///< AFTFull: a position bias between any two positions
-    AFT_LAYER_SIMPLE = 1,  ///< AFTSimple: no position bias
-    AFT_LAYER_LOCAL = 2    ///< AFTLocal: a position bias within a window, 0 outside
-};
-
-/// The form and the sizes of a layer. Its weights are not part of it.
-typedef struct aft_config {
-    uint64_t struct_size;  ///< sizeof(aft_config)
-    aft_layer_kind kind;   ///< the form
-    int64_t hidden;        ///< H, channels of input and output, >= 1
-    int64_t projected;     ///< P, channels of query, key and value, >= 1
-    int64_t max_seq_len;   ///< S, the longest sequence, >= 1; a position bias is [S, S]
-    int64_t window;        ///< s, AFTLocal only: the bias holds where |t - t'| < s and is 0 elsewhere; >= 0
-} aft_config;
-
-// Kernels and devices
-
-/// A range of extents, both ends included.
-typedef struct aft_range {
-    int64_t from;  ///< the least
-    int64_t to;    ///< the most
-} aft_range;
-
-/// One kernel of this build: an operation of one form of layer, by one algorithm, scheduled one way for one target.
-typedef struct aft_kernel_info {
-    const char *id;        ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
-    aft_layer_kind layer;  ///< the form that it computes; -1: it serves every form
-    int32_t usable;        ///< 1 if this machine has a device that can run it
-    const char *reason;    ///< why it isn't usable; "" if it is
-    const char *device;    ///< the API of its devices: cpu, cuda, opencl or vulkan
-    const char *schedule;  ///< packed, naive, tiled, adams2019, ...
-    const char *target;    ///< the Halide target that it was compiled for
-    const char *storage;   ///< float32 or bfloat16; a bfloat16 kernel runs only if the caller names it
-    double max_bias_range;          ///< largest range (maximum - minimum) of a row of position bias; may be INFINITY
-    int64_t minimum_batch;          ///< smallest B
-    int64_t minimum_seq;            ///< smallest T
-    int64_t minimum_hidden;         ///< smallest H
-    int64_t minimum_projected;      ///< smallest P
-    int64_t minimum_window;         ///< smallest s
-    aft_range preferred_seq;        ///< the T that it is made for; for others, it runs only if the caller names it
-    aft_range preferred_hidden;     ///< the H that it is made for
-    aft_range preferred_projected;  ///< the P that it is made for
-    aft_range preferred_window;     ///< the s that it is made for
-    const char *operation;          ///< the operation that it computes: forward
-    const char *algorithm;          ///< dense, banded, softmax or exact: how it computes the mean of the values
-} aft_kernel_info;
-
-/// A device of this machine that this build has kernels for. Without such a device, the reason.
-typedef struct aft_device_info {
-    const char *id;      ///< cpu, or `<api>:<number>`: cuda:0, opencl:1
-    const char *api;     ///< cpu, cuda, opencl or vulkan: aft_kernel_info.device of its kernels
-    const char *name;    ///< its name in its driver; "" if no device was found
-    uint64_t memory;     ///< bytes; 0 if unknown
-    int32_t is_gpu;      ///< 0 for the CPU, and for drivers that run OpenCL or Vulkan on the CPU
-    int32_t usable;      ///< 1 if some kernel of this build can run on it
-    const char *reason;  ///< why it isn't usable; "" if it is
-} aft_device_info;
-
-/// The number of kernels in this build.
-AFT_API aft_status aft_kernel_count(int64_t *count);
-/// A kernel of this build, index 0 to count - 1, in order of preference within a form and a device.
-AFT_API aft_status aft_kernel_at(int64_t index, const aft_kernel_info **kernel);
-
-/// The number of devices. The first call finds the devices; later calls return the same list.
-AFT_API aft_status aft_device_count(int64_t *count);
-/// A device, index 0 to count - 1, in the order of automatic choice. An API without a device has one entry at the end,
-/// with the reason.
-AFT_API aft_status aft_device_at(int64_t index, const aft_device_info **device);
-
-/// Sets the number of threads that kernels run on in this process, 1 to 256. The caller's thread counts. The default is
-/// the number of processors that the process may run on, or its control groups' quota of CPU time if that is smaller.
-/// AFT_ERROR_CONFIG out of range. Must not be called while a layer runs.
-AFT_API aft_status aft_set_thread_count(int32_t threads);
-/// The number of threads that kernels run on. Must not be called while aft_set_thread_count() runs.
-AFT_API aft_status aft_thread_count(int32_t *threads);
 
 // Weights
 
@@ -144,16 +38,22 @@ typedef struct aft_weights aft_weights;
 /// Parameters in the caller's memory: float32, row-major, without gaps, with the shapes of aft-pytorch's state_dict
 /// (y = x W^T + b). A null bias of a projection means 0.
 typedef struct aft_parameters {
-    uint64_t struct_size;         ///< sizeof(aft_parameters)
-    const float *query_weight;    ///< to_q: [P, H]
-    const float *query_bias;      ///< to_q: [P]
-    const float *key_weight;      ///< to_k: [P, H]
-    const float *key_bias;        ///< to_k: [P]
-    const float *value_weight;    ///< to_v: [P, H]
-    const float *value_bias;      ///< to_v: [P]
-    const float *project_weight;  ///< project: [H, P]
-    const float *project_bias;    ///< project: [H]
-    const float *position_bias;   ///< wbias: [S, S], target by source; not AFTSimple; -inf masks a pair
+    uint64_t struct_size;       ///< sizeof(aft_parameters)
+    const float *query_weight;  ///< to_q: [P, H]; not read without a gate
+    const float *query_bias;    ///< to_q: [P]; not read without a gate
+    const float *key_weight;    ///< to_k: [P, key_hidden]
+    const float *key_bias;      ///< to_k: [P]
+    const float *value_weight;  ///< to_v: [P, value_hidden]
+    const float *value_bias;    ///< to_v: [P]
+    /// project: [H, P]. If it and project_bias are null and H = P, the layer has no output projection: its output is
+    /// the gated mean.
+    const float *project_weight;
+    const float *project_bias;  ///< project: [H]
+    /// wbias: [S, S], target by source, of forms with a position bias; AFT-conv: [heads, window], by the distance
+    /// t - t'. -inf masks a pair.
+    const float *position_bias;
+    const float *decay;  ///< AFT_LAYER_WKV: [P], >= 0, by which a key's exponent falls with each position
+    const float *bonus;  ///< AFT_LAYER_WKV: [P], added to the key of the current position
 } aft_parameters;
 
 /// Selects one layer of a file. Without options, the file must have exactly one layer, with the names of one network.
@@ -162,36 +62,83 @@ typedef struct aft_load_options {
     /// The start of the layer's tensor names: "attn_proj.layers.0.attn.". "" selects the layer whose names have no
     /// prefix. If it is null, the layer is searched for.
     const char *prefix;
-    /// "aft-pytorch", "labml-nn", "featurebooster", "liftfeat" or "external-attention"; docs/weights.md lists their
-    /// names. If it is null or "", the names in the file decide, or with `names`, it is "aft-pytorch".
+    /// "aft-pytorch", "labml-nn", "featurebooster", "liftfeat", "external-attention" or "rwkv-4"; docs/weights.md lists
+    /// their names. If it is null or "", the names in the file decide, or with `names`, it is "aft-pytorch".
     const char *naming;
     /// Names in the file that replace those of the naming: "query=w_q" and so on, up to a null pointer, each parameter
     /// at most once. The parameters are those of aft::LoadOptions::names in <aft/weights.h>. "project=" means that the
     /// file has no such tensor. Null means no names.
     const char *const *names;
+    /// The gate of the layer, instead of the gate of the network that has these names. It also tells networks apart
+    /// that have the same names. A file doesn't say its gate. Null means that the names decide.
+    const aft_gate *gate;
 } aft_load_options;
 
 /// Copies parameters, which must have the shapes that `config` implies. AFT_ERROR_CONFIG if the config makes no sense,
 /// AFT_ERROR_SHAPE for a parameter of more than 2^31 - 1 elements, AFT_ERROR_WEIGHTS for values that aren't finite.
 AFT_API aft_status aft_weights_copy(const aft_config *config, const aft_parameters *parameters, aft_weights **weights);
 
+/// The same for an aft_core: copies the parameters of the position bias (position_bias, or decay and bonus), and reads
+/// neither the others nor `hidden`.
+AFT_API aft_status aft_weights_copy_core(const aft_config *config, const aft_parameters *parameters,
+                                         aft_weights **weights);
+
 /// Reads the weights of one layer from a safetensors file, or from shards by their index. Tensors are F32, F16, BF16,
 /// F64, F8_E4M3 or F8_E5M2. The call reads nothing else of the file. The biases of the projections may be missing. A
-/// position bias may be stored as factors. `options` may be null. The errors are those of aft_weights_copy(), and:
-/// AFT_ERROR_CONFIG if a naming or a parameter doesn't exist, or if the layer has no gate, which no kernel computes
-/// yet; AFT_ERROR_WEIGHTS, whose message lists all that is wrong with the file or its layer: tensors that are missing,
-/// that have another shape or dtype, or that the layer has no use for, and the namings if the file fits several.
+/// position bias may be stored as factors, a decay as its logarithm. `options` may be null. The errors are those of
+/// aft_weights_copy(), and: AFT_ERROR_CONFIG if a naming or a parameter doesn't exist, or if the config's gate isn't
+/// that of the network, which options.gate replaces; AFT_ERROR_WEIGHTS, whose message lists all that is wrong with the
+/// file or its layer: tensors that are missing, that have another shape or dtype, or that the layer has no use for, and
+/// the namings if the file fits several.
 AFT_API aft_status aft_weights_load(const char *path, const aft_config *config, const aft_load_options *options,
                                     aft_weights **weights);
 
-/// Sets the members of `config` that the shapes of a stored layer imply: hidden and projected; with a position bias,
-/// max_seq_len; and for AFTLocal the window, if the file has its mask. The other members stay. Set struct_size and kind
+/// Sets the members of `config` that a stored layer implies: gate, as aft_weights_load() expects it, hidden, projected,
+/// key_hidden and value_hidden (0 where they may be); with a position bias [S, S], max_seq_len; with a window, the
+/// window, if the file has its mask; for AFT-conv, heads and window. The other members stay. Set struct_size and kind
 /// before the call. Set what the file doesn't hold (window, or max_seq_len of AFTSimple) before or after it. The errors
 /// are those of aft_weights_load().
 AFT_API aft_status aft_config_from_weights(const char *path, const aft_load_options *options, aft_config *config);
 
 /// Destroys weights. Layers that were made from them don't need them. Null is allowed.
 AFT_API void aft_weights_destroy(aft_weights *weights);
+
+// States
+
+/// All that a causal layer keeps of the positions before: one state per sequence of a batch, each at its own position.
+/// aft_layer_step() and aft_core_step() read and update it. It lies in the host's memory. One call at a time may use
+/// it.
+typedef struct aft_state aft_state;
+
+/// States at position 0 for `batch` sequences of a layer or a core. AFT_ERROR_CONFIG for a form that isn't causal, or
+/// whose position bias is given by each call; AFT_ERROR_SHAPE for a batch below 0 or a state of more than 2^31 - 1
+/// elements.
+AFT_API aft_status aft_state_create(const aft_config *config, int64_t batch, aft_state **state);
+
+/// A copy, independent of the original.
+AFT_API aft_status aft_state_copy(const aft_state *from, aft_state **state);
+
+/// Makes sequence `sample` a copy of sequence `from_sample` of a state with an equal config, which may be the same one.
+/// AFT_ERROR_SHAPE if one of them doesn't exist, AFT_ERROR_CONFIG if the configs differ.
+AFT_API aft_status aft_state_copy_sample(aft_state *state, int64_t sample, const aft_state *from, int64_t from_sample);
+
+/// Sets a sequence back to position 0. AFT_ERROR_SHAPE unless 0 <= sample < batch.
+AFT_API aft_status aft_state_reset(aft_state *state, int64_t sample);
+
+/// The number of sequences.
+AFT_API aft_status aft_state_batch(const aft_state *state, int64_t *batch);
+
+/// How many positions of a sequence the state has seen. AFT_ERROR_SHAPE unless 0 <= sample < batch.
+AFT_API aft_status aft_state_position(const aft_state *state, int64_t sample, int64_t *position);
+
+/// Writes the state to a safetensors file, whole or not at all. AFT_ERROR_WEIGHTS if the file can't be written.
+AFT_API aft_status aft_state_save(const aft_state *state, const char *path);
+
+/// Reads a state that aft_state_save() wrote. AFT_ERROR_WEIGHTS, whose message lists all that doesn't fit `config`.
+AFT_API aft_status aft_state_load(const char *path, const aft_config *config, aft_state **state);
+
+/// Destroys a state. Null is allowed.
+AFT_API void aft_state_destroy(aft_state *state);
 
 // Layers
 
@@ -219,6 +166,54 @@ AFT_API aft_status aft_layer_create(const aft_config *config, const aft_weights 
 /// Destroys a layer, after all queued work of its device. Null is allowed.
 AFT_API void aft_layer_destroy(aft_layer *layer);
 
+/// A tensor of float32 in the caller's memory: [batch, rows, channels]. All 0 means no tensor.
+typedef struct aft_tensor {
+    const float *data;   ///< the first element
+    int64_t extents[3];  ///< outermost first
+    /// Three, in elements, outermost first. Null means row-major without gaps.
+    const int64_t *strides;
+} aft_tensor;
+
+/// A mask in the caller's memory: true where the target sees the source. All 0 means no mask.
+typedef struct aft_mask {
+    const bool *data;    ///< the first element, of one byte, 0 or 1
+    int64_t extents[3];  ///< [batch, targets, sources]
+    /// Three, in elements, outermost first; 0 for the samples or the targets if all have the same. Null means row-major
+    /// without gaps.
+    const int64_t *strides;
+} aft_mask;
+
+/// The position bias and the sources that the targets of a call see: B samples, n targets, m sources. Sources that are
+/// hidden may hold anything, NaN included: they touch no result. A target without a visible source has the mean 0.
+typedef struct aft_sight {
+    uint64_t struct_size;  ///< sizeof(aft_sight)
+    /// w: [B, n, m], of AFT_LAYER_GIVEN and AFT_LAYER_CAUSAL_GIVEN only. The stride of the samples or of the targets
+    /// may be 0. -inf hides a pair; no other value may be infinite or NaN.
+    aft_tensor position_bias;
+    /// Factor of position_bias, finite: with distances as position_bias, -alpha makes w = -alpha distance. Null
+    /// means 1.
+    const float *bias_scale;
+    /// [B] of 0..m: sample b has the sources j < lengths[b]. Null means all. A call whose targets are the sources has
+    /// as many targets: y is 0 in the rows from lengths[b] on.
+    const int64_t *lengths;
+    /// [B, n, m]. A mask of sources has one row per sample (stride 0 of the targets), a mask of pairs may be the same
+    /// in every sample. AFT_LAYER_CONV and AFT_LAYER_WKV take masks of sources only.
+    aft_mask mask;
+} aft_sight;
+
+/// Sources of a layer that are kept for many calls: their keys and values, on the layer's device.
+typedef struct aft_sources aft_sources;
+
+/// The inputs of a layer: n targets, m sources.
+typedef struct aft_layer_inputs {
+    uint64_t struct_size;        ///< sizeof(aft_layer_inputs)
+    aft_tensor query;            ///< [B, n, hidden]
+    aft_tensor key;              ///< [B, m, key_hidden]; none: the query input
+    aft_tensor value;            ///< [B, m, value_hidden]; none: the key input
+    const aft_sources *sources;  ///< sources that were kept, instead of key and value; or null
+    const aft_sight *sight;      ///< position bias, lengths, mask; or null
+} aft_layer_inputs;
+
 /// y = layer(x) for float32 tensors in the host's memory. A layer on a GPU copies x to the device and y back. The call
 /// returns when y is complete.
 /// - extents: of x and y: batch >= 0, seq in 0..max_seq_len, hidden. If batch or seq is 0, the call does nothing, and x
@@ -232,6 +227,38 @@ AFT_API void aft_layer_destroy(aft_layer *layer);
 /// caller. The call restores that environment.
 AFT_API aft_status aft_layer_forward(const aft_layer *layer, const int64_t extents[3], const float *x,
                                      const int64_t *x_strides, float *y, const int64_t *y_strides);
+
+/// y = layer(inputs) in every form: other inputs for keys and values, a position bias of the call, lengths, masks.
+/// - extents: of y: B, n, hidden. n and m are 0..max_seq_len if the form has a position bias [S, S].
+/// - The strides of inputs are as in aft_layer_forward(), and the stride of the samples may be 0.
+/// - y: as in aft_layer_forward(). It must overlap no input.
+/// - Causal forms see the sources j <= i + m - n: the last target is at the last source. AFT_LAYER_CAUSAL_SIMPLE,
+///   _CAUSAL_LOCAL, _CONV and _WKV take as many targets as sources.
+///
+/// The errors are those of aft_layer_forward(). Without key, value, sources and sight, y is that of
+/// aft_layer_forward().
+AFT_API aft_status aft_layer_call(const aft_layer *layer, const aft_layer_inputs *inputs, const int64_t extents[3],
+                                  float *y, const int64_t *y_strides);
+
+/// The next n positions of every sequence of a state: y = layer(x), where targets also see all positions before.
+/// - extents: of x and y: the state's batch, n, hidden.
+/// - lengths: [batch] of 0..n: how many of them sequence b has; y is 0 in its other rows. Null means n of each.
+///
+/// A sequence may come in pieces of any sizes: y is that of one call with all of it, up to the order of sums.
+/// x_strides, y and y_strides are as in aft_layer_forward(). AFT_ERROR_SHAPE, before anything changes, if a position
+/// would pass max_seq_len of a form with a position bias [S, S]; AFT_ERROR_CONFIG if the state's config differs from
+/// the layer's. After AFT_ERROR_KERNEL and AFT_ERROR_DEVICE the state is what it was before.
+AFT_API aft_status aft_layer_step(const aft_layer *layer, aft_state *state, const int64_t extents[3], const float *x,
+                                  const int64_t *x_strides, const int64_t *lengths, float *y, const int64_t *y_strides);
+
+/// Computes the keys and values of sources once, for calls with aft_layer_inputs.sources. `key` and `value` are as in
+/// these; a null value means the key input. AFT_ERROR_SHAPE, AFT_ERROR_KERNEL, AFT_ERROR_DEVICE. Destroy the sources
+/// before the layer.
+AFT_API aft_status aft_sources_create(const aft_layer *layer, const aft_tensor *key, const aft_tensor *value,
+                                      aft_sources **sources);
+
+/// Destroys kept sources. Null is allowed.
+AFT_API void aft_sources_destroy(aft_sources *sources);
 
 /// y = layer(x) for tensors in the memory of the layer's CUDA device. The call copies nothing and waits for nothing: it
 /// queues the work on `stream`, a CUstream or cudaStream_t. Null is the default stream; cudaStreamPerThread is refused.
@@ -257,6 +284,56 @@ AFT_API aft_status aft_layer_config(const aft_layer *layer, aft_config *config);
 
 /// Bytes of host memory that the layer keeps between calls as scratch. aft_layer_destroy() frees them.
 AFT_API aft_status aft_layer_scratch_bytes(const aft_layer *layer, uint64_t *bytes);
+
+// Cores
+
+/// The weighted mean of a form, without projections:
+///
+///     y[b, i, c] = gate(Q[b, i, c]) sum_j exp(K[b, j, c] + w[b, i, j]) V[b, j, c] / sum_j exp(K[b, j, c] + w[b, i, j])
+///
+/// over the sources j that target i sees. Right for every finite input.
+typedef struct aft_core aft_core;
+
+/// The inputs of a core: n targets, m sources, P channels.
+typedef struct aft_core_inputs {
+    uint64_t struct_size;    ///< sizeof(aft_core_inputs)
+    aft_tensor query;        ///< [B, n, P]; not read without a gate
+    aft_tensor key;          ///< [B, m, P]; -inf hides a source from a channel
+    aft_tensor value;        ///< [B, m, P]
+    const aft_sight *sight;  ///< position bias, lengths, mask; or null
+} aft_core_inputs;
+
+/// Checks `config`, whose hidden isn't read, and the parameters of the position bias in `weights`, and chooses the
+/// device and the kernels. `weights` may be null for forms without such parameters, `options` for all. The errors are
+/// those of aft_layer_create().
+AFT_API aft_status aft_core_create(const aft_config *config, const aft_weights *weights,
+                                   const aft_layer_options *options, aft_core **core);
+
+/// Destroys a core. Null is allowed.
+AFT_API void aft_core_destroy(aft_core *core);
+
+/// y: `extents` are B, n, P. Strides, overlaps, empty extents, bits and errors are those of aft_layer_call().
+AFT_API aft_status aft_core_forward(const aft_core *core, const aft_core_inputs *inputs, const int64_t extents[3],
+                                    float *y, const int64_t *y_strides);
+
+/// The next n positions of every sequence of a state: see aft_layer_step(). There are as many sources as targets, and
+/// the sight may have lengths only.
+AFT_API aft_status aft_core_step(const aft_core *core, aft_state *state, const aft_core_inputs *inputs,
+                                 const int64_t extents[3], float *y, const int64_t *y_strides);
+
+/// The device that the core lives on.
+AFT_API aft_status aft_core_device(const aft_core *core, const aft_device_info **device);
+
+/// The kernel that aft_core_forward() runs for n targets and m sources without a mask. AFT_ERROR_SHAPE if one of them
+/// is out of range.
+AFT_API aft_status aft_core_kernel_for(const aft_core *core, int64_t targets, int64_t sources,
+                                       const aft_kernel_info **kernel);
+
+/// The config that the core was made with. Set the struct_size of `config` before the call.
+AFT_API aft_status aft_core_config(const aft_core *core, aft_config *config);
+
+/// Bytes of host memory that the core keeps between calls as scratch. aft_core_destroy() frees them.
+AFT_API aft_status aft_core_scratch_bytes(const aft_core *core, uint64_t *bytes);
 
 #ifdef __cplusplus
 }
