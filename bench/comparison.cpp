@@ -59,6 +59,9 @@ std::vector<KernelInfo> wanted_kernels(const BenchmarkProblem &problem, const Co
             (info.schedule != "tuned" || judge(info, problem).fit == Fit::automatic)) {
             wanted.push_back(info);
         }
+        if (problem.only_chosen && !wanted.empty() && judge(wanted.back(), problem).fit == Fit::automatic) {
+            return {wanted.back()};
+        }
     }
     return wanted;
 }

@@ -47,6 +47,12 @@ Problem cross_problem(const CrossSize &size) {
     return problem;
 }
 
+/// Whether a mean of pairs takes so many exponentials that only the best kernels are done within seconds.
+bool is_long(const Problem &problem) {
+    constexpr std::int64_t most = std::int64_t{1} << 24;
+    return problem.shape.batch * problem.shape.seq * source_count(problem) * problem.config.projected > most;
+}
+
 /// Whole layers that hide sources: with a mask of them, with a mask of pairs, with shorter samples.
 void add_calls_that_hide(const Size &size, std::vector<BenchmarkProblem> &problems) {
     const auto add = [&](const LayerForm &form, Mask mask, bool has_lengths) {
@@ -84,15 +90,19 @@ std::vector<BenchmarkProblem> problems_of(const Sizes &sizes) {
     for (const Size &size : sizes.projections) {
         problems.push_back(projection_alone(problem_of(aft_full, size)));
     }
+    const auto add_mean = [&](const Problem &problem) {
+        problems.push_back(mean_alone(problem));
+        problems.back().only_chosen = problems.back().operation == "core" && is_long(problem);
+    };
     for (const Size &size : sizes.means) {
         for (const NamedForm &named : named_forms) {
-            if (!takes_bias(named.form)) {
-                problems.push_back(mean_alone(problem_of(named.form, size)));
+            if (!takes_bias(named.form) && !(named.form == aft_local)) {  // which has no kernel of its own
+                add_mean(problem_of(named.form, size));
             }
         }
     }
     for (const CrossSize &size : sizes.cross) {
-        problems.push_back(mean_alone(cross_problem(size)));
+        add_mean(cross_problem(size));
         if (size.targets < size.sources) {  // as each call of a model that keeps its sources
             problems.emplace_back(cross_problem(size));
             problems.back().keeps_sources = true;
@@ -121,9 +131,15 @@ bool has_kernels(const BenchmarkProblem &problem) {
 }
 
 bool computes(const KernelInfo &kernel, const BenchmarkProblem &problem) {
-    return kernel.operation == problem.operation &&
-           (kernel.operation == "linear" ||
-            (kernel.operation == "forward" ? kernel.layer == problem.config.form : computes_mean(kernel, problem)));
+    if (kernel.operation != problem.operation || kernel.operation == "linear") {
+        return kernel.operation == problem.operation;
+    }
+    const LayerForm &form = problem.config.form;
+    if (kernel.operation == "forward") {
+        return kernel.layer == form;
+    }
+    const bool is_for_pairs = kernel.layer->bias == PositionBias::given, has_pairs = form.bias != PositionBias::none;
+    return computes_mean(kernel, problem) && (kernel.operation == "scan" || is_for_pairs == has_pairs);
 }
 
 Judgement judge(const KernelInfo &kernel, const BenchmarkProblem &problem) {
@@ -172,7 +188,7 @@ std::vector<BenchmarkProblem> benchmark_problems() {
                    {1, 64, 64, 32}};     // one short sequence: what calls and threads cost
     sizes.composed = {{4, 1024, 512, 32}, {16, 197, 192, 32}, {1, 16, 512, 32}, {1, 64, 64, 32}};
     sizes.projections = {{4, 1024, 512, 0}, {16, 197, 192, 0}, {1, 1, 512, 0}};
-    sizes.means = {{4, 1024, 512, 32}, {1, 64, 64, 32}};
+    sizes.means = {{4, 1024, 512, 32}, {2, 197, 192, 32}, {1, 64, 64, 32}};
     sizes.cross = {{64, 100, 100, 128}, {32, 1000, 1000, 128}, {1, 1000, 1000, 128}, {256, 1, 1000, 128}};
     sizes.hidden = {4, 1024, 512, 32};
     sizes.step = {1, 1025, 512, 32};

@@ -16,6 +16,7 @@ struct BenchmarkProblem : Problem {
     /// What is timed: `forward`, the whole layer; `linear`, its projection of the queries; `core` or `scan`, its mean.
     std::string operation;
     bool keeps_sources = false;  ///< of `forward`: keys and values were projected before
+    bool only_chosen = false;    ///< only the kernel that the library chooses: another one may take a minute a call
 };
 
 /// The projection of a layer's queries; its weighted mean, by the operation that the library takes for it.
@@ -28,7 +29,8 @@ std::vector<std::string> operations_of_parts();
 /// Whether kernels of its operation compute the problem. Without any, the layer is composed of other operations.
 bool has_kernels(const BenchmarkProblem &problem);
 
-/// Whether a kernel computes the problem, if its extents allow it.
+/// Whether a kernel computes the problem, if its extents allow it. The mean of AFTSimple is the one of all targets, not
+/// of pairs.
 bool computes(const KernelInfo &kernel, const BenchmarkProblem &problem);
 
 /// Whether it runs the problem here, by the library's own selector.
