@@ -2,7 +2,7 @@
 
 #include "cuda_device.h"
 
-#include "reference/problem.h"
+#include "reference/benchmark_problems.h"
 #include "reference/reference.h"
 
 #include <aft/device.h>
@@ -17,52 +17,63 @@
 
 namespace aft::bench {
 
-/// A problem with its data and its right answer, for the kernels of one device. All of them write to the same y.
+/// Something that computes a problem, again and again.
+struct Subject {
+    std::function<void()> call;      ///< what is timed
+    std::function<void()> finish;    ///< waits for what `call` only queued; empty where nothing is queued
+    std::function<void()> to_arena;  ///< the same, once; the result comes into the arena's output
+    bool is_on_device = false;       ///< no tensor is copied between host and device
+};
+
+/// A problem with its data and its right answer, for the contestants of one device.
 class Arena {
 public:
-    /// x and y lie in the memory of `cuda`, where that is given, and else on the host.
-    Arena(const Problem &problem, CudaDevice *cuda);
+    /// The x and y of plain layers lie in the memory of `cuda`, where that is given, and else on the host.
+    Arena(const BenchmarkProblem &problem, CudaDevice *cuda);
 
-    /// Throws ConfigError or ShapeError when the kernel can't do the problem.
-    std::shared_ptr<const Layer> layer(const KernelInfo &kernel, const Device &device) const;
+    /// A kernel of the problem's operation. It and its calls throw ConfigError or ShapeError when the kernel can't do
+    /// the problem; KernelError, DeviceError.
+    Subject kernel(const KernelInfo &kernel, const Device &device);
+    /// A whole layer on the kernels that the library chooses. Throws as kernel().
+    Subject layer(const Device &device);
 
-    /// On CUDA the call is queued, until finish().
-    void forward(const Layer &layer);
-    void finish(const Layer &layer);
+    /// Compares the output after `run`, which computes it and finds NaN there. `allowed`: how far it may be off, in
+    /// tolerances. Throws what `run` throws.
+    void check(const std::function<void()> &run, double allowed, double &max_error, std::string &failure);
 
-    /// Runs the layer on a y of NaN. Throws KernelError or DeviceError.
-    void check(const KernelInfo &kernel, const Layer &layer, double &max_error, std::string &failure);
+    /// Floating-point operations that no implementation can leave out.
+    double work() const;
+    /// The bytes of the projections' weights, and of the state that `layer()` steps.
+    double bytes_of_step() const;
 
-    /// The same for anything that computes output() from input(), and what `run` throws.
-    void check(const KernelInfo &kernel, const std::function<void()> &run, double &max_error, std::string &failure);
-
+    /// On the host: x of a layer, and the result.
     TensorView<const float, 3> input() const {
-        return view<const float>(x_.data());
+        return call_.layer.query;
     }
     TensorView<float, 3> output() {
-        return view(y_.data());
+        return {y_.data(), extents_};
     }
 
     const Weights &weights() const {
         return weights_;
     }
     const std::vector<float> &x() const {
-        return x_;
+        return call_.query;
     }
 
 private:
-    /// A view of x or y in the memory that the device's kernels take them from.
-    template<typename T>
-    TensorView<T, 3> view(T *data) const {
-        return {data, {problem_.shape.batch, problem_.shape.seq, problem_.config.hidden}};
-    }
+    Subject plain_layer(const std::shared_ptr<const Layer> &layer);
+    Subject step(const std::shared_ptr<const Layer> &layer);
+    Subject kept_sources(const std::shared_ptr<const Layer> &layer);
 
-    Problem problem_;
+    BenchmarkProblem problem_;
     Weights weights_;
-    std::vector<float> x_, y_;
+    CallTensors call_;
+    TensorView<float, 3>::Extents extents_;  // of the output
+    std::vector<float> y_;
     std::optional<CudaDevice::Floats> device_x_, device_y_;
-    std::vector<std::int64_t> samples_,
-        rows_;  // that are compared, every one of these rows of every one of the samples
+    std::int64_t compared_samples_, sample_step_;  // every sample_step_-th one is compared
+    std::vector<std::int64_t> rows_;               // of the output, which are compared in each of them
     Reference reference_;
 };
 

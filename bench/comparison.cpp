@@ -29,7 +29,8 @@ double robust_deviation(const std::vector<double> &values) {
     return 1.4826 * median(distances);
 }
 
-void take_result(const Contestant &contestant, const Ceiling &fma_peak_gflops, Measurement &measurement) {
+void take_result(const Contestant &contestant, const RoundCeilings &ceilings, Measurement &measurement) {
+    const Ceiling &fma_peak_gflops = ceilings.fma_peak_gflops;
     measurement.failure = contestant.failure;
     if (!contestant.failure.empty()) {
         return;
@@ -42,25 +43,31 @@ void take_result(const Contestant &contestant, const Ceiling &fma_peak_gflops, M
     measurement.peak_gflops = fma_peak_gflops.median;
     measurement.percent_of_peak = 100 * measurement.gflops / fma_peak_gflops.median;
     measurement.best_percent_of_peak = 100 * measurement.work / measurement.best_ms / 1e6 / fma_peak_gflops.best;
+    measurement.floor_ms = measurement.bytes / ceilings.copy_gbytes_per_second.median / 1e6;
 }
 
-std::vector<KernelInfo> wanted_kernels(const Problem &problem, const ComparisonOptions &options, const Site &site) {
+bool is_wanted(const std::string &schedule, const ComparisonOptions &options) {
+    return options.schedules.empty() || std::count(options.schedules.begin(), options.schedules.end(), schedule) != 0;
+}
+
+std::vector<KernelInfo> wanted_kernels(const BenchmarkProblem &problem, const ComparisonOptions &options,
+                                       const Site &site) {
     std::vector<KernelInfo> wanted;
     for (const Kernel &kernel : kernels_of(site.result.device.api)) {
         const KernelInfo &info = kernel.info;
-        const bool is_wanted = info.operation == "forward" && info.layer == problem.config.form &&
-                               (info.schedule != "tuned" || judge(info, problem).fit == Fit::automatic) &&
-                               (options.schedules.empty() ||
-                                std::count(options.schedules.begin(), options.schedules.end(), label(info)) != 0);
-        if (is_wanted) {
+        if (has_kernels(problem) && computes(info, problem) && is_wanted(label(info), options) &&
+            (info.schedule != "tuned" || judge(info, problem).fit == Fit::automatic)) {
             wanted.push_back(info);
+        }
+        if (problem.only_chosen && !wanted.empty() && judge(wanted.back(), problem).fit == Fit::automatic) {
+            return {wanted.back()};
         }
     }
     return wanted;
 }
 
-std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOptions &options, const std::string &title,
-                                    Site &site, std::vector<Skip> &skipped) {
+std::vector<Measurement> compare_on(const BenchmarkProblem &problem, const ComparisonOptions &options,
+                                    const std::string &title, Site &site, std::vector<Skip> &skipped) {
     options.progress(title + ": reference", false);
     Field field(site, problem, options.min_seconds);
     std::vector<Skip> unfit;
@@ -73,6 +80,10 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     }
     std::copy_if(unfit.begin(), unfit.end(), std::back_inserter(skipped),
                  [&](const Skip &skip) { return !field.has(skip.entry); });
+    if (!has_kernels(problem) && is_wanted(composed_layer, options)) {
+        options.progress(fmt::format("{}: checking", title), false);
+        field.enter_layer(skipped);
+    }
     options.progress(fmt::format("{}: checking matrix libraries", title), false);
     field.enter_blas();
     std::vector<Measurement> &measurements = field.measurements;
@@ -81,11 +92,11 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
         options.progress(fmt::format("{}: {} kernels in turn, round {}", title, measurements.size(), round), false);
         return true;
     });
-    const Ceiling fma_peak_gflops = site.ceilings.gather(field.contestants);
+    const RoundCeilings ceilings = site.ceilings.gather(field.contestants);
 
     double naive_ms = not_measured, cublas_ms = not_measured, blas_gflops = not_measured;
     for (std::size_t i = 0; i < measurements.size(); ++i) {
-        take_result(field.contestants[i], fma_peak_gflops, measurements[i]);
+        take_result(field.contestants[i], ceilings, measurements[i]);
         if (measurements[i].kernel.schedule == "naive" && !(naive_ms > 0)) {  // the first: for the best instruction set
             naive_ms = measurements[i].median_ms;
         } else if (measurements[i].is_library && site.cuda) {
@@ -108,6 +119,24 @@ std::vector<Measurement> compare_on(const Problem &problem, const ComparisonOpti
     return std::move(measurements);
 }
 
+// A core of the past has half of the pairs.
+void compare_with_bidirectional(std::vector<Measurement> &measurements) {
+    for (Measurement &causal : measurements) {
+        LayerForm form = causal.problem.config.form;
+        if (causal.problem.operation != "core" || !form.is_causal()) {
+            continue;
+        }
+        form.reach = Reach::all;
+        for (const Measurement &other : measurements) {
+            if (other.kernel.id == causal.kernel.id && other.device == causal.device &&
+                other.problem.operation == "core" && other.problem.config.form == form &&
+                shape_name(other.problem) == shape_name(causal.problem)) {
+                causal.times_bidirectional = causal.median_ms / other.median_ms;
+            }
+        }
+    }
+}
+
 }  // namespace
 
 std::string schedule_name(const KernelInfo &kernel) {
@@ -120,10 +149,33 @@ std::string entry_name(const KernelInfo &kernel) {
     return takes_any_shape && kernel.schedule != "tuned" ? schedule_name(kernel) : label(kernel) + isa;
 }
 
-std::string shape_name(const Problem &problem) {
+std::string shape_name(const BenchmarkProblem &problem) {
     const LayerConfig &config = problem.config;
-    return fmt::format("B{} T{} H{} P{}{}", problem.shape.batch, problem.shape.seq, config.hidden, config.projected,
-                       config.form.has_window() ? fmt::format(" s{}", config.window) : "");
+    const auto add_unless = [](std::int64_t usual, const char *name, std::int64_t value) {
+        return value == usual ? "" : fmt::format(" {}{}", name, value);
+    };
+    const std::string variant = variant_name(problem);
+    return fmt::format("B{} T{}{}{} P{}{}{}{}", problem.shape.batch, problem.shape.seq,
+                       add_unless(0, "m", problem.sources), add_unless(0, "H", config.hidden), config.projected,
+                       config.form.has_window() ? fmt::format(" s{}", config.window) : "", variant.empty() ? "" : ", ",
+                       variant);
+}
+
+std::string variant_name(const BenchmarkProblem &problem) {
+    return problem.piece                            ? fmt::format("step of {}", problem.piece)
+           : problem.keeps_sources                  ? "kept sources"
+           : problem.has_lengths                    ? "lengths"
+           : problem.mask == Mask::sources          ? "mask of sources"
+           : problem.mask == Mask::pairs            ? "mask of pairs"
+           : problem.mask == Mask::pairs_of_samples ? "masks of pairs"
+                                                    : "";
+}
+
+std::string subject_name(const BenchmarkProblem &problem) {
+    const std::string form(name(problem.config.form));
+    return problem.operation == "forward"  ? form
+           : problem.operation == "linear" ? "linear"
+                                           : problem.operation + " " + form;
 }
 
 Comparison compare(const ComparisonOptions &options) {
@@ -135,14 +187,18 @@ Comparison compare(const ComparisonOptions &options) {
         for (std::size_t i = 0; i < problems.size(); ++i) {
             const std::string title =
                 fmt::format("{}[{:2}/{}] {} {}", device.api == "cpu" ? "" : device.id + " ", i + 1, problems.size(),
-                            name(problems[i].config.form), shape_name(problems[i]));
+                            subject_name(problems[i]), shape_name(problems[i]));
             try {
                 std::vector<Measurement> measurements =
                     compare_on(problems[i], options, title, site, comparison.skipped);
                 std::move(measurements.begin(), measurements.end(), std::back_inserter(comparison.measurements));
             } catch (const std::exception &error) {  // the device is lost: what was measured before still counts
                 options.progress(fmt::format("{}: {}", title, what_failed(error)), true);
-                for (const KernelInfo &kernel : wanted_kernels(problems[i], options, site)) {
+                std::vector<KernelInfo> lost = wanted_kernels(problems[i], options, site);
+                if (lost.empty()) {
+                    lost.emplace_back().id = composed_layer;
+                }
+                for (const KernelInfo &kernel : lost) {
                     comparison.measurements.push_back({kernel, problems[i], device.id});
                     comparison.measurements.back().failure = what_failed(error);
                 }
@@ -153,6 +209,7 @@ Comparison compare(const ComparisonOptions &options) {
         site.result.copy_gbytes_per_second = site.ceilings.ceiling("copy");
         comparison.devices.push_back(site.result);
     }
+    compare_with_bidirectional(comparison.measurements);
     return comparison;
 }
 

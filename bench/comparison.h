@@ -3,7 +3,7 @@
 #include "machine.h"
 #include "probes.h"
 
-#include "reference/problem.h"
+#include "reference/benchmark_problems.h"
 
 #include <aft/device.h>
 #include <aft/kernels.h>
@@ -17,7 +17,7 @@ namespace aft::bench {
 /// A device and what its kernels are compared on.
 struct DeviceProblems {
     Device device;
-    std::vector<Problem> problems;
+    std::vector<BenchmarkProblem> problems;
 };
 
 struct ComparisonOptions {
@@ -30,13 +30,19 @@ struct ComparisonOptions {
     std::function<void(const std::string &line, bool lasting)> progress;
 };
 
-/// One kernel on one problem, or a matrix library, whose row has the id of no kernel of the build.
+/// The id of the row of a layer that is no kernel, but runs on those that the library chooses for its parts.
+inline constexpr const char *composed_layer = "layer";
+
+/// One kernel on one problem; or a layer that is composed of several, or a matrix library, whose rows have the id of no
+/// kernel of the build.
 struct Measurement {
     KernelInfo kernel;
-    Problem problem;
-    std::string device;          ///< id of devices()
-    double work = not_measured;  ///< work floor; of a library, what its products take
+    BenchmarkProblem problem;
+    std::string device;           ///< id of devices()
+    double work = not_measured;   ///< work floor; of a library, what its products take
+    double bytes = not_measured;  ///< of a step: the weights of the projections and the state
     bool is_library = false;
+    std::string timed = "call";  ///< as DeviceResult::timed; "call" too where x and y can't lie on the device
     double median_ms = not_measured, best_ms = not_measured;  ///< of one call, over the rounds
     double gflops = not_measured;                             ///< work / median time
     double peak_gflops = not_measured;           ///< multiply-add peak: its median in the rounds of this problem
@@ -45,6 +51,8 @@ struct Measurement {
     double speedup_over_naive = not_measured;    ///< of the medians, on this device
     double speedup_over_cublas = not_measured;   ///< of the medians; the layer against its matrix products alone
     double percent_of_blas = not_measured;       ///< gflops over the best library's, on the CPU
+    double floor_ms = not_measured;              ///< `bytes` at the copy bandwidth in the rounds of this problem
+    double times_bidirectional = not_measured;   ///< of the medians: over the same core of all sources, not of the past
     double deviation_percent = not_measured;     ///< of the rounds: 1.4826 median absolute deviations / median
     double max_error = not_measured;             ///< largest error / largest output
     int rounds = 0;
@@ -54,7 +62,7 @@ struct Measurement {
 /// A kernel that can't do a problem, when no other kernel of its entry can.
 struct Skip {
     std::string kernel, entry;
-    Problem problem;
+    BenchmarkProblem problem;
     std::string reason;
 };
 
@@ -91,7 +99,14 @@ std::string schedule_name(const KernelInfo &kernel);
 /// preferred; any other kernel is an entry of its own, "packed" or, with its variant, "packed_deep".
 std::string entry_name(const KernelInfo &kernel);
 
-/// "B4 T1024 H512 P512", with " s32" where the layer has a window.
-std::string shape_name(const Problem &problem);
+/// "B4 T1024 H512 P512", with " s32" where the layer has a window; without H of a mean alone; with " m100" where the
+/// sources aren't the targets, and then what variant_name() tells.
+std::string shape_name(const BenchmarkProblem &problem);
+
+/// "lengths", "mask of pairs", "step of 1", ...; empty of a plain call.
+std::string variant_name(const BenchmarkProblem &problem);
+
+/// "full", "core causal_full", "linear": the layer, the part of it, or the part alone that is the same in every layer.
+std::string subject_name(const BenchmarkProblem &problem);
 
 }  // namespace aft::bench

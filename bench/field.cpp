@@ -5,7 +5,6 @@
 #include "failure.h"
 
 #include <aft/error.h>
-#include <aft/layer.h>
 
 #include <fmt/format.h>
 
@@ -72,7 +71,7 @@ Site::Site(const Device &device, int threads, bool with_blas) {
 }
 
 // Where calls are queued, the last wait is part of the time: ten milliseconds a round at least.
-Field::Field(Site &site, const Problem &problem, double min_seconds)
+Field::Field(Site &site, const BenchmarkProblem &problem, double min_seconds)
     : site_(site), problem_(problem), min_seconds_(site.cuda ? std::max(min_seconds, 0.2) : min_seconds),
       arena_(problem, site.cuda ? &*site.cuda : nullptr) {}
 
@@ -82,25 +81,42 @@ bool Field::has(const std::string &entry) const {
 }
 
 void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
-    Measurement measurement{kernel, problem_, site_.result.device.id, work(problem_)};
-    Contestant contestant{kernel.id, {}, 0, min_seconds_};
+    enter(kernel, [&] { return arena_.kernel(kernel, site_.result.device); }, skipped);
+}
+
+void Field::enter_layer(std::vector<Skip> &skipped) {
+    KernelInfo info{};
+    info.id = info.schedule = composed_layer;
+    info.operation = problem_.operation;
+    info.layer = problem_.config.form;
+    info.storage = "float32";
+    info.api = site_.result.device.api;
+    info.usable = true;
+    enter(info, [&] { return arena_.layer(site_.result.device); }, skipped);
+}
+
+void Field::enter(const KernelInfo &info, const std::function<Subject()> &make, std::vector<Skip> &skipped) {
+    Measurement measurement{info, problem_, site_.result.device.id, arena_.work()};
+    Contestant contestant{info.id, {}, 0, min_seconds_};
     try {
-        const std::shared_ptr<const Layer> layer = arena_.layer(kernel, site_.result.device);
-        contestant.call = [this, layer] { arena_.forward(*layer); };
-        if (site_.cuda) {
-            contestant.finish = [this, layer] { arena_.finish(*layer); };
-        }
-        const auto check = [&] { arena_.check(kernel, *layer, measurement.max_error, contestant.failure); };
+        const Subject subject = make();
+        contestant.call = subject.call;
+        contestant.finish = subject.finish;
+        measurement.timed = subject.is_on_device && info.api != "cpu" ? "device" : "call";
+        measurement.bytes = problem_.piece ? arena_.bytes_of_step() : not_measured;
+        const auto check = [&] {
+            arena_.check(subject.to_arena, allowed_tolerances(info), measurement.max_error, contestant.failure);
+        };
         contestant.estimate = seconds_of(check);
         // The first call allocates and is compared: a short one is estimated once more.
         if (contestant.failure.empty() && (contestant.finish || contestant.estimate < 0.2)) {
             contestant.estimate = estimate_of(contestant);
         }
     } catch (const ConfigError &error) {
-        skipped.push_back({kernel.id, entry_name(kernel), problem_, error.what()});
+        skipped.push_back({info.id, entry_name(info), problem_, error.what()});
         return;
     } catch (const ShapeError &error) {
-        skipped.push_back({kernel.id, entry_name(kernel), problem_, error.what()});
+        skipped.push_back({info.id, entry_name(info), problem_, error.what()});
         return;
     } catch (const std::exception &error) {  // KernelError, DeviceError
         contestant.failure = what_failed(error);
@@ -116,7 +132,8 @@ void Field::enter(const Products &products) {
     info.api = site_.result.device.api;
     info.target = products.library;
     info.usable = true;
-    Measurement measurement{info, problem_, site_.result.device.id, products.flops, true};
+    Measurement measurement{info, problem_, site_.result.device.id, products.flops};
+    measurement.is_library = true;
     Contestant contestant{products.name, products.multiply, 0, min_seconds_, products.finish};
     try {
         measurement.max_error = products.max_error();
@@ -136,7 +153,8 @@ void Field::enter_blas() {
     for (const Products &each : site_.blas) {
         enter(each);
     }
-    if (site_.cuda) {
+    // cuBLAS multiplies the matrices of a layer that sees all sources.
+    if (site_.cuda && has_kernels(problem_) && problem_.operation == "forward") {
         std::string &library = site_.result.blas;
         try {
             const auto products = std::make_shared<CublasProducts>(*site_.cuda, problem_, arena_.weights(), arena_.x());

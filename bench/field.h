@@ -7,7 +7,9 @@
 #include "products.h"
 #include "rounds.h"
 
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace aft::bench {
@@ -26,10 +28,13 @@ struct Site {
 /// The entries that run in turn on one problem on one device.
 class Field {
 public:
-    Field(Site &site, const Problem &problem, double min_seconds);
+    Field(Site &site, const BenchmarkProblem &problem, double min_seconds);
 
     /// Checks a kernel, which is timed if it is right. One that can't do the problem goes to `skipped`.
     void enter(const KernelInfo &kernel, std::vector<Skip> &skipped);
+
+    /// The same of a whole layer on the kernels that the library chooses.
+    void enter_layer(std::vector<Skip> &skipped);
 
     /// Checks the device's matrix libraries, which are timed if they are right: those of the CPU, or cuBLAS on the
     /// layer's products; why that isn't there is told in the site's result.
@@ -42,10 +47,11 @@ public:
     std::vector<Contestant> contestants;  // the same, in the same order; a wrong one has a failure and isn't run
 
 private:
+    void enter(const KernelInfo &info, const std::function<Subject()> &make, std::vector<Skip> &skipped);
     void enter(const Products &products);
 
     Site &site_;
-    const Problem &problem_;
+    const BenchmarkProblem &problem_;
     double min_seconds_;
     Arena arena_;
 };

@@ -46,18 +46,20 @@ void CeilingProbes::join(std::vector<Contestant> &contestants, double min_second
     }
 }
 
-Ceiling CeilingProbes::gather(const std::vector<Contestant> &contestants) {
-    Ceiling fma_peak;
+RoundCeilings CeilingProbes::gather(const std::vector<Contestant> &contestants) {
+    RoundCeilings reached;
     const std::size_t first = contestants.size() - probes_.size();
     for (std::size_t i = 0; i < probes_.size(); ++i) {
         Probe &probe = probes_[i];
         const std::vector<double> &seconds = contestants[first + i].seconds;
         probe.seconds.insert(probe.seconds.end(), seconds.begin(), seconds.end());
         if (probe.name == "fma") {
-            fma_peak = ceiling_of(probe.work, seconds);
+            reached.fma_peak_gflops = ceiling_of(probe.work, seconds);
+        } else if (probe.name == "copy") {
+            reached.copy_gbytes_per_second = ceiling_of(probe.work, seconds);
         }
     }
-    return fma_peak;
+    return reached;
 }
 
 Ceiling CeilingProbes::ceiling(const std::string &name) const {

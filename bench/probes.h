@@ -17,6 +17,11 @@ struct Ceiling {
     double median = not_measured, best = not_measured;
 };
 
+/// What a device reached in the rounds of one problem.
+struct RoundCeilings {
+    Ceiling fma_peak_gflops, copy_gbytes_per_second;
+};
+
 /// The ceilings of a device, which take part in the rounds of every problem; what they reached is gathered over all of
 /// them.
 class CeilingProbes {
@@ -32,8 +37,8 @@ public:
 
     void join(std::vector<Contestant> &contestants, double min_seconds);
 
-    /// Takes the results of those that joined, which are the last. Returns the multiply-add peak in these rounds.
-    Ceiling gather(const std::vector<Contestant> &contestants);
+    /// Takes the results of those that joined, which are the last.
+    RoundCeilings gather(const std::vector<Contestant> &contestants);
 
     /// "fma", "fma_one_thread", "copy"; over all rounds so far.
     Ceiling ceiling(const std::string &name) const;

@@ -17,8 +17,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-bool same_problem(const Problem &a, const Problem &b) {
-    return a.config.form == b.config.form && shape_name(a) == shape_name(b);
+bool same_problem(const BenchmarkProblem &a, const BenchmarkProblem &b) {
+    return subject_name(a) == subject_name(b) && shape_name(a) == shape_name(b);
 }
 
 std::string csv_number(double value) {
@@ -42,25 +42,36 @@ Json json_number(double value) {
     return std::isfinite(value) ? Json(std::stod(fmt::format("{:.6g}", value))) : Json(nullptr);
 }
 
-Json json_of(const Problem &problem) {
+Json json_of(const BenchmarkProblem &problem) {
+    const auto unless_0 = [](std::int64_t value) { return value == 0 ? Json(nullptr) : Json(value); };
+    const std::string variant = variant_name(problem);
     return {{"batch", problem.shape.batch},
             {"seq", problem.shape.seq},
-            {"hidden", problem.config.hidden},
+            {"sources", unless_0(problem.sources)},
+            {"hidden", unless_0(problem.config.hidden)},
             {"projected", problem.config.projected},
-            {"window", problem.config.form.has_window() ? Json(problem.config.window) : Json(nullptr)}};
+            {"window", problem.config.form.has_window() ? Json(problem.config.window) : Json(nullptr)},
+            {"variant", variant.empty() ? Json(nullptr) : Json(variant)}};
+}
+
+// A projection is of no layer.
+Json layer_of(const BenchmarkProblem &problem) {
+    return problem.operation == "linear" ? Json(nullptr) : Json(name(problem.config.form));
 }
 
 Json json_of(const Measurement &each) {
     return {{"kernel", each.kernel.id},
-            {"layer", name(each.problem.config.form)},
+            {"operation", each.problem.operation},
+            {"layer", layer_of(each.problem)},
             {"device", each.kernel.api},
             {"device_id", each.device},
             {"algorithm", each.kernel.algorithm},
             {"schedule", each.kernel.schedule},
             {"entry", entry_name(each.kernel)},
-            {"preferred", judge(each.kernel, each.problem).fit == Fit::automatic},
+            {"preferred", each.kernel.id == composed_layer || judge(each.kernel, each.problem).fit == Fit::automatic},
             {"target", each.kernel.target},
             {"shape", json_of(each.problem)},
+            {"timed", each.timed},
             {"median_ms", json_number(each.median_ms)},
             {"best_ms", json_number(each.best_ms)},
             {"gflops", json_number(each.gflops)},
@@ -70,6 +81,8 @@ Json json_of(const Measurement &each) {
             {"speedup_over_naive", json_number(each.speedup_over_naive)},
             {"speedup_over_cublas", json_number(each.speedup_over_cublas)},
             {"percent_of_blas", json_number(each.percent_of_blas)},
+            {"floor_ms", json_number(each.floor_ms)},
+            {"times_bidirectional", json_number(each.times_bidirectional)},
             {"deviation_percent", json_number(each.deviation_percent)},
             {"max_error", json_number(each.max_error)},
             {"rounds", each.rounds},
@@ -154,6 +167,18 @@ std::string text_of(const Json &json, int indent) {
     return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
+// What only some problems have.
+std::string note_of(const Measurement &each) {
+    std::string text;
+    if (!std::isnan(each.floor_ms)) {
+        text += fmt::format("  floor {:.4g} ms", each.floor_ms);
+    }
+    if (!std::isnan(each.times_bidirectional)) {
+        text += fmt::format("  {:.2f} x bidirectional", each.times_bidirectional);
+    }
+    return text;
+}
+
 // A line for each kernel: the shapes that it can't do mostly have the same reason.
 std::string skipped_table(const std::vector<Skip> &skipped) {
     std::string text = skipped.empty() ? "" : "\nnot measured\n";
@@ -183,7 +208,7 @@ std::string to_table(const Comparison &comparison) {
                                 each.fma_peak_gflops.best, each.copy_gbytes_per_second.median);
         }
         if (each.device.api != "cpu") {
-            text += each.timed == "call" ? "; times are of calls that copy x and y"
+            text += each.timed == "call" ? "; times of layers are of calls that copy x and y"
                                          : "; times are of calls on tensors of the device";
         }
         text += each.blas.empty() ? "\n" : fmt::format("; {}\n", each.blas);
@@ -191,7 +216,7 @@ std::string to_table(const Comparison &comparison) {
     const Measurement *before = nullptr;
     for (const Measurement &each : comparison.measurements) {
         if (!before || before->device != each.device || !same_problem(before->problem, each.problem)) {
-            text += fmt::format("\nAFT {}, {}{}\n", name(each.problem.config.form), shape_name(each.problem),
+            text += fmt::format("\nAFT {}, {}{}\n", subject_name(each.problem), shape_name(each.problem),
                                 each.kernel.api == "cpu" ? "" : ", " + each.device);
             text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms",
                                 "best ms", "GFLOP/s", "% peak", "best %", "% BLAS", "x naive", "max error");
@@ -204,31 +229,38 @@ std::string to_table(const Comparison &comparison) {
         const auto known = [](double value, const char *format) {
             return std::isnan(value) ? "-" : fmt::format(fmt::runtime(format), value);
         };
-        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8}{:>8}{:>8}{:>9}{:>11.1e}\n",
+        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8}{:>8}{:>8}{:>9}{:>11.1e}{}\n",
                             schedule_name(each.kernel), each.median_ms, each.best_ms, each.gflops,
                             known(each.percent_of_peak, "{:.1f}"), known(each.best_percent_of_peak, "{:.1f}"),
                             known(each.percent_of_blas, "{:.1f}"), known(each.speedup_over_naive, "{:.2f}"),
-                            each.max_error);
+                            each.max_error, note_of(each));
     }
     return text + skipped_table(comparison.skipped);
 }
 
 std::string to_csv(const Comparison &comparison) {
     std::string text =
-        "kernel,device,layer,algorithm,schedule,batch,seq,hidden,projected,window,median_ms,best_ms,gflops,"
-        "percent_of_peak,best_percent_of_peak,speedup_over_naive,speedup_over_cublas,percent_of_blas,"
-        "deviation_percent,max_error,rounds,failure\n";
+        "kernel,device,operation,layer,algorithm,schedule,batch,seq,sources,hidden,projected,window,variant,median_ms,"
+        "best_ms,gflops,percent_of_peak,best_percent_of_peak,speedup_over_naive,speedup_over_cublas,percent_of_blas,"
+        "floor_ms,times_bidirectional,deviation_percent,max_error,rounds,failure\n";
+    const auto unless_0 = [](std::int64_t value) { return value == 0 ? "" : std::to_string(value); };
     for (const Measurement &each : comparison.measurements) {
-        const LayerConfig &config = each.problem.config;
-        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", each.kernel.id,
-                            each.device, name(config.form), each.kernel.algorithm, each.kernel.schedule,
-                            each.problem.shape.batch, each.problem.shape.seq, config.hidden, config.projected,
-                            config.form.has_window() ? std::to_string(config.window) : "", csv_number(each.median_ms),
-                            csv_number(each.best_ms), csv_number(each.gflops), csv_number(each.percent_of_peak),
-                            csv_number(each.best_percent_of_peak), csv_number(each.speedup_over_naive),
-                            csv_number(each.speedup_over_cublas), csv_number(each.percent_of_blas),
-                            csv_number(each.deviation_percent), csv_number(each.max_error), each.rounds,
-                            each.failure.empty() ? "" : csv_text(each.failure));
+        const BenchmarkProblem &problem = each.problem;
+        const LayerConfig &config = problem.config;
+        const Json layer = layer_of(problem);
+        text +=
+            fmt::format("{},{},{},{},{},{},", each.kernel.id, each.device, problem.operation,
+                        layer.is_null() ? "" : layer.get<std::string>(), each.kernel.algorithm, each.kernel.schedule);
+        text += fmt::format("{},{},{},{},{},{},{}", problem.shape.batch, problem.shape.seq, unless_0(problem.sources),
+                            unless_0(config.hidden), config.projected,
+                            config.form.has_window() ? std::to_string(config.window) : "", variant_name(problem));
+        for (const double value :
+             {each.median_ms, each.best_ms, each.gflops, each.percent_of_peak, each.best_percent_of_peak,
+              each.speedup_over_naive, each.speedup_over_cublas, each.percent_of_blas, each.floor_ms,
+              each.times_bidirectional, each.deviation_percent, each.max_error}) {
+            text += "," + csv_number(value);
+        }
+        text += fmt::format(",{},{}\n", each.rounds, each.failure.empty() ? "" : csv_text(each.failure));
     }
     return text;
 }

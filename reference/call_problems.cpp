@@ -41,11 +41,6 @@ LayerConfig mean_of(LayerForm form, std::int64_t projected, std::int64_t max_seq
     return config;
 }
 
-/// A form whose mean runs along the sequence, in a state of fixed size.
-bool is_running(const LayerForm &form) {
-    return form.is_causal() && !takes_bias(form) && (!form.has_bias() || form.has_window());
-}
-
 constexpr std::array<Data, 15> every_data = {Data::outliers,       Data::mismatched_maxima, Data::cancelling_band,
                                              Data::unbounded_bias, Data::unbounded_offsets, Data::huge_queries,
                                              Data::huge_keys,      Data::offset_keys,       Data::offset_biases,

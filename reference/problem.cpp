@@ -1,5 +1,6 @@
 #include "problem.h"
 
+#include "kernels/kernel_table.h"
 #include "kernels/selector.h"
 #include "reference/forms.h"
 #include "reference/random.h"
@@ -7,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <string_view>
 
 namespace aft {
 namespace {
@@ -19,19 +21,6 @@ const std::array<const char *, 16> data_names = {"normal",          "outliers", 
                                                  "hidden_keys"};
 
 const std::array<const char *, 4> mask_names = {"", " mask of sources", " mask of pairs", " masks of pairs"};
-
-/// Those that some kernel computes in one pipeline.
-std::vector<NamedForm> forward_forms() {
-    std::vector<NamedForm> forms;
-    for (const NamedForm &named : named_forms) {
-        if (std::any_of(kernels().begin(), kernels().end(), [&](const KernelInfo &kernel) {
-                return kernel.operation == "forward" && kernel.layer == named.form;
-            })) {
-            forms.push_back(named);
-        }
-    }
-    return forms;
-}
 
 }  // namespace
 
@@ -80,6 +69,36 @@ bool has_wide_bias(const Problem &problem) {
 Judgement judge(const KernelInfo &kernel, const Problem &problem) {
     const BiasRange bias{has_wide_bias(problem) ? std::numeric_limits<float>::infinity() : 0.0f, 0};
     return judge(kernel, {"forward", problem.config, bias}, problem.shape);
+}
+
+bool computes_mean(const KernelInfo &kernel, const Problem &problem) {
+    const LayerForm &form = problem.config.form;
+    const bool has_pairs = problem.mask == Mask::pairs || problem.mask == Mask::pairs_of_samples;
+    if (kernel.operation == "core") {
+        return kernel.layer->bias == PositionBias::given
+                   ? !varies_by_channel(form) && problem.piece == 0
+                   : kernel.layer->bias == form.bias && !form.is_causal() && !has_pairs;
+    }
+    // Sums of all sources before are those of a decay of 0.
+    const bool is_sum = form.bias == PositionBias::none || (form.has_window() && problem.config.window == 0);
+    const PositionBias bias = is_sum ? PositionBias::decay : form.bias;
+    return kernel.operation == "scan" && form.is_causal() && kernel.layer->bias == bias && !has_pairs;
+}
+
+bool is_running(const LayerForm &form) {
+    return form.is_causal() && !takes_bias(form) && (!form.has_bias() || form.has_window());
+}
+
+std::vector<NamedForm> forward_forms() {
+    std::vector<NamedForm> forms;
+    for (const NamedForm &named : named_forms) {
+        if (std::any_of(kernel_rows().begin(), kernel_rows().end(), [&](const KernelRow &row) {  // loads no driver
+                return std::string_view(row.operation) == "forward" && row.layer == named.form;
+            })) {
+            forms.push_back(named);
+        }
+    }
+    return forms;
 }
 
 std::vector<Problem> test_problems() {
@@ -141,57 +160,6 @@ Problem problem_for(const KernelInfo &kernel) {
     return {{*kernel.layer, std::max<std::int64_t>(m.hidden, 33), std::max<std::int64_t>(m.projected, 45), T + 2,
              window},
             {m.batch + 2, T}};
-}
-
-namespace {
-
-struct Size {
-    std::int64_t batch, seq, channels, window;
-};
-
-/// Each size for each layer, the sequence as long as the model's.
-std::vector<Problem> for_each_layer(const std::vector<Size> &sizes) {
-    std::vector<Problem> problems;
-    for (const NamedForm &named : forward_forms()) {
-        for (const Size &size : sizes) {
-            const std::int64_t window = named.form.has_window() ? size.window : 0;
-            problems.push_back({{named.form, size.channels, size.channels, size.seq, window}, {size.batch, size.seq}});
-        }
-    }
-    return problems;
-}
-
-}  // namespace
-
-std::vector<Problem> benchmark_problems() {
-    return for_each_layer({{4, 1024, 512, 32},   // enwik8, 12 layers of 512
-                           {16, 197, 192, 32},   // ImageNet, DeiT tiny: 196 patches and a class token
-                           {16, 197, 384, 32},   // ImageNet, DeiT small
-                           {4, 1024, 256, 32},   // enwik8, 24 layers of 256
-                           {2, 3072, 256, 256},  // CIFAR10, a token per subpixel
-                           {1, 197, 192, 32},    // one image
-                           {1, 16, 512, 32},     // a few rows: what reading the weights costs
-                           {1, 64, 64, 32}});    // one short sequence: what calls and threads cost
-}
-
-std::vector<Problem> gpu_benchmark_problems() {
-    return for_each_layer({{32, 1024, 512, 32},  // enwik8, 12 layers of 512
-                           {16, 197, 192, 32},   // ImageNet, DeiT tiny
-                           {2, 3072, 256, 256},  // CIFAR10
-                           {1, 64, 64, 32}});    // what calls and launches cost
-}
-
-std::vector<Problem> quick_benchmark_problems(const std::string &api) {
-    std::vector<Problem> problems = for_each_layer({{2, 197, 192, 32}, {1, 64, 64, 32}});
-    for (const KernelInfo &kernel : kernels()) {
-        const auto is_taken = [&](const Problem &problem) { return judge(kernel, problem).fit != Fit::none; };
-        const MinimumExtents &m = kernel.minimum;
-        if (kernel.usable && kernel.operation == "forward" && kernel.api == api &&
-            std::none_of(problems.begin(), problems.end(), is_taken)) {
-            problems.push_back({{*kernel.layer, m.hidden, m.projected, m.seq, m.window}, {m.batch, m.seq}});
-        }
-    }
-    return problems;
 }
 
 }  // namespace aft

@@ -89,6 +89,15 @@ CallTensors make_call(const Problem &problem);
 /// Whether the kernel runs the problem here, by the library's own selector (runtime/kernels/selector.h).
 Judgement judge(const KernelInfo &kernel, const Problem &problem);
 
+/// Whether a kernel of `core` or `scan` computes the mean of a problem when it is named, if its extents allow it.
+bool computes_mean(const KernelInfo &kernel, const Problem &problem);
+
+/// Whether the mean of a form runs along the sequence, in a state of fixed size.
+bool is_running(const LayerForm &form);
+
+/// Every form that some kernel computes in one pipeline.
+std::vector<NamedForm> forward_forms();
+
 /// Correctness of forward kernels: sizes around register tiles and vectors, primes, 1, sequences shorter than
 /// max_seq_len, windows from none to far beyond the sequence, every kind of data.
 std::vector<Problem> test_problems();
@@ -111,14 +120,5 @@ Problem random_core_problem(LayerForm form, std::uint64_t seed);
 
 /// The smallest of its kind that the kernel takes and that fills a few of its tiles: 3 samples, uneven extents.
 Problem problem_for(const KernelInfo &kernel);
-
-/// Speed: the shapes of the paper's models, for each layer.
-std::vector<Problem> benchmark_problems();
-
-/// The same for GPUs: fewer of them, the largest in a batch that fills a device.
-std::vector<Problem> gpu_benchmark_problems();
-
-/// Small ones. Each kernel of the build for an API takes one of them at least.
-std::vector<Problem> quick_benchmark_problems(const std::string &api);
 
 }  // namespace aft

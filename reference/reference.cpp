@@ -298,6 +298,19 @@ Reference reference_forward(const LayerConfig &config, const Weights &weights, c
     return reference_layer(config, weights, call_with(config, x, shape), std::move(rows));
 }
 
+Reference reference_projection(const LayerConfig &config, const Weights &weights, TensorView<const float, 3> x,
+                               std::vector<std::int64_t> rows) {
+    rows = all_if_empty(std::move(rows), x.extents[1]);
+    Rounded<double> y;
+    for (std::int64_t b = 0; b < x.extents[0]; ++b) {
+        const Rounded<double> sample = projected(rows_of<double>(x, b, rows), weights.query_weight, weights.query_bias,
+                                                 config.hidden, config.projected);
+        append(y.value, sample.value);
+        append(y.size, sample.size);
+    }
+    return with_tolerance(std::move(y));
+}
+
 std::vector<float> plain_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
                                std::vector<std::int64_t> rows) {
     return layer<float>(config, weights, call, all_if_empty(std::move(rows), call.query.extents[1])).value;

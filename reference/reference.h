@@ -31,6 +31,9 @@ Reference reference_core(const LayerConfig &config, const Weights &weights, cons
 /// y = layer(x). x: [batch, seq, hidden].
 Reference reference_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                             const Shape &shape, std::vector<std::int64_t> rows = {});
+/// The query's projection alone, x Wq + bq, [batch, rows, projected].
+Reference reference_projection(const LayerConfig &config, const Weights &weights, TensorView<const float, 3> x,
+                               std::vector<std::int64_t> rows = {});
 
 /// The same computations in float32: the plain way to do them soundly, which `tolerance` is calibrated on.
 std::vector<float> plain_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,

@@ -3,7 +3,7 @@
 
 usage: gpu-peers.py peers.json
 
-The shapes are those of `aft bench` on a GPU (gpu_benchmark_problems() in reference/problem.cpp). x and y lie on the
+The shapes are those of `aft bench` on a GPU (gpu_benchmark_problems() in reference/benchmark_problems.cpp). x and y lie on the
 device. The time is that of many calls between two CUDA events, after a warm-up. Needs PyTorch with CUDA.
 """
 

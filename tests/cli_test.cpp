@@ -1,7 +1,6 @@
 #include "command_line.h"
 #include "golden.h"
 #include "kernels/selector.h"
-#include "reference/problem.h"
 #include "run.h"
 
 #include <aft/aft.h>
@@ -256,23 +255,6 @@ TEST_CASE("aft kernels has the selector's reason for each kernel that a layer do
     }
 }
 
-TEST_CASE("aft bench tells kernels of the exact algorithm from others of their schedule", "[cli]") {
-    for (const std::string schedule : {"packed", "exact"}) {
-        const Outcome outcome = aft_cli("bench --layer full --shape 1,4,4,4 --min-time 0.001 --device cpu --format csv "
-                                        "--schedule " +
-                                        schedule);
-        if (std::none_of(kernels().begin(), kernels().end(),
-                         [&](const KernelInfo &kernel) { return kernel.api == "cpu" && label(kernel) == schedule; })) {
-            continue;  // left out by AFT_SCHEDULES
-        }
-        INFO(outcome.err);
-        CHECK(outcome.exit_code == 0);
-        CHECK((outcome.out.find("aft_full_cpu_exact") != std::string::npos) == (schedule == "exact"));
-        CHECK((outcome.out.find(",exact,packed,") != std::string::npos) == (schedule == "exact"));
-        CHECK((outcome.out.find(",dense,packed,") != std::string::npos) == (schedule == "packed"));
-    }
-}
-
 TEST_CASE("the list of kernels in JSON says what made them", "[cli]") {
     const Outcome outcome = aft_cli("kernels --format json");
     for (const char *member : {"\"aft\": \"" AFT_VERSION "\"", "\"halide\": \"21."}) {
@@ -281,57 +263,6 @@ TEST_CASE("the list of kernels in JSON says what made them", "[cli]") {
     for (const KernelInfo &kernel : kernels()) {
         CHECK(outcome.out.find("\"target\": \"" + kernel.target + "\"") != std::string::npos);
     }
-}
-
-TEST_CASE("aft bench measures every kernel of a device", "[cli]") {
-    for (const Device &device : devices()) {
-        if (!device.usable) {
-            continue;
-        }
-        INFO(device.id);
-        const Outcome outcome =
-            aft_cli("bench --layer simple --shape 2,65,24,24 --min-time 0.001 --format csv --device " + device.id);
-        INFO(outcome.err);
-        CHECK(outcome.exit_code == 0);
-        for (const KernelInfo &kernel : kernels()) {
-            const Problem problem{{aft_simple, 24, 24, 65, 0}, {2, 65}};
-            if (kernel.api == device.api && can_run(kernel, problem)) {
-                INFO(kernel.id);
-                CHECK(outcome.out.find(kernel.id + "," + device.id) != std::string::npos);
-            }
-        }
-    }
-}
-
-TEST_CASE("aft bench measures a BLAS that is there, tells of one that isn't, and marks a wrong one", "[cli]") {
-    if (!std::filesystem::exists(AFT_FAKE_BLAS)) {
-        SKIP("the tests don't run where they were built");
-    }
-    const std::string bench = "bench --layer simple --schedule packed --shape 2,65,24,24 --min-time 0.001 --device cpu "
-                              "--blas --format json",
-                      without_onednn = "AFT_ONEDNN=/nowhere ", fake = "AFT_OPENBLAS=" AFT_FAKE_BLAS " ";
-    const auto has = [](const Outcome &outcome, const std::string &text) {
-        return outcome.out.find(text) != std::string::npos;
-    };
-    const Outcome without = aft_cli(bench, without_onednn + "AFT_OPENBLAS=/nowhere");
-    CHECK(without.exit_code == 0);
-    CHECK(has(without, "OpenBLAS not measured: /nowhere"));
-    CHECK(has(without, "oneDNN not measured: /nowhere"));
-    CHECK(has(without, "\"percent_of_blas\": null"));
-
-    const Outcome with = aft_cli(bench, without_onednn + fake);
-    INFO(with.err);
-    CHECK(with.exit_code == 0);
-    CHECK(has(with, "OpenBLAS 9.8.7 (Fake)"));
-    CHECK(has(with, "\"kernel\": \"openblas_sgemm\""));
-    const std::size_t percent = with.out.find("\"percent_of_blas\": ");
-    CHECK(std::stod(with.out.substr(percent + 19)) > 0);
-
-    const Outcome wrong = aft_cli(bench, without_onednn + fake + "FAKE_BLAS_WRONG=1");
-    CHECK(wrong.exit_code == 1);
-    CHECK(is_one_line(wrong.err.substr(wrong.err.find("aft: "))));
-    CHECK(wrong.err.find("openblas_sgemm") != std::string::npos);
-    CHECK(has(wrong, "WRONG"));
 }
 
 TEST_CASE("every command explains itself", "[cli]") {

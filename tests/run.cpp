@@ -199,22 +199,10 @@ std::vector<float> run_in_pieces(const Core &core, const CoreCall &call, std::in
 }
 
 bool serves_mean(const KernelInfo &kernel, const Problem &problem) {
-    const LayerForm &form = problem.config.form;
-    const bool has_pairs = problem.mask == Mask::pairs || problem.mask == Mask::pairs_of_samples;
     const MinimumExtents &m = kernel.minimum;
-    if (std::min(problem.shape.seq, source_count(problem)) < m.seq || problem.shape.batch < m.batch ||
-        problem.config.projected < m.projected || problem.config.window < m.window) {
-        return false;
-    }
-    if (kernel.operation == "core") {
-        return kernel.layer->bias == PositionBias::given
-                   ? !varies_by_channel(form) && problem.piece == 0
-                   : kernel.layer->bias == form.bias && !form.is_causal() && !has_pairs;
-    }
-    // Sums of all sources before are those of a decay of 0.
-    const bool is_sum = form.bias == PositionBias::none || (form.has_window() && problem.config.window == 0);
-    const PositionBias bias = is_sum ? PositionBias::decay : form.bias;
-    return kernel.operation == "scan" && form.is_causal() && kernel.layer->bias == bias && !has_pairs;
+    return computes_mean(kernel, problem) && std::min(problem.shape.seq, source_count(problem)) >= m.seq &&
+           problem.shape.batch >= m.batch && problem.config.projected >= m.projected &&
+           problem.config.window >= m.window;
 }
 
 bool runs_here(const KernelInfo &kernel) {

@@ -6,19 +6,23 @@
 #include "bench/comparison.h"
 #include "bench/report.h"
 #include "bench/text_file.h"
+#include "reference/benchmark_problems.h"
 #include "runtime/kernels/kernels.h"
 #include "runtime/kernels/selector.h"
 
 #include <aft/aft.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace aft::cli {
@@ -26,7 +30,7 @@ namespace aft::cli {
 namespace {
 
 struct BenchOptions {
-    std::vector<std::string> layers, shapes, schedules, devices;
+    std::vector<std::string> layers, forms, shapes, schedules, devices;
     std::string format = "table", report;
     std::optional<std::int64_t> threads;
     std::optional<double> min_seconds;
@@ -55,25 +59,37 @@ std::vector<Device> chosen_devices(const BenchOptions &options) {
     return chosen;
 }
 
-std::vector<Problem> problems(const BenchOptions &options, const Device &device) {
-    const std::vector<Problem> listed = options.quick   ? quick_benchmark_problems(device.api)
-                                        : device.is_gpu ? gpu_benchmark_problems()
-                                                        : benchmark_problems();
-    std::vector<Problem> result;
+bool has(const std::vector<std::string> &names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Everything that can be timed of a shape.
+std::vector<BenchmarkProblem> problems_at(const std::string &shape) {
+    std::vector<BenchmarkProblem> result = {projection_alone(problem(shape, aft_full))};
     for (const NamedForm &named : named_forms) {
-        if (!options.layers.empty() &&
-            std::find(options.layers.begin(), options.layers.end(), named.name) == options.layers.end()) {
-            continue;
-        }
-        for (const std::string &shape : options.shapes) {
-            result.push_back(problem(shape, named.form));
-        }
-        for (const Problem &each : listed) {
-            if (options.shapes.empty() && each.config.form == named.form) {
-                result.push_back(each);
-            }
-        }
+        result.emplace_back(problem(shape, named.form));
+        result.push_back(mean_alone(problem(shape, named.form)));
     }
+    return result;
+}
+
+std::vector<BenchmarkProblem> problems(const BenchOptions &options, const Device &device) {
+    std::vector<BenchmarkProblem> listed, result;
+    for (const std::string &shape : options.shapes) {
+        const std::vector<BenchmarkProblem> of_shape = problems_at(shape);
+        listed.insert(listed.end(), of_shape.begin(), of_shape.end());
+    }
+    if (options.shapes.empty()) {
+        listed = options.quick   ? quick_benchmark_problems(device.api)
+                 : device.is_gpu ? gpu_benchmark_problems()
+                                 : benchmark_problems();
+    }
+    const bool takes_all = options.layers.empty() && options.forms.empty();
+    std::copy_if(listed.begin(), listed.end(), std::back_inserter(result), [&](const BenchmarkProblem &each) {
+        const std::string_view form = each.operation == "linear" ? "" : name(each.config.form);
+        return takes_all || (each.operation == "forward" && has(options.layers, form)) || has(options.forms, form) ||
+               has(options.forms, each.operation);
+    });
     return result;
 }
 
@@ -118,9 +134,16 @@ void bench(const BenchOptions &options, const std::string &command) {
 std::set<std::string> schedule_names() {
     std::set<std::string> names;
     for (const KernelRow &row : kernel_rows()) {  // kernels() would load drivers
-        if (std::string_view(row.operation) == "forward") {
-            names.insert(label(row));
-        }
+        names.insert(label(row));
+    }
+    names.insert(bench::composed_layer);
+    return names;
+}
+
+std::vector<std::string> form_names() {
+    std::vector<std::string> names = operations_of_parts();
+    for (const NamedForm &named : named_forms) {
+        names.emplace_back(named.name);
     }
     return names;
 }
@@ -129,13 +152,21 @@ std::set<std::string> schedule_names() {
 
 void add_bench(CLI::App &app, const std::string &command_line) {
     CLI::App *command = app.add_subcommand("bench", "Check every kernel, then compare the speed of the schedules");
-    command->footer(
-        "\nExample:\n  aft bench --layer local --shape 4,1024,512,512,32 --threads 1 --report build/bench\n"
-        "\nWithout --shape, the shapes are those of the paper's models. The exit code is 1 if a kernel is wrong.");
+    command->footer("\nExample:\n  aft bench --layer local --shape 4,1024,512,512,32 --threads 1 --report build/bench\n"
+                    "\nWithout --shape, the shapes are those of the paper's models and of models that AFT runs in. The "
+                    "exit code is 1 if a kernel is wrong.");
     const auto options = std::make_shared<BenchOptions>();
     add_layers(*command, options->layers);
+    const std::vector<std::string> forms = form_names();
+    command
+        ->add_option("--form", options->forms,
+                     fmt::format("a form with all that is timed of it, or a part of every form: {}; default: all",
+                                 fmt::join(forms, ", ")))
+        ->check(CLI::IsMember(forms));
     command->add_option("--shape", options->shapes, shape_help());
-    command->add_option("--schedule", options->schedules, "schedules to compare; default: all")
+    command
+        ->add_option("--schedule", options->schedules,
+                     "schedules to compare, `layer` for those that are composed of several kernels; default: all")
         ->check(CLI::IsMember(schedule_names()));
     command->add_option("--device", options->devices,
                         "id or API of a device (see aft devices); default: the CPU and the first GPU of each API");

@@ -1,0 +1,235 @@
+#include "reference/benchmark_problems.h"
+
+#include "kernels/selector.h"
+#include "reference/forms.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+namespace aft {
+namespace {
+
+struct Size {
+    std::int64_t batch, seq, channels, window;
+};
+
+/// Targets that see sources of their own, by a bias for each sample.
+struct CrossSize {
+    std::int64_t batch, targets, sources, channels;
+};
+
+/// What a device is measured on.
+struct Sizes {
+    std::vector<Size> whole, composed, projections, means;
+    std::vector<CrossSize> cross;
+    Size hidden, step;  // calls with masks and lengths; the last position of a sequence
+};
+
+bool has_forward(const LayerForm &form) {
+    const std::vector<NamedForm> forms = forward_forms();
+    return std::any_of(forms.begin(), forms.end(), [&](const NamedForm &named) { return named.form == form; });
+}
+
+/// The sequence is as long as the model's. AFT-conv has a filter of 4, in 4 heads.
+Problem problem_of(const LayerForm &form, const Size &size) {
+    Problem problem{{form, size.channels, size.channels, size.seq}, {size.batch, size.seq}};
+    problem.config.window = !form.has_window() ? 0 : has_heads(form) ? 4 : size.window;
+    problem.config.heads = has_heads(form) && size.channels % 4 == 0 ? 4 : 1;
+    return problem;
+}
+
+Problem cross_problem(const CrossSize &size) {
+    const auto [batch, targets, sources, channels] = size;
+    Problem problem{{aft_given, channels, channels, std::max(targets, sources)}, {batch, targets}};
+    problem.sources = sources;
+    problem.bias_per_sample = true;
+    return problem;
+}
+
+/// Whether a mean of pairs takes so many exponentials that only the best kernels are done within seconds.
+bool is_long(const Problem &problem) {
+    constexpr std::int64_t most = std::int64_t{1} << 24;
+    return problem.shape.batch * problem.shape.seq * source_count(problem) * problem.config.projected > most;
+}
+
+/// Whole layers that hide sources: with a mask of them, with a mask of pairs, with shorter samples.
+void add_calls_that_hide(const Size &size, std::vector<BenchmarkProblem> &problems) {
+    const auto add = [&](const LayerForm &form, Mask mask, bool has_lengths) {
+        Problem problem = problem_of(form, size);
+        problem.mask = mask;
+        problem.has_lengths = has_lengths;
+        problems.emplace_back(problem);
+    };
+    for (const LayerForm &form : {aft_full, aft_local, aft_causal_full, aft_wkv}) {
+        add(form, Mask::sources, false);
+        add(form, Mask::none, true);
+    }
+    add(aft_full, Mask::pairs, false);
+}
+
+std::vector<BenchmarkProblem> problems_of(const Sizes &sizes) {
+    std::vector<BenchmarkProblem> problems;
+    for (const bool is_whole : {true, false}) {
+        for (const NamedForm &named : named_forms) {
+            if (has_forward(named.form) == is_whole && !takes_bias(named.form)) {
+                for (const Size &size : is_whole ? sizes.whole : sizes.composed) {
+                    problems.emplace_back(problem_of(named.form, size));
+                }
+            }
+        }
+    }
+    add_calls_that_hide(sizes.hidden, problems);
+    for (const NamedForm &named : named_forms) {
+        if (named.form.is_causal() && !takes_bias(named.form)) {
+            Problem step = problem_of(named.form, sizes.step);
+            step.piece = 1;
+            problems.emplace_back(step);
+        }
+    }
+    for (const Size &size : sizes.projections) {
+        problems.push_back(projection_alone(problem_of(aft_full, size)));
+    }
+    const auto add_mean = [&](const Problem &problem) {
+        problems.push_back(mean_alone(problem));
+        problems.back().only_chosen = problems.back().operation == "core" && is_long(problem);
+    };
+    for (const Size &size : sizes.means) {
+        for (const NamedForm &named : named_forms) {
+            if (!takes_bias(named.form) && !(named.form == aft_local)) {  // which has no kernel of its own
+                add_mean(problem_of(named.form, size));
+            }
+        }
+    }
+    for (const CrossSize &size : sizes.cross) {
+        add_mean(cross_problem(size));
+        if (size.targets < size.sources) {  // as each call of a model that keeps its sources
+            problems.emplace_back(cross_problem(size));
+            problems.back().keeps_sources = true;
+        }
+    }
+    return problems;
+}
+
+}  // namespace
+
+BenchmarkProblem projection_alone(const Problem &problem) {
+    return {problem, "linear"};
+}
+
+BenchmarkProblem mean_alone(Problem problem) {
+    problem.config.hidden = 0;
+    return {problem, is_running(problem.config.form) ? "scan" : "core"};
+}
+
+std::vector<std::string> operations_of_parts() {
+    return {"linear", "core", "scan"};
+}
+
+bool has_kernels(const BenchmarkProblem &problem) {
+    return problem.operation != "forward" || (is_plain(problem) && has_forward(problem.config.form));
+}
+
+bool computes(const KernelInfo &kernel, const BenchmarkProblem &problem) {
+    if (kernel.operation != problem.operation || kernel.operation == "linear") {
+        return kernel.operation == problem.operation;
+    }
+    const LayerForm &form = problem.config.form;
+    if (kernel.operation == "forward") {
+        return kernel.layer == form;
+    }
+    const bool is_for_pairs = kernel.layer->bias == PositionBias::given, has_pairs = form.bias != PositionBias::none;
+    return computes_mean(kernel, problem) && (kernel.operation == "scan" || is_for_pairs == has_pairs);
+}
+
+Judgement judge(const KernelInfo &kernel, const BenchmarkProblem &problem) {
+    if (!computes(kernel, problem)) {
+        return {Fit::none, "computes something else"};
+    }
+    if (kernel.operation == "forward") {
+        return judge(kernel, static_cast<const Problem &>(problem));
+    }
+    LayerConfig config = problem.config;
+    config.form = kernel.layer.value_or(config.form);
+    config.hidden = kernel.operation == "linear" ? config.hidden : config.projected;
+    config.max_seq_len = std::numeric_limits<std::int32_t>::max();
+    return judge(kernel, Demand{kernel.operation, config}, problem.shape);
+}
+
+double work(const BenchmarkProblem &problem, const std::vector<std::int64_t> &lengths) {
+    const auto of_length = [&](std::int64_t batch, std::int64_t seq) {
+        Problem part = problem;
+        part.shape = {batch, seq};
+        return seq == 0 ? 0 : work(part, problem.operation);
+    };
+    if (!lengths.empty()) {
+        double sum = 0;
+        for (const std::int64_t length : lengths) {
+            sum += of_length(1, length);
+        }
+        return sum;
+    }
+    const auto [batch, seq] = problem.shape;
+    if (problem.keeps_sources) {  // queries and outputs have projections of the same size
+        return work(problem, "core") + 2 * work(problem, "linear");
+    }
+    return of_length(batch, seq) - (problem.piece ? of_length(batch, seq - problem.piece) : 0);
+}
+
+std::vector<BenchmarkProblem> benchmark_problems() {
+    Sizes sizes;
+    sizes.whole = {{4, 1024, 512, 32},   // enwik8, 12 layers of 512
+                   {16, 197, 192, 32},   // ImageNet, DeiT tiny: 196 patches and a class token
+                   {16, 197, 384, 32},   // ImageNet, DeiT small
+                   {4, 1024, 256, 32},   // enwik8, 24 layers of 256
+                   {2, 3072, 256, 256},  // CIFAR10, a token per subpixel
+                   {1, 197, 192, 32},    // one image
+                   {1, 16, 512, 32},     // a few rows: what reading the weights costs
+                   {1, 64, 64, 32}};     // one short sequence: what calls and threads cost
+    sizes.composed = {{4, 1024, 512, 32}, {16, 197, 192, 32}, {1, 16, 512, 32}, {1, 64, 64, 32}};
+    sizes.projections = {{4, 1024, 512, 0}, {16, 197, 192, 0}, {1, 1, 512, 0}};
+    sizes.means = {{4, 1024, 512, 32}, {2, 197, 192, 32}, {1, 64, 64, 32}};
+    sizes.cross = {{64, 100, 100, 128}, {32, 1000, 1000, 128}, {1, 1000, 1000, 128}, {256, 1, 1000, 128}};
+    sizes.hidden = {4, 1024, 512, 32};
+    sizes.step = {1, 1025, 512, 32};
+    return problems_of(sizes);
+}
+
+std::vector<BenchmarkProblem> gpu_benchmark_problems() {
+    Sizes sizes;
+    sizes.whole = {{32, 1024, 512, 32},  // enwik8, 12 layers of 512
+                   {16, 197, 192, 32},   // ImageNet, DeiT tiny
+                   {2, 3072, 256, 256},  // CIFAR10
+                   {1, 64, 64, 32}};     // what calls and launches cost
+    sizes.composed = sizes.projections = sizes.means = {{32, 1024, 512, 32}};
+    sizes.cross = {{64, 100, 100, 128}, {32, 1000, 1000, 128}, {256, 1, 1000, 128}};
+    sizes.hidden = {16, 197, 192, 32};
+    sizes.step = {1, 1025, 512, 32};
+    return problems_of(sizes);
+}
+
+std::vector<BenchmarkProblem> quick_benchmark_problems(const std::string &api) {
+    Sizes sizes;
+    sizes.whole = {{2, 197, 192, 32}, {1, 64, 64, 32}};
+    sizes.composed = {{1, 64, 64, 32}};
+    sizes.projections = sizes.means = {{2, 197, 192, 32}};
+    sizes.cross = {{2, 20, 50, 24}};
+    sizes.hidden = {4, 65, 64, 16};
+    sizes.step = {1, 65, 64, 16};
+    std::vector<BenchmarkProblem> problems = problems_of(sizes);
+    for (const KernelInfo &kernel : kernels()) {
+        const auto is_taken = [&](const BenchmarkProblem &problem) { return judge(kernel, problem).fit != Fit::none; };
+        if (!kernel.usable || kernel.api != api || std::any_of(problems.begin(), problems.end(), is_taken)) {
+            continue;
+        }
+        const MinimumExtents &m = kernel.minimum;
+        const LayerForm form = kernel.layer.value_or(aft_full);
+        const Problem problem{{form, m.hidden, m.projected, m.seq, form.has_window() ? m.window : 0}, {m.batch, m.seq}};
+        problems.push_back(kernel.operation == "forward"  ? BenchmarkProblem(problem)
+                           : kernel.operation == "linear" ? projection_alone(problem)
+                                                          : mean_alone(problem));
+    }
+    return problems;
+}
+
+}  // namespace aft
