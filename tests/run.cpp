@@ -208,7 +208,7 @@ bool serves_mean(const KernelInfo &kernel, const Problem &problem) {
     }
     if (kernel.operation == "core") {
         return kernel.layer->bias == PositionBias::given
-                   ? !varies_by_channel(form) && problem.piece == 0
+                   ? !form.varies_by_channel() && problem.piece == 0
                    : kernel.layer->bias == form.bias && !form.is_causal() && !has_pairs;
     }
     // Sums of all sources before are those of a decay of 0.

@@ -41,7 +41,7 @@ public:
         TensorView<const float, 3> query;           // [B, n, P]; without a gate, none
         TensorView<const float, 3> key, value;      // [B, rows_before + n, P], which begin with recall()
         TensorView<float, 3> y;                     // [B, n, P]
-        TensorView<float, 3> sums;                  // [B, 3, P], of the state after the step
+        TensorView<float, 3> sums;                  // [B, 4, P], of the state after the step
 
         std::int64_t length(std::int64_t sample) const {
             return lengths.data ? lengths.data[sample * lengths.strides[0]] : y.extents[1];
