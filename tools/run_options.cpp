@@ -33,10 +33,10 @@ std::vector<TensorOption> tensor_options(RunOptions &options) {
         {"--query", options.query, "of [n, P] or [B, n, P]; left out, the core has no gate", TensorOption::of_core},
         {"--key", options.key, "of [m, P] or [B, m, P]", TensorOption::of_core},
         {"--value", options.value, "of [m, P] or [B, m, P]", TensorOption::of_core},
-        {"--decay", options.decay, "of [P], for wkv", TensorOption::of_core},
+        {"--decay", options.decay, "of [P], of a layer with a decay", TensorOption::of_core},
         {"--log-decay", options.log_decay, "of [P], instead of --decay: its logarithm, the time_decay of RWKV-4",
          TensorOption::of_core},
-        {"--bonus", options.bonus, "of [P], for wkv: the time_first of RWKV-4", TensorOption::of_core},
+        {"--bonus", options.bonus, "of [P], of a layer with a decay: the time_first of RWKV-4", TensorOption::of_core},
         {"--position-bias", options.sight.position_bias,
          "of [n, m] or [B, n, m]: the position bias of this call; full and simple become given. With --core also a "
          "parameter: [S, S] of full and local, [heads, window] of conv",
@@ -91,11 +91,11 @@ void check_layer(const RunOptions &options) {
 
 void check_core(const RunOptions &options, const LayerForm &form) {
     refuse(options.key.empty() || options.value.empty(), "--core needs --key and --value");
-    const bool is_wkv = form.has_decay();
+    const bool needs_decay = form.has_decay();
     const bool has_decay = !options.decay.empty() || !options.log_decay.empty();
-    refuse(is_wkv && (!has_decay || options.bonus.empty()),
-           "--layer wkv needs --bonus, and --decay or --log-decay, with --core");
-    refuse(!is_wkv && (has_decay || !options.bonus.empty()),
+    refuse(needs_decay && (!has_decay || options.bonus.empty()),
+           fmt::format("--layer {} needs --bonus, and --decay or --log-decay, with --core", options.layer));
+    refuse(!needs_decay && (has_decay || !options.bonus.empty()),
            fmt::format("--layer {} has no decay and no bonus", options.layer));
     refuse(form.has_window() && !form.has_heads() && !options.window,
            fmt::format("--layer {} needs --window", options.layer));
