@@ -71,15 +71,17 @@ std::vector<float> output(const std::string &arguments, const std::vector<std::i
 void check_near(const std::vector<float> &y, const std::vector<double> &expected, const std::vector<double> &size) {
     REQUIRE(y.size() == expected.size());
     double largest = 0;
+    std::size_t numbers = 0;  // where NaN must be
     for (std::size_t i = 0; i < y.size(); ++i) {
         if (std::isnan(expected[i])) {
-            REQUIRE(std::isnan(y[i]));
+            numbers += !std::isnan(y[i]);
         } else {
             const double error = std::abs(y[i] - expected[i]) / (4e-6 * size[i] + std::numeric_limits<float>::min());
             largest = error <= largest ? largest : std::isnan(error) ? INFINITY : error;
         }
     }
     CHECK(largest <= 1);
+    CHECK(numbers == 0);
 }
 
 void check_core(const Golden &golden, const std::string &more = "") {
@@ -139,7 +141,9 @@ TEST_CASE("aft run computes the layer of every golden case", "[cli]") {
         if (golden.has("mask")) {  // which is causal where the case is
             std::string masked = arguments + " --mask " + golden.path + ":mask";
             CHECK(golden_error(golden, output(masked, extents)) <= 1);
-            masked.replace(masked.find(" --causal"), is_causal(golden) ? 9 : 0, "");
+            if (is_causal(golden)) {
+                masked.erase(masked.find(" --causal"), 9);
+            }
             CHECK(golden_error(golden, output(masked, extents)) <= 1);
         }
     }
