@@ -10,7 +10,7 @@
 int main() {
     aft::LayerConfig config{aft::aft_conv, /*hidden=*/64, /*projected=*/64, /*max_seq_len=*/1, /*window=*/4};
     config.form.gate = aft::Gate::tanh;
-    config.heads = 4;  // max_seq_len limits no sequence: the filter isn't one of positions
+    config.heads = 4;      // max_seq_len limits no sequence: the filter isn't one of positions
     aft::Weights weights;  // or aft::load_weights("model.safetensors", config)
     for (std::vector<float> *matrix :
          {&weights.query_weight, &weights.key_weight, &weights.value_weight, &weights.project_weight}) {
