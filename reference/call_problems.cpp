@@ -29,7 +29,7 @@ constexpr std::array<Sizes, 16> sizes = {{{1, 1, 1},
 
 LayerConfig mean_of(LayerForm form, std::int64_t projected, std::int64_t max_seq_len, std::int64_t window) {
     LayerConfig config{form, 0, projected, max_seq_len, form.has_window() ? window : 0};
-    if (has_heads(form)) {
+    if (form.has_heads()) {
         config.window = std::max<std::int64_t>(window, 1);
         for (const std::int64_t heads : {5, 4, 3, 2}) {
             if (projected % heads == 0) {
@@ -61,7 +61,7 @@ LayerForm with_gate(LayerForm form, std::size_t i) {
 
 /// Biases of the call: one for all or one for each sample, and every second one in distances that a factor scales.
 void set_bias(Problem &problem, std::size_t i) {
-    if (takes_bias(problem.config.form)) {
+    if (problem.config.form.takes_bias()) {
         problem.bias_per_sample = i % 3 != 0;
         problem.bias_scale = i % 2 ? -0.75f : 1.0f;
     }
@@ -74,7 +74,7 @@ std::vector<Problem> core_problems() {
     for (const NamedForm &named : named_forms) {
         // Forms with a state see all sources at once only where a mask of pairs keeps them from running.
         const bool needs_mask = is_running(named.form);
-        if (needs_mask && varies_by_channel(named.form)) {
+        if (needs_mask && named.form.varies_by_channel()) {
             continue;
         }
         for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -96,7 +96,7 @@ std::vector<Problem> core_problems() {
                                                       i % 2 ? 2 : 40, 3);
                 problem.data = data;
                 problem.mask = needs_mask ? Mask::pairs : Mask::none;
-                problem.bias_per_sample = takes_bias(named.form) && i % 4 != 0;
+                problem.bias_per_sample = named.form.takes_bias() && i % 4 != 0;
                 problems.push_back(problem);
                 ++i;
             }
@@ -150,8 +150,8 @@ std::vector<Problem> scan_problems() {
         }
         if (named.form.has_window()) {
             for (const std::int64_t window : {0, 1, 19, 20, 21, 2000000000}) {  // about the sequence's 20
-                if (window > 0 || !has_heads(named.form)) {
-                    const bool is_stored = has_heads(named.form);
+                if (window > 0 || !named.form.has_heads()) {
+                    const bool is_stored = named.form.has_heads();
                     problems.push_back(problem_of(0, 20, 6, is_stored ? std::min<std::int64_t>(window, 40) : window));
                 }
             }
@@ -226,7 +226,7 @@ Problem random_core_problem(LayerForm form, std::uint64_t seed) {
     problem.has_lengths = random.one_in(3);
     problem.mask =
         is_running(form) ? random.one_in(3) ? Mask::sources : Mask::none : static_cast<Mask>(random.bits() % 4);
-    problem.bias_per_sample = takes_bias(form) && random.one_in(2);
+    problem.bias_per_sample = form.takes_bias() && random.one_in(2);
     return problem;
 }
 

@@ -103,26 +103,6 @@ PairBias pair_bias(const LayerConfig &config, const Weights &weights, const Sigh
     };
 }
 
-bool varies_by_channel(const LayerForm &form) {
-    return has_decay(form) || has_heads(form);
-}
-
-bool takes_bias(const LayerForm &form) {
-    return form.bias == PositionBias::given;
-}
-
-bool has_decay(const LayerForm &form) {
-    return form.bias == PositionBias::decay;
-}
-
-bool has_heads(const LayerForm &form) {
-    return form.bias == PositionBias::convolution;
-}
-
-bool has_query(const LayerForm &form) {
-    return form.gate != Gate::none;
-}
-
 std::vector<Gate> gates() {
     return {Gate::sigmoid, Gate::tanh, Gate::none, Gate::identity};
 }
@@ -182,7 +162,7 @@ double work(const Problem &problem, const std::string &operation) {
     if (operation != "forward") {
         return mean;
     }
-    return (has_query(config.form) ? query : 0) + linear(sources, key_channels(config)) +
+    return (config.form.has_query() ? query : 0) + linear(sources, key_channels(config)) +
            linear(sources, value_channels(config)) + mean +
            (problem.projects_output ? 2 * batch * targets * projected * hidden_channels : 0);
 }

@@ -21,17 +21,6 @@ using PairBias = std::function<double(std::int64_t target, std::int64_t source, 
 PairBias pair_bias(const LayerConfig &config, const Weights &weights, const Sight &sight = {}, std::int64_t sample = 0,
                    std::int64_t first = 0);
 
-/// Whether pair_bias() depends on the channel.
-bool varies_by_channel(const LayerForm &form);
-/// Whether each call gives the position bias.
-bool takes_bias(const LayerForm &form);
-/// Whether the layer has the parameters decay and bonus.
-bool has_decay(const LayerForm &form);
-/// Whether LayerConfig::heads counts.
-bool has_heads(const LayerForm &form);
-/// Whether the layer has a query.
-bool has_query(const LayerForm &form);
-
 /// Every gate, the usual one first.
 std::vector<Gate> gates();
 /// "sigmoid", "tanh", "none".

@@ -76,7 +76,7 @@ bool computes_mean(const KernelInfo &kernel, const Problem &problem) {
     const bool has_pairs = problem.mask == Mask::pairs || problem.mask == Mask::pairs_of_samples;
     if (kernel.operation == "core") {
         return kernel.layer->bias == PositionBias::given
-                   ? !varies_by_channel(form) && problem.piece == 0
+                   ? !form.varies_by_channel() && problem.piece == 0
                    : kernel.layer->bias == form.bias && !form.is_causal() && !has_pairs;
     }
     // Sums of all sources before are those of a decay of 0.
@@ -86,7 +86,7 @@ bool computes_mean(const KernelInfo &kernel, const Problem &problem) {
 }
 
 bool is_running(const LayerForm &form) {
-    return form.is_causal() && !takes_bias(form) && (!form.has_bias() || form.has_window());
+    return form.is_causal() && !form.takes_bias() && (!form.has_bias() || form.has_window());
 }
 
 std::vector<NamedForm> forward_forms() {

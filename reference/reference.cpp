@@ -157,7 +157,7 @@ struct Sample {
 /// `query` is empty if the layer has none.
 template<typename Real>
 Rounded<Real> gated_mean(const Sample &sample, const Rounded<Real> &query, const MeanInput<Real> &sources) {
-    const std::int64_t P = sample.config.projected, width = varies_by_channel(sample.config.form) ? P : 1;
+    const std::int64_t P = sample.config.projected, width = sample.config.form.varies_by_channel() ? P : 1;
     // A value below FLT_MIN may be flushed to 0 wherever it appears.
     const Real smallest = std::numeric_limits<float>::min() / std::numeric_limits<float>::epsilon();
     const Gate gate = sample.config.form.gate;
@@ -209,7 +209,7 @@ Rounded<Real> core(const LayerConfig &config, const Weights &weights, const Core
     for (std::int64_t b = 0; b < call.key.extents[0]; ++b) {
         const Sample sample = sample_of(config, weights, call.sight, b, rows, n, m, config.form.is_causal() && n == m);
         Rounded<Real> query;
-        if (has_query(config.form)) {
+        if (config.form.has_query()) {
             query = exact(rows_of<Real>(call.query, b, rows));
         }
         const Rounded<Real> key = exact(rows_of<Real>(call.key, b, all_rows(m)));
@@ -237,7 +237,7 @@ Rounded<Real> layer(const LayerConfig &config, const Weights &weights, const Lay
     for (std::int64_t b = 0; b < call.query.extents[0]; ++b) {
         const Sample sample = sample_of(config, weights, call.sight, b, rows, n, m, !call.key.data);
         Rounded<Real> query;
-        if (has_query(config.form)) {
+        if (config.form.has_query()) {
             query = projected(rows_of<Real>(call.query, b, rows), weights.query_weight, weights.query_bias, H, P);
         }
         const Rounded<Real> key =

@@ -199,7 +199,7 @@ void set_sight(const Problem &problem, Random &random, bool is_self, std::int64_
             set_rows(tensors.query, query_channels, b * m + j, not_read);
         }
     };
-    if (takes_bias(problem.config.form)) {
+    if (problem.config.form.takes_bias()) {
         const std::int64_t samples = problem.bias_per_sample ? B : 1;
         for (std::int64_t b = 0; b < samples; ++b) {
             const std::vector<float> w = make_biases(problem, b, n, m, random);
@@ -256,7 +256,7 @@ std::int64_t value_channels(const LayerConfig &config) {
 
 bool is_plain(const Problem &problem) {
     return problem.config.hidden != 0 && problem.sources == 0 && !problem.has_lengths && problem.mask == Mask::none &&
-           problem.piece == 0 && !takes_bias(problem.config.form);
+           problem.piece == 0 && !problem.config.form.takes_bias();
 }
 
 Weights make_weights(const Problem &problem) {
@@ -296,16 +296,16 @@ Weights make_weights(const Problem &problem) {
         weights.project_weight.clear();
         weights.project_bias.clear();
     }
-    if (!has_query(config.form)) {
+    if (!config.form.has_query()) {
         weights.query_weight.clear();
         weights.query_bias.clear();
     }
-    if (has_decay(config.form)) {
+    if (config.form.has_decay()) {
         make_decay(problem, random, weights);
     } else if (config.form.has_bias()) {
         const std::int64_t S = config.max_seq_len;
-        weights.position_bias = has_heads(config.form) ? make_biases(problem, 0, config.heads, config.window, random)
-                                                       : make_biases(problem, 0, S, S, random);
+        weights.position_bias = config.form.has_heads() ? make_biases(problem, 0, config.heads, config.window, random)
+                                                        : make_biases(problem, 0, S, S, random);
     }
     return weights;
 }
@@ -341,7 +341,7 @@ CallTensors make_call(const Problem &problem) {
             set_source(problem, row / m, row % m, &tensors.key[row * P], &tensors.value[row * P]);
         }
         set_sight(problem, random, false, P, P, P, tensors, tensors.core.sight);
-        tensors.core.query = {has_query(config.form) ? tensors.query.data() : nullptr, {B, n, P}};
+        tensors.core.query = {config.form.has_query() ? tensors.query.data() : nullptr, {B, n, P}};
         tensors.core.key = {tensors.key.data(), {B, m, P}};
         tensors.core.value = {tensors.value.data(), {B, m, P}};
         return tensors;

@@ -65,10 +65,10 @@ Problem call_problem(const KernelInfo &kernel) {
     const std::int64_t P = std::max({m.projected, m.hidden, std::int64_t(45)});
     LayerConfig config{form, kernel.operation == "linear" ? P + 8 : 0, P, n};
     config.window = form.has_window() ? std::max<std::int64_t>(m.window, 9) : 0;
-    config.heads = has_heads(form) ? P % 3 == 0 ? 3 : 1 : 1;
+    config.heads = form.has_heads() ? P % 3 == 0 ? 3 : 1 : 1;
     Problem problem{config, {m.batch + 2, n}};
     problem.has_lengths = kernel.operation != "linear";
-    problem.bias_per_sample = takes_bias(form);
+    problem.bias_per_sample = form.takes_bias();
     return problem;
 }
 

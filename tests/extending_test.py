@@ -1,4 +1,4 @@
-"""docs/extending.md lists every file that a new form or mean touches: no other source names one."""
+"""docs/extending.md lists every file that a new form, algorithm or gate touches: no other source names one."""
 
 import os
 import re
@@ -6,7 +6,17 @@ import unittest
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
 GUIDE = "docs/extending.md"
-MOST_FILES = {"Add a mean": 6, "Add a layer form": 8, "Add an operation": 7}
+MOST_FILES = {"Add a layer form": 6, "Add a mean of whole layers": 6, "Add a mean without projections": 7, "Add a scan": 5,
+              "Add an operation": 8, "Add a gate": 5, "Add a network": 2}
+
+# Where the algorithms of an operation get their names: (name, class).
+ALGORITHMS = {
+    "Add a mean of whole layers": ("generators/algorithms/means/means.h",
+                                   r"case Algorithm::(\w+): return f\(MeanTag<(\w+)>\(\)\);"),
+    "Add a mean without projections": ("generators/core_generator.cpp",
+                                       r"CoreAlgorithm::(\w+)[^;]*?define_and_schedule<(\w+)>\(form\);"),
+    "Add a scan": ("generators/scan_generator.cpp", r"case Kind::(\w+): return define_and_schedule<(\w+)>\(\);"),
+}
 
 # Sources of the product. Tests and examples use forms; bench/peers/ and scripts/ say which forms other libraries have.
 FOLDERS = ("include", "runtime", "reference", "tools", "tune", "bench")
@@ -31,16 +41,16 @@ def named_forms():
     return re.findall(r'\{"(\w+)", "([^"]+)", "[^"]+", \d+, (aft_\w+)\}', read("include/aft/config.h"))
 
 
-def means():
-    """(algorithm, class) of every mean."""
-    return re.findall(r'case Algorithm::(\w+): return f\(MeanTag<(\w+)>\(\)\);', read("generators/algorithms/means/means.h"))
+def algorithms(section):
+    """(algorithm, class) of every algorithm of an operation."""
+    path, pattern = ALGORITHMS[section]
+    return re.findall(pattern, read(path))
 
 
-def part_values():
-    """Values of the parts of a form, such as PositionBias::banded."""
-    text = read("include/aft/config.h")
-    bodies = re.findall(r"enum class (PositionBias|Reach|Gate) \{(.*?)\};", text, re.DOTALL)
-    return {f"{part}::{value}" for part, body in bodies for value in re.findall(r"^\s*(\w+),", body, re.MULTILINE)}
+def values_of(part):
+    """Values of a part of a form, such as PositionBias::banded."""
+    body = re.search(rf"enum class {part} \{{(.*?)\}};", read("include/aft/config.h"), re.DOTALL)[1]
+    return {f"{part}::{value}" for value in re.findall(r"^\s*(\w+),", body, re.MULTILINE)}
 
 
 def without_comments(path):
@@ -64,25 +74,35 @@ def files_that_name_a_form():
     tokens = {rf"\b{re.escape(word)}\b" for _, *words in named_forms() for word in words}
     tokens |= {rf'"{name}"' for name, *_ in named_forms()}
     tokens |= {rf"\bAFT_LAYER_{name.upper()}\b" for name, *_ in named_forms()}
-    tokens |= {rf"\b{value}\b" for value in part_values() if value != "PositionBias::none"}  # the absence of a bias
+    parts = values_of("PositionBias") | values_of("Reach")
+    tokens |= {rf"\b{value}\b" for value in parts if value != "PositionBias::none"}  # the absence of a bias
     return set(files_with(tokens, FOLDERS))
 
 
-def files_that_name_a_mean():
+def files_that_name_a_gate():
+    """A LayerForm{} has the usual gate."""
+    return set(files_with({rf"\b{value}\b" for value in values_of("Gate")}, FOLDERS))
+
+
+def files_that_name_an_algorithm(section):
     """By their classes and enumerators; in CMake by their names, those that aren't names of biases, too."""
-    tokens = {rf"\b{name}<|<{name}>|Algorithm::{algorithm}\b" for algorithm, name in means()}
-    sources = set(files_with(tokens, ("generators",)))
-    biases = {value.partition("::")[2] for value in part_values()}
-    words = {rf"\b{algorithm}\b" for algorithm, _ in means() if algorithm not in biases}
-    return sources | {path for path in files_with(words, ("generators",)) if path.endswith(".cmake")}
+    enumeration = {"Add a mean without projections": "CoreAlgorithm", "Add a scan": "Kind"}.get(section, "Algorithm")
+    tokens = {rf"\b{name}<|<{name}>|\b{name} &|\b{enumeration}::{algorithm}\b" for algorithm, name in algorithms(section)}
+    biases = {value.partition("::")[2] for value in values_of("PositionBias")}
+    words = {rf"\b{algorithm}\b" for algorithm, _ in algorithms(section) if algorithm not in biases}
+    return set(files_with(tokens, ("generators",))) | {
+        path for path in files_with(words, ("generators",)) if path.endswith(".cmake")}
 
 
 class Guide(unittest.TestCase):
     def test_the_lists_are_found(self):
         self.assertIn(("local", "AFTLocal", "aft_local"), named_forms())
-        self.assertIn("PositionBias::banded", part_values())
-        self.assertIn("Reach::all", part_values())
-        self.assertIn(("banded", "Banded"), means())
+        self.assertIn("PositionBias::banded", values_of("PositionBias"))
+        self.assertIn("Reach::all", values_of("Reach"))
+        self.assertIn("Gate::none", values_of("Gate"))
+        self.assertIn(("banded", "Banded"), algorithms("Add a mean of whole layers"))
+        self.assertIn(("certified", "Certified"), algorithms("Add a mean without projections"))
+        self.assertIn(("recurrent", "Recurrent"), algorithms("Add a scan"))
 
     def test_each_change_touches_few_files(self):
         for section, most in MOST_FILES.items():
@@ -91,9 +111,14 @@ class Guide(unittest.TestCase):
     def test_no_other_source_names_a_form(self):
         self.assertEqual(sorted(files_that_name_a_form() - set(listed_files("Add a layer form"))), [])
 
-    def test_no_other_source_names_a_mean(self):
-        listed = set(listed_files("Add a mean"))
-        self.assertEqual(sorted({path for path in files_that_name_a_mean() if "/means/" not in path} - listed), [])
+    def test_no_other_source_names_a_gate(self):
+        listed = set(listed_files("Add a gate")) | set(listed_files("Add a network"))
+        self.assertEqual(sorted(files_that_name_a_gate() - listed), [])
+
+    def test_no_other_source_names_an_algorithm(self):
+        for section in ALGORITHMS:
+            named = {path for path in files_that_name_an_algorithm(section) if "/algorithms/" not in path}
+            self.assertEqual(sorted(named - set(listed_files(section))), [], section)
 
     def test_the_guide_lists_no_source_without_need(self):
         sources = {path for path in listed_files("Add a layer form") if path.startswith(FOLDERS)}

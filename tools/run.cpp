@@ -129,7 +129,7 @@ Weights core_weights(const RunOptions &options, Inputs &inputs, LayerConfig &con
     };
     if (config.form.has_bias()) {
         const std::vector<std::int64_t> extents = inputs.extents("--position-bias", options.sight.position_bias);
-        const bool is_filter = config.form.bias == PositionBias::convolution;
+        const bool is_filter = config.form.has_heads();
         if (extents.size() != 2 || (!is_filter && extents[0] != extents[1])) {
             throw UsageError(fmt::format("--position-bias {} is [{}], must be {}", options.sight.position_bias,
                                          fmt::join(extents, ", "), is_filter ? "[heads, window]" : "[S, S]"));
@@ -138,7 +138,7 @@ Weights core_weights(const RunOptions &options, Inputs &inputs, LayerConfig &con
         config.heads = is_filter ? extents[0] : 1;
         config.window = is_filter ? extents[1] : config.window;
         config.max_seq_len = is_filter ? config.max_seq_len : extents[0];
-    } else if (config.form.bias == PositionBias::decay) {
+    } else if (config.form.has_decay()) {
         weights.decay =
             options.decay.empty() ? vector("--log-decay", options.log_decay) : vector("--decay", options.decay);
         if (options.decay.empty()) {
@@ -170,15 +170,15 @@ Result run_core(const RunOptions &options, LayerForm form) {
         shape.targets = call.query.extents[1];
     }
     SightOptions sight = options.sight;
-    if (form.bias == PositionBias::dense && is_given(options, inputs, shape)) {
-        form.bias = PositionBias::given;
+    if (may_take_bias(form) && is_given(options, inputs, shape)) {
+        form = form.with_given_bias();
     }
     LayerConfig config{form};
     config.projected = call.key.extents[2];
     config.max_seq_len = std::max<std::int64_t>({shape.targets, shape.sources, 1});
     config.window = options.window.value_or(0);
     const Weights weights = core_weights(options, inputs, config);
-    if (form.bias != PositionBias::given) {
+    if (!form.takes_bias()) {
         sight.position_bias.clear();
     }
     call.sight = inputs.sight(sight, shape);

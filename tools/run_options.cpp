@@ -33,10 +33,10 @@ std::vector<TensorOption> tensor_options(RunOptions &options) {
         {"--query", options.query, "of [n, P] or [B, n, P]; left out, the core has no gate", TensorOption::of_core},
         {"--key", options.key, "of [m, P] or [B, m, P]", TensorOption::of_core},
         {"--value", options.value, "of [m, P] or [B, m, P]", TensorOption::of_core},
-        {"--decay", options.decay, "of [P], for wkv", TensorOption::of_core},
+        {"--decay", options.decay, "of [P], of a layer with a decay", TensorOption::of_core},
         {"--log-decay", options.log_decay, "of [P], instead of --decay: its logarithm, the time_decay of RWKV-4",
          TensorOption::of_core},
-        {"--bonus", options.bonus, "of [P], for wkv: the time_first of RWKV-4", TensorOption::of_core},
+        {"--bonus", options.bonus, "of [P], of a layer with a decay: the time_first of RWKV-4", TensorOption::of_core},
         {"--position-bias", options.sight.position_bias,
          "of [n, m] or [B, n, m]: the position bias of this call; full and simple become given. With --core also a "
          "parameter: [S, S] of full and local, [heads, window] of conv",
@@ -69,13 +69,13 @@ LayerForm plain_form(const RunOptions &options) {
     LayerForm form = layer_form(options.layer);
     if (options.causal) {
         refuse(form.is_causal(), fmt::format("--layer {} is causal: leave out --causal", options.layer));
-        form.reach = Reach::past;
+        form = form.causal();
     }
     const bool gets_bias = !options.sight.position_bias.empty();
-    if (gets_bias && (form.bias == PositionBias::none || (form.bias == PositionBias::dense && !options.core))) {
-        form.bias = PositionBias::given;
+    if (gets_bias && (form.bias == PositionBias::none || (may_take_bias(form) && !options.core))) {
+        form = form.with_given_bias();
     }
-    const bool takes_bias = form.bias == PositionBias::given || (options.core && form.has_bias());
+    const bool takes_bias = form.takes_bias() || (options.core && form.has_bias());
     refuse(gets_bias && !takes_bias, fmt::format("--layer {} takes no --position-bias", options.layer));
     refuse(!gets_bias && takes_bias, fmt::format("--layer {} needs --position-bias", options.layer));
     return form;
@@ -91,13 +91,13 @@ void check_layer(const RunOptions &options) {
 
 void check_core(const RunOptions &options, const LayerForm &form) {
     refuse(options.key.empty() || options.value.empty(), "--core needs --key and --value");
-    const bool is_wkv = form.bias == PositionBias::decay;
+    const bool needs_decay = form.has_decay();
     const bool has_decay = !options.decay.empty() || !options.log_decay.empty();
-    refuse(is_wkv && (!has_decay || options.bonus.empty()),
-           "--layer wkv needs --bonus, and --decay or --log-decay, with --core");
-    refuse(!is_wkv && (has_decay || !options.bonus.empty()),
+    refuse(needs_decay && (!has_decay || options.bonus.empty()),
+           fmt::format("--layer {} needs --bonus, and --decay or --log-decay, with --core", options.layer));
+    refuse(!needs_decay && (has_decay || !options.bonus.empty()),
            fmt::format("--layer {} has no decay and no bonus", options.layer));
-    refuse(form.bias == PositionBias::banded && !options.window,
+    refuse(form.has_window() && !form.has_heads() && !options.window,
            fmt::format("--layer {} needs --window", options.layer));
     refuse(options.query.empty() && !options.gate.empty() && options.gate != "none",
            fmt::format("--gate {} needs --query", options.gate));
@@ -167,13 +167,17 @@ void add_options(CLI::App &command, RunOptions &options) {
     add_threads(command, options.threads);
 }
 
+bool may_take_bias(const LayerForm &form) {
+    return form.has_positions() && !form.has_window();
+}
+
 LayerForm form_of(const RunOptions &options) {
     LayerForm form = plain_form(options);
     options.core ? check_core(options, form) : check_layer(options);
-    const bool is_given = form.bias == PositionBias::given;
+    const bool is_given = form.takes_bias();
     refuse(options.window && !form.has_window(),
            fmt::format("--layer {} has no window: leave out --window", options.layer));
-    const bool may_be_given = is_given || (options.core && form.bias == PositionBias::dense);
+    const bool may_be_given = is_given || (options.core && may_take_bias(form));
     refuse(options.sight.bias_scale && !may_be_given,
            "--bias-scale needs the --position-bias of a call: --layer full, simple or given");
     if (options.stream) {
@@ -182,7 +186,7 @@ LayerForm form_of(const RunOptions &options) {
         refuse(!options.sight.mask.empty(), "--stream has no --mask, but --lengths");
     }
     if (options.core && options.query.empty()) {
-        form.gate = Gate::none;
+        form.gate = *gate_named("none");
     }
     form.gate = gate_named(options.gate).value_or(form.gate);
     return form;

@@ -34,6 +34,9 @@ void add_options(CLI::App &command, RunOptions &options);
 /// go together.
 LayerForm form_of(const RunOptions &options);
 
+/// Whether --position-bias may be a parameter of all pairs or, in another form, an input of the call.
+bool may_take_bias(const LayerForm &form);
+
 /// Each option with FILE or FILE:TENSOR that is given, and its text.
 std::vector<std::pair<std::string, std::string>> tensors_of(const RunOptions &options);
 

@@ -44,15 +44,51 @@ struct LayerForm {
 
     /// Whether the layer has the parameter position_bias: [S, S], or [heads, window] of a convolution.
     constexpr bool has_bias() const {
-        return bias == PositionBias::dense || bias == PositionBias::banded || bias == PositionBias::convolution;
+        return has_positions() || has_heads();
+    }
+    /// Whether it is [S, S]: S limits the sequences.
+    constexpr bool has_positions() const {
+        return bias == PositionBias::dense || bias == PositionBias::banded;
+    }
+    /// Whether it is [heads, window].
+    constexpr bool has_heads() const {
+        return bias == PositionBias::convolution;
     }
     /// Whether LayerConfig::window limits the position bias.
     constexpr bool has_window() const {
         return bias == PositionBias::banded || bias == PositionBias::convolution;
     }
-    /// Whether a target sees the sources up to its own position only, so that a sequence can be computed in pieces.
+    /// Whether the layer has the parameters decay and bonus.
+    constexpr bool has_decay() const {
+        return bias == PositionBias::decay;
+    }
+    /// Whether each call gives the position bias.
+    constexpr bool takes_bias() const {
+        return bias == PositionBias::given;
+    }
+    /// Whether the position bias depends on the channel. Such a form takes masks of sources, not of pairs.
+    constexpr bool varies_by_channel() const {
+        return has_heads() || has_decay();
+    }
+    /// Whether a target sees the sources up to its own position only.
     constexpr bool is_causal() const {
         return reach == Reach::past;
+    }
+    /// Whether a causal form keeps sums of the sources that have left its window, and so computes its targets in order.
+    constexpr bool has_sums() const {
+        return is_causal() && bias != PositionBias::dense && !takes_bias();
+    }
+    /// Whether the layer has a query.
+    constexpr bool has_query() const {
+        return gate != Gate::none;
+    }
+    /// The form over the sources t' <= t.
+    constexpr LayerForm causal() const {
+        return {bias, Reach::past, gate};
+    }
+    /// The form with the position bias of each call instead of its own.
+    constexpr LayerForm with_given_bias() const {
+        return {PositionBias::given, reach, gate};
     }
 };
 

@@ -25,7 +25,9 @@ namespace aft {
 class AFT_API Sources {
 public:
     ~Sources();
+    /// Moved-from sources may only be destroyed or assigned to.
     Sources(Sources &&) noexcept;
+    /// Frees what the sources had before.
     Sources &operator=(Sources &&) noexcept;
 
     std::int64_t batch() const;  ///< B

@@ -31,9 +31,13 @@ public:
     /// States at position 0 for `batch` sequences of a layer. Throws ConfigError for a form that isn't causal, or whose
     /// bias is given by each call; ShapeError for a batch below 0 or a state of more than 2^31 - 1 elements.
     State(const LayerConfig &config, std::int64_t batch);
+    /// A copy, independent of the original.
     State(const State &other);
+    /// Makes it a copy.
     State &operator=(const State &other);
+    /// A moved-from state may only be destroyed or assigned to.
     State(State &&) noexcept;
+    /// Frees what the state had before.
     State &operator=(State &&) noexcept;
     ~State();
 

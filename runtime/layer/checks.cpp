@@ -85,8 +85,7 @@ bool overlap(const char *first, const char *end, const char *other_first, const 
 }  // namespace
 
 std::int64_t longest_of(const LayerConfig &config) {
-    const bool has_positions = config.form.bias == PositionBias::dense || config.form.bias == PositionBias::banded;
-    return has_positions ? config.max_seq_len : 0;
+    return config.form.has_positions() ? config.max_seq_len : 0;
 }
 
 void check_shape(const Shape &shape, std::int64_t longest, const std::string &where) {
@@ -154,9 +153,7 @@ void check_batch(const char *what, std::int64_t batch, const Device &device) {
 }
 
 void check_targets(const LayerConfig &config, const CallShape &shape) {
-    const PositionBias bias = config.form.bias;
-    const bool is_in_order = config.form.is_causal() && bias != PositionBias::dense && bias != PositionBias::given;
-    if (is_in_order && shape.targets != shape.sources) {
+    if (config.form.has_sums() && shape.targets != shape.sources) {
         throw ShapeError("there are " + std::to_string(shape.targets) + " targets, must be as many as sources, " +
                          std::to_string(shape.sources) + ", for layer " + std::string(name(config.form)));
     }
@@ -165,7 +162,7 @@ void check_targets(const LayerConfig &config, const CallShape &shape) {
 void check_sight(const Sight &sight, const LayerForm &form, const CallShape &shape) {
     const auto [B, n, m] = shape;
     const bool is_empty_call = B == 0 || n == 0 || m == 0;
-    if (form.bias == PositionBias::given) {
+    if (form.takes_bias()) {
         if (!sight.position_bias.data && !is_empty_call) {
             throw ShapeError("position_bias: data is null, must be " + to_string({B, n, m}) + " for layer " +
                              std::string(name(form)));
@@ -191,8 +188,7 @@ void check_sight(const Sight &sight, const LayerForm &form, const CallShape &sha
     }
     if (sight.mask.data) {
         check_input<const bool, 3>("mask", sight.mask, {B, n, m});
-        const bool takes_pairs = form.bias != PositionBias::convolution && form.bias != PositionBias::decay;
-        if (!takes_pairs && has_mask_of_pairs(sight)) {
+        if (form.varies_by_channel() && has_mask_of_pairs(sight)) {
             fail("mask", "the stride of the targets", sight.mask.strides[1],
                  "0: layer " + std::string(name(form)) + " takes masks of sources, not of pairs");
         }

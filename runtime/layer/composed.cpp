@@ -37,10 +37,6 @@ bool join_samples(Tensor &tensor) {
     return tensor.strides[1] != 0 || tensor.extents[1] == 1;
 }
 
-bool has_query(const LayerConfig &config) {
-    return config.form.gate != Gate::none;
-}
-
 }  // namespace
 
 Demand Linear::demand(std::int64_t inputs, std::int64_t outputs) {
@@ -79,7 +75,7 @@ std::vector<Demand> Composed::demands(const LayerConfig &config, const Weights &
     const std::int64_t H = config.hidden, P = config.projected;
     std::vector<Demand> result = {Mean::demand(config, named), Linear::demand(key_hidden(config), P),
                                   Linear::demand(value_hidden(config), P)};
-    if (has_query(config)) {
+    if (config.form.has_query()) {
         result.push_back(Linear::demand(H, P));
     }
     if (!weights.project_weight.empty()) {
@@ -94,7 +90,7 @@ Composed::Composed(const LayerConfig &config, const Weights &weights, const Plan
     auto selection = plan.begin() + 1;
     key_.emplace(*selection++, weights.key_weight, weights.key_bias, key_hidden(config), P, device);
     value_.emplace(*selection++, weights.value_weight, weights.value_bias, value_hidden(config), P, device);
-    if (has_query(config)) {
+    if (config.form.has_query()) {
         query_.emplace(*selection++, weights.query_weight, weights.query_bias, H, P, device);
     }
     if (!weights.project_weight.empty()) {

@@ -34,7 +34,7 @@ CallShape check_call(const CoreCall &call, const TensorView<float, 3> &y, const 
                      const Device &device) {
     const std::int64_t longest = longest_of(config), P = config.projected;
     const CallShape shape{y.extents[0], y.extents[1], call.key.extents[1]};
-    if (config.form.gate != Gate::none) {
+    if (config.form.has_query()) {
         check_tensor("query", call.query, {"projected", P, longest, true});
         check_same_extents("y", y, call.query, "query");
         check_apart(y, "query", call.query);
@@ -123,7 +123,7 @@ void Core::forward(const CoreCall &call, TensorView<float, 3> y) const {
     CallMemory memory(core.context.get(), core.scratch);
     Mean::Call of_mean;
     of_mean.shape = shape;
-    if (config().form.gate != Gate::none) {
+    if (config().form.has_query()) {
         of_mean.query = memory.input("query", call.query);
     }
     const std::int64_t before = core.mean->rows_before(way);
@@ -166,7 +166,7 @@ void Core::step(State &state, const CoreCall &call, TensorView<float, 3> y) cons
     const std::int64_t before = aft::rows_before(config());
     Mean::Step step;
     step.lengths = call.sight.lengths;
-    if (config().form.gate != Gate::none) {
+    if (config().form.has_query()) {
         step.query = call.query;
     }
     const TensorView<float, 3> keys = behind(memory, "key", call.key, before),

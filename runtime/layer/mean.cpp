@@ -30,10 +30,7 @@ Demand demand_of(const LayerConfig &config, Way way) {
 }
 
 Way usual_way(const LayerForm &form) {
-    if (form.bias == PositionBias::dense || form.bias == PositionBias::given) {
-        return Way::pairs;
-    }
-    if (form.is_causal()) {
+    if (form.has_sums()) {
         return Way::scan;
     }
     return form.bias == PositionBias::none ? Way::shared : Way::pairs;
@@ -41,9 +38,9 @@ Way usual_way(const LayerForm &form) {
 
 /// A kernel for pairs serves every form that the pairs of a call can be told of, if the caller names it.
 Way first_way(const LayerConfig &config, std::string_view operation, const std::optional<LayerForm> &form) {
-    const bool has_pairs = config.form.bias != PositionBias::convolution && config.form.bias != PositionBias::decay;
-    return has_pairs && operation == "core" && form == form_of(config, Way::pairs) ? Way::pairs
-                                                                                   : usual_way(config.form);
+    return !config.form.varies_by_channel() && operation == "core" && form == form_of(config, Way::pairs)
+               ? Way::pairs
+               : usual_way(config.form);
 }
 
 template<std::size_t Rank>
@@ -153,8 +150,8 @@ Mean::Mean(const LayerConfig &config, const Weights &weights, const Selection &s
       usual_(first_way(config, selection.candidates.front().kernel->row.operation,
                        selection.candidates.front().kernel->row.layer)),
       bias_(config.form.has_bias() ? weights.position_bias : std::vector<float>()),
-      decay_(config.form.bias == PositionBias::decay ? weights.decay : std::vector<float>(config.projected)),
-      bonus_(config.form.bias == PositionBias::decay ? weights.bonus : std::vector<float>(config.projected)),
+      decay_(config.form.has_decay() ? weights.decay : std::vector<float>(config.projected)),
+      bonus_(config.form.has_decay() ? weights.bonus : std::vector<float>(config.projected)),
       zeros_("query", {config.projected}, nullptr, device), is_named_(selection.is_named) {
     const std::int64_t S = config.max_seq_len;
     if (config.form.is_causal() && form_of(config, Way::scan).bias == PositionBias::banded) {
@@ -179,7 +176,7 @@ std::unique_ptr<PreparedSelection> Mean::make(Way way, const Selection &selectio
     if (way == Way::scan) {
         const std::int64_t window = aft::rows_before(config_) + 1;
         parameters.tensors = {{"decay", decay_.data(), {P}}, {"bonus", bonus_.data(), {P}}};
-        if (config_.form.bias == PositionBias::convolution) {
+        if (config_.form.has_heads()) {
             parameters.tensors = {{"filter", bias_.data(), {config_.heads, config_.window}}};
         } else if (!band_.empty()) {
             parameters.tensors = {{"band", band_.data(), {config_.max_seq_len, window}}};

@@ -16,10 +16,6 @@
 namespace aft {
 namespace {
 
-bool has_sums(const LayerConfig &config) {
-    return config.form.bias != PositionBias::dense;
-}
-
 StoredTensor of_positions(const std::vector<std::int64_t> &positions) {
     StoredTensor result{"I64", {static_cast<std::int64_t>(positions.size())}, {}};
     result.bytes.resize(positions.size() * sizeof(std::int64_t));
@@ -34,7 +30,7 @@ std::int64_t rows_before(const LayerConfig &config) {
         return 0;
     }
     const std::int64_t window =
-        config.form.bias == PositionBias::convolution ? config.window : std::min(config.window, config.max_seq_len);
+        config.form.has_positions() ? std::min(config.window, config.max_seq_len) : config.window;
     return std::max<std::int64_t>(window - 1, 0);
 }
 
@@ -72,15 +68,15 @@ void check_step(const StateValues &state, const Shape &shape, const TensorView<c
 
 StateValues::StateValues(const LayerConfig &config, std::int64_t batch) : config(config) {
     check_core_config(config);
-    if (!config.form.is_causal() || config.form.bias == PositionBias::given) {
+    if (!config.form.is_causal() || config.form.takes_bias()) {
         throw ConfigError("layer " + std::string(name(config.form)) + " has no state: " +
                           (config.form.is_causal() ? "its bias is given by each call" : "it isn't causal"));
     }
     if (batch < 0) {
         throw ShapeError("batch is " + std::to_string(batch) + ", must be at least 0");
     }
-    rows = has_sums(config) ? rows_before(config) : config.max_seq_len;
-    const std::int64_t P = config.projected, of_sums = has_sums(config) ? 4 : 0;
+    rows = config.form.has_sums() ? rows_before(config) : config.max_seq_len;
+    const std::int64_t P = config.projected, of_sums = config.form.has_sums() ? 4 : 0;
     if (rows > max_elements || of_sums + 2 * rows > max_elements / P ||
         (batch > 0 && (of_sums + 2 * rows) * P > max_elements / batch)) {
         throw ShapeError("a state of batch " + std::to_string(batch) + " has more than " +
@@ -157,12 +153,13 @@ SafetensorsFile State::tensors() const {
     const std::int64_t B = state.batch(), P = state.config.projected;
     SafetensorsFile file;
     file.tensors["position"] = of_positions(state.positions);
-    if (has_sums(state.config)) {
+    if (state.config.form.has_sums()) {
         file.tensors["sums"] = stored_tensor({B, 4, P}, state.sums);
     }
     if (state.rows > 0) {
         std::vector<float> keys = state.keys, values = state.values;
-        for (std::int64_t b = 0; b < B && !has_sums(state.config); ++b) {  // a failed step may have left rows beyond
+        for (std::int64_t b = 0; b < B && !state.config.form.has_sums();
+             ++b) {  // a failed step may have left rows beyond
             const std::int64_t from = (b * state.rows + state.positions[b]) * P, to = (b + 1) * state.rows * P;
             std::fill(keys.begin() + from, keys.begin() + to, 0.0f);
             std::fill(values.begin() + from, values.begin() + to, 0.0f);
@@ -224,7 +221,7 @@ State State::from_tensors(const SafetensorsFile &file, const LayerConfig &config
             values = tensor->as_float();
         }
     };
-    if (has_sums(config)) {
+    if (config.form.has_sums()) {
         read("sums", state.sums, {B, 4, P});
     }
     if (layout.rows > 0) {
@@ -233,7 +230,7 @@ State State::from_tensors(const SafetensorsFile &file, const LayerConfig &config
     }
     for (const auto &each : file.tensors) {
         const std::string &name = each.first;
-        const bool is_known = name == "position" || (name == "sums" && has_sums(config)) ||
+        const bool is_known = name == "position" || (name == "sums" && config.form.has_sums()) ||
                               ((name == "keys" || name == "values") && layout.rows > 0);
         if (!is_known) {
             defects.add(name + " is no tensor of a state of this layer");

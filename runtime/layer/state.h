@@ -13,7 +13,7 @@ namespace aft {
 struct StateValues {
     LayerConfig config;
     std::vector<std::int64_t> positions;  // [B]
-    std::vector<float> sums;              // [B, 4, P] of forms that sum: maximum, numerator, denominator
+    std::vector<float> sums;              // [B, 4, P] of forms that sum: largest key, its age, numerator, denominator
     std::vector<float> keys, values;      // [B, rows, P] of the sources that are kept
     std::int64_t rows = 0;
 

@@ -7,7 +7,7 @@ namespace aft {
 
 BiasRange widest_bias_range(const Weights &weights, const LayerConfig &config) {
     BiasRange widest;
-    if (config.form.bias != PositionBias::dense && config.form.bias != PositionBias::banded) {
+    if (!config.form.has_positions()) {
         return widest;
     }
     const std::int64_t S = config.max_seq_len;

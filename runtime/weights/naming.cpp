@@ -151,7 +151,7 @@ std::string list_gates(const Places &places) {
     std::size_t left = places.size();
     for (const auto &place : places) {
         const Naming &naming = *place.first.second;
-        all.append(naming.name).append(" (gate ").append(name_of(naming.gate.value_or(Gate::sigmoid))).append(")");
+        all.append(naming.name).append(" (gate ").append(name_of(naming.gate.value_or(LayerForm().gate))).append(")");
         all += --left > 1 ? ", " : left == 1 ? " and " : "";
     }
     return all;

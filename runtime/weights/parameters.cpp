@@ -68,7 +68,7 @@ std::vector<Parameter> parameters(const LayerConfig &config, const Naming &namin
     const auto weight = [&](std::string_view module) { return tensor_of(module, ".weight"); };
     const auto bias = [&](std::string_view module) { return tensor_of(module, ".bias"); };
     std::vector<Parameter> result;
-    if (config.form.gate != Gate::none) {
+    if (config.form.has_query()) {
         result = {{weight(naming.query), "query_weight", &Weights::query_weight, {P, H}},
                   {bias(naming.query), "bq", &Weights::query_bias, {P}, true}};
     }
@@ -124,7 +124,7 @@ void check_core_config(const LayerConfig &config) {
     }
     check_member("projected", config.projected, 1);
     check_member("max_seq_len", config.max_seq_len, 1);
-    if (config.form.bias == PositionBias::convolution) {
+    if (config.form.has_heads()) {
         check_member("window", config.window, 1);
         check_member("heads", config.heads, 1);
         if (config.projected % config.heads != 0) {

@@ -48,7 +48,7 @@ StoredLayer::StoredLayer(StoredTensors &tensors, const LayerForm &form, const Lo
       target_factor_(naming().target_factor), source_factor_(naming().source_factor), mask_(naming().local_mask),
       decay_(naming().decay), log_decay_(naming().log_decay) {
     form_.gate = naming().gate.value_or(form.gate);
-    if (naming().query.empty() && form_.gate != Gate::none) {
+    if (naming().query.empty() && form_.has_query()) {
         throw ConfigError("the name of query is empty, only a layer without a gate has none");
     }
 }
@@ -167,7 +167,7 @@ void StoredLayer::check_unprojected(const LayerConfig &config) {
 }
 
 void StoredLayer::check_window(const LayerConfig &config) {
-    if (!has_pairs()) {
+    if (!form_.has_positions()) {
         return;
     }
     const std::int64_t S = config.max_seq_len;
@@ -212,11 +212,6 @@ bool StoredLayer::is_logarithm() const {
     return decay_.empty() ? !log_decay_.empty() : !find(decay_) && find(log_decay_);
 }
 
-/// Whether the position bias is [S, S], and so may be factorised and have a mask.
-bool StoredLayer::has_pairs() const {
-    return form_.bias == PositionBias::dense || form_.bias == PositionBias::banded;
-}
-
 bool StoredLayer::needs(std::string_view name, const char *parameter) {
     if (name.empty()) {
         defects_.add(std::string(naming().name) + " has no " + parameter + ", a " + std::string(aft::name(form_)) +
@@ -227,12 +222,12 @@ bool StoredLayer::needs(std::string_view name, const char *parameter) {
 
 std::set<std::string> StoredLayer::known_names() const {
     std::set<std::string> known;
-    LayerForm with_query = form_;  // a layer without a gate may leave a query unread
-    with_query.gate = Gate::sigmoid;
+    // With the usual gate: a layer without one may leave a query unread.
+    const LayerForm with_query{form_.bias, form_.reach};
     for (const Parameter &parameter : parameters({with_query}, naming())) {
         known.insert(parameter.values == &Weights::decay && is_logarithm() ? log_decay_ : parameter.tensor);
     }
-    if (has_pairs()) {
+    if (form_.has_positions()) {  // which may be factorised and have a mask
         known.insert(mask_);
         if (is_factorised()) {
             known.insert(target_factor_);

@@ -66,7 +66,6 @@ private:
     std::optional<TensorType> type_of(const std::string &name) const;
     bool is_factorised() const;
     bool is_logarithm() const;
-    bool has_pairs() const;
     std::set<std::string> known_names() const;
     bool is_of_layer(const std::string &tensor) const;
 

@@ -18,7 +18,7 @@ Weights weights_of(StoredTensors &tensors, const LayerConfig &config, const Load
     Weights weights;
     for (const Parameter &parameter : parameters(config, layer.naming())) {
         std::vector<float> &values = weights.*parameter.values;
-        if (parameter.values == &Weights::position_bias && config.form.bias != PositionBias::convolution) {
+        if (parameter.values == &Weights::position_bias && config.form.has_positions()) {
             values = layer.position_bias(config.max_seq_len);
         } else if (parameter.values == &Weights::decay) {
             values = layer.decay(config.projected);
@@ -40,27 +40,27 @@ LayerConfig implied_config(StoredTensors &tensors, LayerConfig config, const Loa
     config.form = layer.form();
     std::array<std::int64_t, 2> query{}, project{};
     const auto matrix_of = [&](std::string_view module) { return layer.matrix(std::string(module) + ".weight"); };
-    if (config.form.gate != Gate::none) {
+    if (config.form.has_query()) {
         query = matrix_of(naming.query);
     }
     const auto key = matrix_of(naming.key), value = matrix_of(naming.value);
     if (!naming.project.empty()) {
         project = matrix_of(naming.project);
     }
-    config.projected = config.form.gate == Gate::none ? key[0] : query[0];
-    config.hidden = config.form.gate != Gate::none ? query[1] : naming.project.empty() ? key[0] : project[0];
+    config.projected = config.form.has_query() ? query[0] : key[0];
+    config.hidden = config.form.has_query() ? query[1] : naming.project.empty() ? key[0] : project[0];
     config.key_hidden = key[1] == config.hidden ? 0 : key[1];
     config.value_hidden = value[1] == key[1] ? 0 : value[1];
     if (naming.project.empty()) {
         layer.check_unprojected(config);
     }
-    if (config.form.bias == PositionBias::convolution) {
+    if (config.form.has_heads()) {
         if (layer.needs(naming.filter, "filter")) {
             const auto [heads, window] = layer.matrix(std::string(naming.filter));
             config.heads = heads;
             config.window = window;
         }
-    } else if (config.form.has_bias()) {
+    } else if (config.form.has_positions()) {
         config.max_seq_len = layer.max_seq_len();
         if (config.form.has_window() && config.max_seq_len > 0) {
             config.window = layer.window(config.max_seq_len).value_or(config.window);
