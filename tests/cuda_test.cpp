@@ -1,4 +1,4 @@
-#include "ptx/fake_cuda.h"
+#include "fake_device.h"
 #include "reference/problem.h"
 #include "reference/reference.h"
 #include "run.h"
@@ -9,7 +9,6 @@
 #include <catch2/matchers/catch_matchers.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <dlfcn.h>
 #include <numeric>
 #include <thread>
 
@@ -21,17 +20,6 @@ namespace {
 const Problem small{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
 const TensorView<float, 3>::Extents extents = {2, 17, 12};
 constexpr std::size_t bytes = 2 * 17 * 12 * sizeof(float);
-
-/// The driver, which must not be a real one.
-FakeCuda &fake() {
-    static FakeCuda &driver = []() -> FakeCuda & {
-        devices();
-        auto *find = reinterpret_cast<FakeCuda &(*)()>(dlsym(RTLD_DEFAULT, "fake_cuda"));
-        REQUIRE(find);
-        return find();
-    }();
-    return driver;
-}
 
 Layer make_layer(const std::string &device = "cuda:0") {
     return Layer(small.config, make_weights(small), {"", device});
@@ -55,26 +43,6 @@ public:
     }
 
     float *const x, *const y;
-};
-
-/// Nothing that a test made is left on the device.
-struct NothingLeft {
-    ~NothingLeft() {
-        CHECK(fake().live == 0);
-        CHECK(fake().without_context == 0);
-        CHECK(fake().private_contexts == 0);
-    }
-};
-
-/// The device fails so while this lives.
-template<typename T>
-struct Failing {
-    Failing(std::atomic<T> &setting, T value) : setting(setting), before(setting.exchange(value)) {}
-    ~Failing() {
-        setting = before;
-    }
-    std::atomic<T> &setting;
-    const T before;
 };
 
 }  // namespace

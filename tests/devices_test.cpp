@@ -94,6 +94,24 @@ TEST_CASE("what a kernel's target asks of a device is checked", "[devices]") {
     vulkan.info.api = "vulkan";
     vulkan.version = 12;
     CHECK(obstacle(vulkan, "x86-64-linux-vulkan-vk_v13") == "has Vulkan 1.2, not 1.3");
+    vulkan.version = 13;
+    CHECK(obstacle(vulkan, "x86-64-linux-vulkan-vk_v13-vk_int8").empty());
+    vulkan.byte_problem = "has no bytes";
+    CHECK(obstacle(vulkan, "x86-64-linux-vulkan-vk_int8-vk_v13") == "has no bytes");
+    CHECK(obstacle(vulkan, "x86-64-linux-vulkan-vk_v13").empty());
+}
+
+TEST_CASE("a usable device of OpenCL or Vulkan runs every kernel, but for those of bytes that it lacks", "[devices]") {
+    for (const KernelInfo &kernel : kernels()) {
+        for (const DriverDevice *device : driver_devices()) {
+            const bool is_of_api = device->info.api == kernel.api && (kernel.api == "opencl" || kernel.api == "vulkan");
+            if (is_of_api && device->info.usable) {
+                INFO(kernel.id);
+                const std::string why_not = obstacle(*device, kernel.target);
+                CHECK((why_not.empty() || why_not == device->byte_problem));
+            }
+        }
+    }
 }
 
 TEST_CASE("a device that is unknown is refused with those that are known", "[devices]") {

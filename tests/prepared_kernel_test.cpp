@@ -366,7 +366,7 @@ TEST_CASE("the words of a target are those of the CPU's features", "[kernel]") {
 #else
     CHECK(missing_cpu_features("arm-64-linux-arm_dot_prod-sve2") == "arm_dot_prod, sve2");
 #endif
-    CHECK(missing_cpu_features("x86-64-linux-cuda-cuda_capability_80-opencl-vulkan-vk_v13").empty());
+    CHECK(missing_cpu_features("x86-64-linux-cuda-cuda_capability_80-opencl-vulkan-vk_v13-vk_int8").empty());
     CHECK(missing_cpu_features("x86-64-linux-metal") == "metal");
 }
 

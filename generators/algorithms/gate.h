@@ -18,8 +18,9 @@ inline Halide::Expr tanh_near_zero(const Halide::Expr &v) {
 /// The factor of a mean, as its kind says (aft::Gate): 0 sigmoid(q), 1 tanh(q), 2 none, 3 q itself. One exponential
 /// serves both functions: for q >= 0, sigmoid(q) = 1 / (1 + e) with e = exp(-|q|), and tanh(q) = (1 - e) / (1 + e) with
 /// e = exp(-2 |q|).
-inline Halide::Expr gate(const Rounding &rounded, const Halide::Expr &kind, const Halide::Expr &q) {
+inline Halide::Expr gate(const Rounding &rounded, const Halide::Expr &kind_of_call, const Halide::Expr &q) {
     using namespace Halide;
+    const Expr kind = rounded.in_element(kind_of_call, q);
     const float to_exponent_of_2 = -1.44269504f;
     const Expr is_tanh = kind == 1, magnitude = abs(q);
     const Expr exponent = magnitude * select(is_tanh, 2 * to_exponent_of_2, to_exponent_of_2);

@@ -18,6 +18,13 @@ public:
                                       : Halide::strict_float(e);
     }
 
+    /// An integer that is the same in all elements of a call, where `element` differs from one to the next. Halide 21
+    /// computes a condition of such an integer before the loops and passes it to Vulkan's kernels as a byte. They read
+    /// several such bytes from wrong places, unless the condition seems to depend on the element.
+    Halide::Expr in_element(const Halide::Expr &integer, const Halide::Expr &element) const {
+        return unknown_zero.defined() ? integer ^ (Halide::reinterpret<int32_t>(element) & unknown_zero) : integer;
+    }
+
 private:
     Halide::Expr unknown_zero;  // undefined where strict_float holds
 };

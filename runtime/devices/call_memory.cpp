@@ -1,5 +1,6 @@
 #include "devices/call_memory.h"
 
+#include "devices/cuda_driver.h"
 #include "halide/halide_devices.h"
 
 #include <aft/error.h>
@@ -66,8 +67,8 @@ CallMemory::CallMemory(const DeviceContext *device, ScratchPool &pool)
     : turn_(device ? device->turn() : std::unique_lock<std::mutex>()), scratch_(pool),
       call_(device ? HalideCall(device) : HalideCall(&scratch_)) {}
 
-CallMemory::CallMemory(const DeviceContext *device, ScratchPool &pool, Stream stream)
-    : turn_(device->turn()), scratch_(pool), call_(device, stream), is_queued_(true) {}
+CallMemory::CallMemory(const CudaContext &device, ScratchPool &pool, Stream stream)
+    : turn_(device.turn()), scratch_(pool), call_(&device, stream), cuda_(&device) {}
 
 CallMemory::~CallMemory() {
     release({});
@@ -130,6 +131,24 @@ CallMemory::Resident &CallMemory::add(const Tensor &dense) {
     return resident;
 }
 
+Tensor CallMemory::make_constant(const char *name, std::uint32_t bits, const Tensor &tensor) {
+    Tensor result = tensor.dense_form();
+    const Tensor kept = kept_form(tensor);
+    const std::int64_t bytes = bytes_of(tensor.element);
+    if (cuda_) {
+        result.on_device = make_temporary(name, kept).on_device;
+        cuda_->fill(result.on_device->device, kept.elements(), bytes, bits, call_.stream);
+        return result;
+    }
+    result.data = allocate(name, kept);
+    if (bytes == 1) {
+        std::memset(result.data, static_cast<int>(bits), kept.elements());
+    } else {
+        std::fill_n(static_cast<std::uint32_t *>(result.data), kept.elements(), bits);
+    }
+    return send(name, result);
+}
+
 Tensor CallMemory::make_temporary(const char *name, const Tensor &tensor) {
     Tensor result = tensor;
     if (is_on_host()) {
@@ -157,7 +176,7 @@ Tensor CallMemory::wrapped(const char *name, const Tensor &tensor) {
 }
 
 Tensor CallMemory::input(const char *name, const Tensor &tensor) {
-    return is_queued_ ? wrapped(name, tensor) : send(name, tensor);
+    return is_queued() ? wrapped(name, tensor) : send(name, tensor);
 }
 
 Tensor CallMemory::send(const char *name, const Tensor &tensor) {
@@ -183,7 +202,7 @@ Tensor CallMemory::output(const char *name, const Tensor &tensor) {
     if (is_on_host()) {
         return tensor;
     }
-    if (is_queued_) {
+    if (is_queued()) {
         return wrapped(name, tensor);
     }
     Tensor result = tensor.dense_form();
@@ -199,7 +218,7 @@ Tensor CallMemory::output(const char *name, const Tensor &tensor) {
 }
 
 void CallMemory::fetch(const Tensor &output) {
-    if (is_on_host() || is_queued_) {
+    if (is_on_host() || is_queued()) {
         return;
     }
     Resident &resident = *std::find_if(residents_.begin(), residents_.begin() + tensors_,

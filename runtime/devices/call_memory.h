@@ -5,10 +5,14 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <mutex>
 #include <optional>
 
 namespace aft {
+
+class CudaContext;
 
 /// The memory of one call of a layer, and the call of Halide's runtime that its kernels share. On the CPU, all of it is
 /// scratch memory of the layer. On a device, tensors get memory there, and travel between it and the host once.
@@ -22,7 +26,7 @@ public:
     /// For tensors in the host's memory. Without a device, the kernels run on the CPU. Holds the device's turn.
     CallMemory(const DeviceContext *device, ScratchPool &pool);
     /// For tensors in the memory of a CUDA device, and work that is queued on a stream.
-    CallMemory(const DeviceContext *device, ScratchPool &pool, Stream stream);
+    CallMemory(const CudaContext &device, ScratchPool &pool, Stream stream);
     CallMemory(const CallMemory &) = delete;
     CallMemory &operator=(const CallMemory &) = delete;
     ~CallMemory();
@@ -33,6 +37,14 @@ public:
     Tensor output(const char *name, const Tensor &tensor);
     /// A tensor on the host, whoever's, as kernels read it.
     Tensor send(const char *name, const Tensor &tensor);
+    /// A tensor with one value in all elements, as kernels read it, with the extents and strides of a view without
+    /// data. On a stream, nothing is copied, as a copy from the host would wait for the work before it.
+    template<typename T, std::size_t Rank>
+    Tensor constant(const char *name, T value, const TensorView<const T, Rank> &shape) {
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, &value, sizeof(value));
+        return make_constant(name, bits, shape);
+    }
     /// A dense float32 tensor between two kernels, where they run.
     template<std::size_t Rank>
     Tensor temporary(const char *name, const std::array<std::int64_t, Rank> &extents) {
@@ -63,7 +75,7 @@ public:
     }
     /// Whether the work is queued on a stream: nobody waits for it.
     bool is_queued() const {
-        return is_queued_;
+        return cuda_ != nullptr;
     }
     HalideCall &call() {
         return call_;
@@ -81,6 +93,7 @@ private:
 
     void *allocate(const char *name, const Tensor &tensor);
     Resident &add(const Tensor &dense);
+    Tensor make_constant(const char *name, std::uint32_t bits, const Tensor &tensor);
     Tensor make_temporary(const char *name, const Tensor &tensor);
     Tensor wrapped(const char *name, const Tensor &tensor);
     void check_size(const char *name, const Tensor &tensor) const;
@@ -88,7 +101,7 @@ private:
     std::unique_lock<std::mutex> turn_;
     ScratchPool::Call scratch_;
     HalideCall call_;
-    const bool is_queued_ = false;
+    const CudaContext *const cuda_ = nullptr;  // of a queued call
     std::array<Resident, max_tensors> residents_;
     std::array<void *, max_blocks> blocks_of_call_{};
     std::size_t tensors_ = 0, blocks_ = 0;

@@ -101,7 +101,7 @@ std::vector<CpuFeature> cpu_features() {
 
 /// Words of a target that need no feature of the CPU.
 bool is_neutral(std::string_view word) {
-    static constexpr std::array<std::string_view, 28> words = {"x86",
+    static constexpr std::array<std::string_view, 29> words = {"x86",
                                                                "arm",
                                                                "riscv",
                                                                "32",
@@ -128,7 +128,8 @@ bool is_neutral(std::string_view word) {
                                                                "enable_backtraces",
                                                                "cuda",
                                                                "opencl",
-                                                               "vulkan"};
+                                                               "vulkan",
+                                                               "vk_int8"};
 #if defined(__riscv)
     static constexpr std::array<std::string_view, 3> prefixes = {"tune_", "cuda_capability_", "vk_v"};
 #else

@@ -36,6 +36,8 @@ struct Cuda {
     Result (*pop_context)(void **);
     Result (*synchronize)();
     Result (*pointer_attribute)(void *, int, unsigned long long);
+    Result (*fill_bytes)(unsigned long long, unsigned char, std::size_t, void *);
+    Result (*fill_words)(unsigned long long, unsigned, std::size_t, void *);
 
     Cuda() {
         library.find("cuInit", init);
@@ -51,6 +53,8 @@ struct Cuda {
         library.find("cuCtxPopCurrent_v2", pop_context);
         library.find("cuCtxSynchronize", synchronize);
         library.find("cuPointerGetAttribute", pointer_attribute);
+        library.find("cuMemsetD8Async", fill_bytes);
+        library.find("cuMemsetD32Async", fill_words);
     }
 
     std::string error(const char *what, Result code) const {
@@ -235,6 +239,17 @@ void CudaContext::check_memory(const char *tensor, const void *memory) const {
     int number = 0;
     if (cuda().pointer_attribute(&number, device_ordinal, address) != 0 || number != number_) {
         fail("is memory of cuda:" + std::to_string(number));
+    }
+}
+
+void CudaContext::fill(std::uint64_t memory, std::int64_t elements, std::int64_t bytes, std::uint32_t value,
+                       Stream stream) const {
+    const Current current(context);
+    const Result code = current.code != 0 ? current.code
+                        : bytes == 1 ? cuda().fill_bytes(memory, static_cast<unsigned char>(value), elements, stream)
+                                     : cuda().fill_words(memory, value, elements, stream);
+    if (code != 0) {
+        throw DeviceError(device.id + ": " + cuda().error("cuMemsetAsync", code));
     }
 }
 

@@ -23,6 +23,10 @@ public:
     /// Throws DeviceError unless `memory` is this device's.
     void check_memory(const char *tensor, const void *memory) const;
 
+    /// Queues on a stream that elements of 1 or 4 bytes become `value`. Throws DeviceError.
+    void fill(std::uint64_t memory, std::int64_t elements, std::int64_t bytes, std::uint32_t value,
+              Stream stream) const;
+
 private:
     explicit CudaContext(const DriverDevice &device);
 

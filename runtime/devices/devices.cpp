@@ -65,6 +65,11 @@ int version_in(const std::string &target, const std::string &prefix) {
     return 0;
 }
 
+bool has_word(const std::string &target, std::string_view word) {
+    const std::vector<std::string_view> words = words_of(target);
+    return std::find(words.begin(), words.end(), word) != words.end();
+}
+
 std::string version(int number) {
     return std::to_string(number / 10) + "." + std::to_string(number % 10);
 }
@@ -78,6 +83,9 @@ std::string obstacle(const DriverDevice &device, const std::string &target) {
     const std::string missing = missing_cpu_features(target);
     if (!missing.empty()) {
         return "this CPU lacks " + missing;
+    }
+    if (!device.byte_problem.empty() && has_word(target, "vk_int8")) {
+        return device.byte_problem;
     }
     const bool cuda = device.info.api == "cuda";
     const int needed = version_in(target, cuda ? "cuda_capability_" : "vk_v");

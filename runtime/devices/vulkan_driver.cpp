@@ -1,4 +1,5 @@
 #include "devices/driver.h"
+#include "devices/vulkan_bytes.h"
 #include "halide/halide_devices.h"
 #include "halide/halide_runtime.h"
 
@@ -68,6 +69,8 @@ constexpr std::uint32_t queue_compute = 2, heap_of_device = 1;
 /// The extensions without which Halide's runtime ends the process.
 constexpr const char *instance_extension = "VK_KHR_get_physical_device_properties2";
 constexpr const char *device_extensions[] = {"VK_KHR_8bit_storage", "VK_KHR_storage_buffer_storage_class"};
+/// Halide's runtime enables it where it is.
+constexpr const char *byte_extensions[] = {"VK_KHR_shader_float16_int8"};
 constexpr std::uint32_t most_devices = 16;  // that Halide's runtime looks at
 
 constexpr std::size_t allocation_multiple = 256;  // the most that drivers align buffers to
@@ -118,14 +121,16 @@ bool computes(void *device) {
                        [](const QueueFamily &family) { return family.count > 0 && (family.flags & queue_compute); });
 }
 
-std::string missing_extension(void *device) {
+/// Why the device lacks one of the extensions; empty when it has all.
+template<typename Names>
+std::string missing_extension(void *device, const Names &names) {
     std::uint32_t count = 0;
     std::vector<Extension> extensions;
     if (vulkan().extensions(device, nullptr, &count, nullptr) == 0) {
         extensions.resize(count);
         vulkan().extensions(device, nullptr, &count, extensions.data());
     }
-    for (const char *needed : device_extensions) {
+    for (const char *needed : names) {
         if (std::none_of(extensions.begin(), extensions.end(),
                          [&](const Extension &extension) { return std::strcmp(extension.name, needed) == 0; })) {
             return std::string("its driver lacks ") + needed;
@@ -134,12 +139,16 @@ std::string missing_extension(void *device) {
     return "";
 }
 
-DriverDevice describe(void *device, const DeviceProperties &properties) {
+DriverDevice describe(void *instance, void *device, const DeviceProperties &properties) {
     DriverDevice result;
     result.info.api = "vulkan";
     result.info.name = properties.name;
     result.info.is_gpu = properties.type != cpu && properties.type != other;
-    result.problem = missing_extension(device);
+    result.problem = missing_extension(device, device_extensions);
+    result.byte_problem = missing_extension(device, byte_extensions);
+    if (result.byte_problem.empty()) {
+        result.byte_problem = missing_byte_feature(instance, device);
+    }
     result.version =
         static_cast<int>(10 * (properties.api_version >> 22 & 0x7F) + (properties.api_version >> 12 & 0x3FF));
     MemoryProperties memory{};
@@ -154,7 +163,7 @@ DriverDevice describe(void *device, const DeviceProperties &properties) {
 
 /// The device that Halide's runtime will use. It has one per process: the first in the driver's order that matches the
 /// wish set here.
-DriverDevices chosen_of(const std::vector<void *> &devices) {
+DriverDevices chosen_of(void *instance, const std::vector<void *> &devices) {
     const char *wanted = std::getenv("HL_VK_DEVICE_TYPE");
     const bool forced = wanted && *wanted;
     const std::vector<const char *> wishes =
@@ -166,7 +175,7 @@ DriverDevices chosen_of(const std::vector<void *> &devices) {
             if (matches(wish, properties.type) && computes(device)) {
                 halide_vulkan_set_device_type(wish);
                 max_buffer_bytes = properties.limits[max_storage_buffer_range];
-                return {{describe(device, properties)}, ""};
+                return {{describe(instance, device, properties)}, ""};
             }
         }
     }
@@ -206,7 +215,7 @@ DriverDevices find_vulkan_devices() {
     devices.resize(code >= 0 ? count : 0);
     DriverDevices found = {{}, "the Vulkan drivers have no device"};
     if (!devices.empty()) {
-        found = chosen_of(devices);
+        found = chosen_of(instance, devices);
     }
     driver.destroy_instance(instance, nullptr);
     return found;
@@ -214,6 +223,9 @@ DriverDevices find_vulkan_devices() {
 
 std::shared_ptr<DeviceContext> open_vulkan_device(const DriverDevice &device) {
     static const std::shared_ptr<DeviceContext> context = [&] {
+        if (device.byte_problem.empty()) {
+            enable_byte_features();
+        }
         halide_vulkan_set_alloc_config(("0:32:0:0:" + std::to_string(allocation_multiple)).c_str());
         auto result = std::make_shared<VulkanContext>(device.info);
         // Halide's allocator reports all later errors to the call that made it.

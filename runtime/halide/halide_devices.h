@@ -19,11 +19,13 @@ extern "C" void halide_vulkan_set_alloc_config(const char *config);
 #pragma weak aft_halide_cuda_device_malloc
 #pragma weak aft_halide_cuda_release_unused_device_allocations
 #pragma weak aft_halide_cuda_wrap_device_ptr
+#pragma weak aft_halide_default_get_library_symbol
 #pragma weak aft_halide_opencl_device_interface
 #pragma weak aft_halide_opencl_device_malloc
 #pragma weak aft_halide_set_cuda_acquire_context
 #pragma weak aft_halide_set_cuda_get_stream
 #pragma weak aft_halide_set_cuda_release_context
+#pragma weak aft_halide_set_custom_get_library_symbol
 #pragma weak aft_halide_vulkan_device_interface
 #pragma weak aft_halide_vulkan_device_malloc
 #pragma weak aft_halide_vulkan_set_alloc_config

@@ -302,7 +302,7 @@ void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream
     cuda->check_memory("x", x.tensor.data);
     cuda->check_memory("y", y.tensor.data);
     if (layer.whole) {
-        CallMemory memory(layer.context.get(), layer.scratch, stream);
+        CallMemory memory(*cuda, layer.scratch, stream);
         layer.run_whole(memory, x.tensor, y.tensor);
         return;
     }
@@ -311,7 +311,7 @@ void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream
     if (composed.mean().rows_before(way) > 0) {
         throw DeviceError("layer " + std::string(name(config().form)) + " takes tensors in the host's memory only");
     }
-    CallMemory memory(layer.context.get(), layer.scratch, stream);
+    CallMemory memory(*cuda, layer.scratch, stream);
     composed.forward(memory, way, {shape, x.tensor, x.tensor, x.tensor, nullptr}, {}, y.tensor);
 }
 

@@ -92,12 +92,27 @@ std::vector<Operand> operands_of(const Candidate &candidate, const LayerConfig &
     return result;
 }
 
+/// Position biases outside the window are 0.
+void clear_beyond_window(std::vector<float> &bias, std::int64_t max_seq_len, std::int64_t window) {
+    for (std::int64_t t = 0; t < max_seq_len; ++t) {
+        float *row = bias.data() + t * max_seq_len;
+        std::fill_n(row, std::max<std::int64_t>(t - window + 1, 0), 0.0f);
+        std::fill(row + std::min(t + window, max_seq_len), row + max_seq_len, 0.0f);
+    }
+}
+
 /// One value for all samples.
 template<typename T>
 Tensor same_for_all(CallMemory &memory, const char *name, T value, std::int64_t batch) {
-    const TensorView<T, 1> one = memory.on_host<T, 1>(name, {1});
-    *one.data = value;
-    return memory.send(name, TensorView<const T, 1>(one.data, {batch}, {0}));
+    return memory.constant(name, value, TensorView<const T, 1>(nullptr, {batch}, {0}));
+}
+
+/// The same value for each source of each target.
+template<typename T>
+Tensor same_for_all_pairs(CallMemory &memory, const char *name, T value, const CallShape &shape) {
+    const std::int64_t sources = std::max<std::int64_t>(shape.sources, 1);
+    return memory.constant(name, value,
+                           TensorView<const T, 3>(nullptr, {shape.batch, shape.targets, sources}, {0, 0, 1}));
 }
 
 /// The sources, or rows, of each sample.
@@ -113,27 +128,20 @@ Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const st
     return memory.send(name, TensorView<const std::int32_t, 1>(counts));
 }
 
-TensorView<std::uint8_t, 1> ones(CallMemory &memory, std::int64_t count) {
-    const TensorView<std::uint8_t, 1> result = memory.on_host<std::uint8_t, 1>("mask", {count});
-    std::memset(result.data, 1, count);
-    return result;
-}
-
 /// [B, before + m]: the rows before a whole sequence aren't there.
 Tensor mask_of_sources(CallMemory &memory, const TensorView<const bool, 3> &mask, std::int64_t batch,
                        std::int64_t before, std::int64_t sources) {
     const std::int64_t width = before + sources;
-    if (!mask.data) {
-        const TensorView<std::uint8_t, 1> row = ones(memory, width);
-        std::memset(row.data, 0, before);
-        return memory.send("mask", TensorView<const std::uint8_t, 2>(row.data, {batch, width}, {0, 1}));
+    if (!mask.data && before == 0) {
+        return memory.constant("mask", std::uint8_t{1},
+                               TensorView<const std::uint8_t, 2>(nullptr, {batch, width}, {0, 1}));
     }
     const TensorView<std::uint8_t, 2> rows = memory.on_host<std::uint8_t, 2>("mask", {batch, width});
     for (std::int64_t b = 0; b < batch; ++b) {
         std::uint8_t *row = rows.data + b * width;
         std::memset(row, 0, before);
         for (std::int64_t j = 0; j < sources; ++j) {
-            row[before + j] = mask.data[b * mask.strides[0] + j] ? 1 : 0;
+            row[before + j] = !mask.data || mask.data[b * mask.strides[0] + j] ? 1 : 0;
         }
     }
     return memory.send("mask", TensorView<const std::uint8_t, 2>(rows));
@@ -163,7 +171,10 @@ Mean::Mean(const LayerConfig &config, const Weights &weights, const Selection &s
             }
         }
     }
-    if (device && config.form.bias == PositionBias::dense) {
+    if (config.form.bias == PositionBias::banded) {
+        clear_beyond_window(bias_, S, config.window);
+    }
+    if (device && usual_ == Way::pairs && !bias_.empty()) {
         bias_on_device_.emplace("position_bias", std::vector<std::int64_t>{S, S}, bias_.data(), device);
     }
     selections_[static_cast<std::size_t>(usual_)] = make(usual_, selection);
@@ -231,29 +242,21 @@ Tensor Mean::bias_of(CallMemory &memory, const CallShape &shape, const Sight &si
     const std::int64_t first = config_.form.is_causal() ? sources - n : 0;
     const PositionBias form = config_.form.bias;
     if (form == PositionBias::none || sources == 0) {
-        const TensorView<float, 1> zeros = memory.on_host<float, 1>("position_bias", {m});
-        std::fill_n(zeros.data, m, 0.0f);
-        return memory.send("position_bias", TensorView<const float, 3>(zeros.data, {B, n, m}, {0, 0, 1}));
+        return same_for_all_pairs(memory, "position_bias", 0.0f, shape);
     }
     if (form == PositionBias::given) {
         return memory.send("position_bias", sight.position_bias);
     }
-    if (form == PositionBias::dense && first >= 0) {
+    if (first >= 0) {
         if (bias_on_device_ && first == 0) {
             return with<3>(bias_on_device_->tensor(), {B, n, m}, {0, S, 1});
         }
         return memory.send("position_bias", TensorView<const float, 3>(bias_.data() + first * S, {B, n, m}, {0, S, 1}));
     }
-    const std::int64_t window = form == PositionBias::dense ? S : std::min(config_.window, S);
     const TensorView<float, 2> pairs = memory.on_host<float, 2>("position_bias", {n, m});
-    for (std::int64_t i = 0; i < n; ++i) {
-        const std::int64_t t = i + first;
-        const std::int64_t from = std::clamp<std::int64_t>(t - window + 1, 0, m), to = std::clamp(t + window, from, m);
-        float *row = pairs.data + i * m;
-        std::fill_n(row, m, 0.0f);
-        if (t >= 0) {
-            std::copy(bias_.data() + t * S + from, bias_.data() + t * S + to, row + from);
-        }
+    std::fill_n(pairs.data, n * m, 0.0f);
+    for (std::int64_t i = -first; i < n; ++i) {
+        std::copy_n(bias_.data() + (i + first) * S, m, pairs.data + i * m);
     }
     return memory.send("position_bias", TensorView<const float, 3>(pairs.data, {B, n, m}, {0, m, 1}));
 }
@@ -311,10 +314,8 @@ void Mean::forward(CallMemory &memory, Way way, const Call &call, const Sight &s
     const auto [B, n, m] = call.shape;
     const std::int64_t P = config_.projected, rows = std::max<std::int64_t>(m, 1);
     if (way == Way::pairs) {
-        const bool has_mask = sight.mask.data && m > 0;
-        const Tensor mask = has_mask ? memory.send("mask", sight.mask)
-                                     : memory.send("mask", TensorView<const std::uint8_t, 3>(ones(memory, rows).data,
-                                                                                             {B, n, rows}, {0, 0, 1}));
+        const Tensor mask = sight.mask.data && m > 0 ? memory.send("mask", sight.mask)
+                                                     : same_for_all_pairs(memory, "mask", std::uint8_t{1}, call.shape);
         const Tensor bias = bias_of(memory, call.shape, sight);
         run_pairs(memory, call, bias, sight.bias_scale, mask, counts_of(memory, "sources", sight.lengths, B, m),
                   config_.form.is_causal() ? m - n : m);
@@ -328,11 +329,10 @@ void Mean::forward(CallMemory &memory, Way way, const Call &call, const Sight &s
                                            {"y", call.y}},
                                           memory);
     } else {
-        const TensorView<float, 3> nothing = memory.on_host<float, 3>("state", {B, 4, P});
-        std::fill_n(nothing.data, B * 4 * P, 0.0f);
         run_scan(memory, call, mask_of_sources(memory, sight.mask, B, rows_before(way), m),
                  counts_of(memory, "rows", sight.lengths, B, n), same_for_all<std::int32_t>(memory, "position", 0, B),
-                 memory.send("state", nothing), memory.temporary<3>("next_state", {B, 4, P}));
+                 memory.constant("state", 0.0f, TensorView<const float, 3>(nullptr, {B, 4, P})),
+                 memory.temporary<3>("next_state", {B, 4, P}));
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "ptx.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -91,6 +92,20 @@ Result copy(void *to, const void *from, std::size_t bytes, const void *on_device
         return invalid_value;
     }
     std::memcpy(to, from, bytes);
+    return success;
+}
+
+template<typename Fill>
+Result fill(Pointer to, std::size_t bytes, std::size_t alignment, void *stream, Fill fill_memory) {
+    if (!has_context()) {
+        return invalid_context;
+    }
+    if (bytes == 0 || to % alignment != 0 || !is_accessible(device_of(current.back()), to, bytes)) {
+        return invalid_value;
+    }
+    ++fake_cuda().fills;
+    fake_cuda().stream = stream;
+    fill_memory(reinterpret_cast<void *>(to));
     return success;
 }
 
@@ -267,6 +282,13 @@ Result cuMemcpyHtoDAsync_v2(Pointer to, const void *from, std::size_t bytes, voi
 }
 Result cuMemcpyDtoHAsync_v2(void *to, Pointer from, std::size_t bytes, void *) {
     return cuMemcpyDtoH_v2(to, from, bytes);
+}
+Result cuMemsetD8Async(Pointer to, unsigned char value, std::size_t count, void *stream) {
+    return fill(to, count, 1, stream, [&](void *memory) { std::memset(memory, value, count); });
+}
+Result cuMemsetD32Async(Pointer to, unsigned value, std::size_t count, void *stream) {
+    return fill(to, 4 * count, 4, stream,
+                [&](void *memory) { std::fill_n(static_cast<unsigned *>(memory), count, value); });
 }
 // Halide's runtime asks for these too, but nothing needs them.
 Result cuMemcpyDtoD_v2(Pointer, Pointer, std::size_t) {

@@ -18,8 +18,8 @@ struct FakeCuda {
     std::atomic<int> max_registers{0};     ///< of the module that was loaded last
     std::atomic<int> allocations{0};       ///< so far
     std::atomic<int> live{0};              ///< allocations now
-    std::atomic<int> copies_in{0}, copies_out{0}, launches{0};
-    std::atomic<void *> stream{nullptr};  ///< of the last launch
+    std::atomic<int> copies_in{0}, copies_out{0}, fills{0}, launches{0};
+    std::atomic<void *> stream{nullptr};  ///< of the last launch or fill
     std::atomic<int> device{-1};          ///< of the last launch
 
     std::atomic<std::int64_t> allocations_left{INT64_MAX};  ///< then there is no memory
