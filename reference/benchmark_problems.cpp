@@ -34,8 +34,8 @@ bool has_forward(const LayerForm &form) {
 /// The sequence is as long as the model's. AFT-conv has a filter of 4, in 4 heads.
 Problem problem_of(const LayerForm &form, const Size &size) {
     Problem problem{{form, size.channels, size.channels, size.seq}, {size.batch, size.seq}};
-    problem.config.window = !form.has_window() ? 0 : has_heads(form) ? 4 : size.window;
-    problem.config.heads = has_heads(form) && size.channels % 4 == 0 ? 4 : 1;
+    problem.config.window = !form.has_window() ? 0 : form.has_heads() ? 4 : size.window;
+    problem.config.heads = form.has_heads() && size.channels % 4 == 0 ? 4 : 1;
     return problem;
 }
 
@@ -72,7 +72,7 @@ std::vector<BenchmarkProblem> problems_of(const Sizes &sizes) {
     std::vector<BenchmarkProblem> problems;
     for (const bool is_whole : {true, false}) {
         for (const NamedForm &named : named_forms) {
-            if (has_forward(named.form) == is_whole && !takes_bias(named.form)) {
+            if (has_forward(named.form) == is_whole && !named.form.takes_bias()) {
                 for (const Size &size : is_whole ? sizes.whole : sizes.composed) {
                     problems.emplace_back(problem_of(named.form, size));
                 }
@@ -81,7 +81,7 @@ std::vector<BenchmarkProblem> problems_of(const Sizes &sizes) {
     }
     add_calls_that_hide(sizes.hidden, problems);
     for (const NamedForm &named : named_forms) {
-        if (named.form.is_causal() && !takes_bias(named.form)) {
+        if (named.form.is_causal() && !named.form.takes_bias()) {
             Problem step = problem_of(named.form, sizes.step);
             step.piece = 1;
             problems.emplace_back(step);
@@ -96,7 +96,7 @@ std::vector<BenchmarkProblem> problems_of(const Sizes &sizes) {
     };
     for (const Size &size : sizes.means) {
         for (const NamedForm &named : named_forms) {
-            if (!takes_bias(named.form) && !(named.form == aft_local)) {  // which has no kernel of its own
+            if (!named.form.takes_bias() && !(named.form == aft_local)) {  // which has no kernel of its own
                 add_mean(problem_of(named.form, size));
             }
         }
