@@ -1,5 +1,6 @@
 #pragma once
 
+#include "functions.h"
 #include "score.h"
 
 namespace aft {
