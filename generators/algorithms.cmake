@@ -21,21 +21,24 @@ set(aft_operations [[
 #   storage     in what its kernels can keep weights, exponentials of the bias and sources
 #   any bias    whether it is accurate for position biases of any range
 set(aft_algorithms [[
-#   operation | layer        | bias        | algorithm   | schedules         | storage          | any bias
-    forward   | full         | dense       | dense       | flat packed tiled | float32 bfloat16 | no
-    forward   | local        | banded      | banded      | flat packed tiled | float32 bfloat16 | no
-    forward   | simple       | none        | softmax     | flat packed tiled | float32 bfloat16 | yes
-    forward   | full         | dense       | exact       | packed tiled      | float32          | yes
-    forward   | local        | banded      | exact       | packed tiled      | float32          | yes
-    linear    | none         | none        | product     | flat packed tiled | float32          | yes
-    core      | given        | given       | certified   | packed            | float32          | yes
-    core      | given        | given       | joint       | flat tiled        | float32          | yes
-    core      | simple       | none        | softmax     | flat packed tiled | float32          | yes
-    sources   | given        | given       | exponential | packed            | float32          | yes
-    kept      | given        | given       | certified   | packed            | float32          | yes
-    scan      | wkv          | decay       | recurrent   | flat packed       | float32          | yes
-    scan      | causal_local | banded      | banded_past | flat packed       | float32          | yes
-    scan      | conv         | convolution | convolution | flat packed       | float32          | yes
+#   operation | layer        | bias        | algorithm             | schedules         | storage          | any bias
+    forward   | full         | dense       | dense                 | flat packed tiled | float32 bfloat16 | no
+    forward   | local        | banded      | banded                | flat packed tiled | float32 bfloat16 | no
+    forward   | simple       | none        | softmax               | flat packed tiled | float32 bfloat16 | yes
+    forward   | full         | dense       | exact                 | packed tiled      | float32          | yes
+    forward   | local        | banded      | exact                 | packed tiled      | float32          | yes
+    linear    | none         | none        | product               | flat packed tiled | float32          | yes
+    core      | given        | given       | certified             | packed            | float32          | yes
+    core      | given        | given       | joint                 | flat tiled        | float32          | yes
+    core      | simple       | none        | softmax               | flat packed tiled | float32          | yes
+    sources   | given        | given       | exponential           | packed            | float32          | yes
+    kept      | given        | given       | certified             | packed            | float32          | yes
+    scan      | wkv          | decay       | certified_recurrent   | packed            | float32          | yes
+    scan      | wkv          | decay       | recurrent             | flat              | float32          | yes
+    scan      | causal_local | banded      | certified_past        | packed            | float32          | yes
+    scan      | causal_local | banded      | banded_past           | flat              | float32          | yes
+    scan      | conv         | convolution | certified_convolution | packed            | float32          | yes
+    scan      | conv         | convolution | convolution           | flat              | float32          | yes
 ]])
 include(${CMAKE_CURRENT_LIST_DIR}/table/algorithms.cmake)
 aft_set_algorithms("${aft_operations}" "${aft_algorithms}")

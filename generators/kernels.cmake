@@ -68,12 +68,12 @@ aft_kernel_rows(aft OPERATION kept DEVICE cpu ROWS [[
 ]])
 
 aft_kernel_rows(aft OPERATION scan DEVICE cpu ROWS [[
-#   algorithms | schedule      | storage  | variant    | extents            | parameters
-    usual      | packed        | float32  |            |                    |
-    usual      | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
-    usual      | adams2019     | float32  | t192       | 2  192 192 192 32  |
-    usual      | li2018        | float32  | t192       | 2  192 192 192 32  |
-    usual      | naive         | float32  |            |                    |
+#   algorithms                        | schedule      | storage  | variant    | extents            | parameters
+    usual                             | packed        | float32  |            |                    |
+    recurrent banded_past convolution | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    recurrent banded_past convolution | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    recurrent banded_past convolution | li2018        | float32  | t192       | 2  192 192 192 32  |
+    recurrent banded_past convolution | naive         | float32  |            |                    |
 ]])
 
 # For smaller extents (seq 64 on CPUs, batch 2 on GPUs), li2018 spreads sums over atomic additions, so that the bits
@@ -102,8 +102,8 @@ aft_kernel_rows(aft OPERATION core DEVICE cuda ROWS [[
 ]])
 
 aft_kernel_rows(aft OPERATION scan DEVICE cuda ROWS [[
-#   algorithms | schedule      | storage  | variant    | extents            | parameters
-    usual      | naive         | float32  |            |                    |
+#   algorithms                        | schedule      | storage  | variant    | extents            | parameters
+    recurrent banded_past convolution | naive         | float32  |            |                    |
 ]])
 
 # li2018 has one size, as nobody would run it on OpenCL but to compare.
@@ -128,8 +128,8 @@ aft_kernel_rows(aft OPERATION core DEVICE opencl ROWS [[
 ]])
 
 aft_kernel_rows(aft OPERATION scan DEVICE opencl ROWS [[
-#   algorithms | schedule      | storage  | variant    | extents            | parameters
-    usual      | naive         | float32  |            |                    |
+#   algorithms                        | schedule      | storage  | variant    | extents            | parameters
+    recurrent banded_past convolution | naive         | float32  |            |                    |
 ]])
 
 aft_kernel_rows(aft OPERATION forward DEVICE vulkan ROWS [[
@@ -152,6 +152,6 @@ aft_kernel_rows(aft OPERATION core DEVICE vulkan ROWS [[
 ]])
 
 aft_kernel_rows(aft OPERATION scan DEVICE vulkan ROWS [[
-#   algorithms | schedule      | storage  | variant    | extents            | parameters
-    usual      | naive         | float32  |            |                    |
+#   algorithms                        | schedule      | storage  | variant    | extents            | parameters
+    recurrent banded_past convolution | naive         | float32  |            |                    |
 ]])

@@ -1,5 +1,3 @@
-#include "algorithms/recurrent.h"
-#include "algorithms/windowed.h"
 #include "kernel_generator.h"
 #include "schedules/cpu_scan.h"
 
@@ -9,17 +7,20 @@ namespace aft {
 /// and the next state. Extents innermost first, P channels, B samples:
 ///     q (P, n, B)     k, v (P, rows, B)     mask (rows, B) of uint8     rows (B) of int32     gate, 0 to 2
 ///     state (P, 4, B): RunningSums  ->  y (P, n, B), next_state (P, 4, B)
-/// recurrent has n rows of sources, and decay, bonus (P). The others have s - 1 + n, and a position bias: banded_past
-/// band (s, S) and position (B) of int32, convolution filter (s, heads). A sample has only `rows` of the n positions;
-/// its y is 0 in the others. All strides but the innermost of the channels are free.
+/// recurrent has n rows of sources, and decay >= 0, bonus (P). The others have s - 1 + n, and a position bias:
+/// banded_past band (s, S) and position (B) of int32, convolution filter (s, heads). A sample has only `rows` of the n
+/// positions; its y is 0 in the others. All strides but the innermost of the channels are free.
 class Scan : public KernelGenerator<Scan> {
 public:
-    enum class Kind { recurrent, banded_past, convolution };
+    enum class Kind { recurrent, banded_past, convolution, certified_recurrent, certified_past, certified_convolution };
     Param<Kind> algorithm{"algorithm",
                           Kind::recurrent,
                           {{"recurrent", Kind::recurrent},
                            {"banded_past", Kind::banded_past},
-                           {"convolution", Kind::convolution}}};
+                           {"convolution", Kind::convolution},
+                           {"certified_recurrent", Kind::certified_recurrent},
+                           {"certified_past", Kind::certified_past},
+                           {"certified_convolution", Kind::certified_convolution}}};
 
     Input<Buffer<float, 3>> q{"q"}, k{"k"}, v{"v"};
     Input<Buffer<uint8_t, 2>> mask{"mask"};
@@ -35,46 +36,68 @@ public:
     Param<int> estimated_window{"estimated_window", 32};
 
     void configure() {
-        if (algorithm == Kind::recurrent) {
+        if (is(Kind::recurrent, Kind::certified_recurrent)) {
             decay = add_input<Buffer<float, 1>>("decay");
             bonus = add_input<Buffer<float, 1>>("bonus");
         } else {
-            bias = add_input<Buffer<float, 2>>(algorithm == Kind::banded_past ? "band" : "filter");
+            bias = add_input<Buffer<float, 2>>(is_banded() ? "band" : "filter");
         }
-        if (algorithm == Kind::banded_past) {
+        if (is_banded()) {
             position = add_input<Buffer<int32_t, 1>>("position");
         }
     }
 
     void generate() {
         switch (algorithm) {
-            case Kind::recurrent: return define_and_schedule<Recurrent>();
-            case Kind::banded_past: return define_and_schedule<BandedPast>();
-            case Kind::convolution: return define_and_schedule<Convolution>();
+            case Kind::recurrent: return flat<Recurrent>();
+            case Kind::banded_past: return flat<BandedPast>();
+            case Kind::convolution: return flat<Convolution>();
+            case Kind::certified_recurrent: return packed<Recurrent>();
+            case Kind::certified_past: return packed<BandedPast>();
+            case Kind::certified_convolution: return packed<Convolution>();
         }
     }
 
 private:
-    template<typename Algorithm>
-    void define_and_schedule() {
+    bool is(Kind exact, Kind certified) const {
+        return algorithm == exact || algorithm == certified;
+    }
+    bool is_banded() const {
+        return is(Kind::banded_past, Kind::certified_past);
+    }
+
+    template<typename Exact>
+    void flat() {
         Flat form(1, whole_window);
         const ScanInputs in = inputs();
-        Algorithm scan(form, in);
-        y(channel, row, batch) = gated_mean(in, scan.mean(in, channel, row, batch), channel, row, batch);
-        next_state(channel, row, batch) = stored_state(scan.sums, channel, row, batch);
-
-        constrain();
+        const Exact scan(form, in, in.sources(form));
+        define(in, scan.mean(in, channel, row, batch), scan.sums);
         if (using_autoscheduler()) {
             permit_failed_unroll();
             set_estimates();
-        } else if (schedule_name == Schedule::packed && device == Device::cpu) {
-            CpuScan(in, get_target().natural_vector_size<float>()).schedule(scan, y, next_state);
         } else if (schedule_name == Schedule::naive) {
             form.stages.push_back(next_state);
             schedule_naive_on(device, form, y, get_target());
         } else {
-            _halide_user_error << "a scan has the schedules naive, and packed on the CPU\n";
+            _halide_user_error << "an exact scan has no schedule by hand but naive\n";
         }
+    }
+    template<typename Exact>
+    void packed() {
+        if (schedule_name != Schedule::packed || device != Device::cpu) {
+            _halide_user_error << "a certified scan has the schedule packed, on the CPU\n";
+        }
+        const int vector = get_target().natural_vector_size<float>();
+        Flat form(1, whole_window);
+        const ScanInputs in = inputs();
+        CertifiedScan<Exact> scan(form, in, vector);
+        define(in, scan.mean(channel, row, batch), scan.exact.sums);
+        CpuScan(in, vector, TileRequest::or_default(tile_rows, 4)).schedule(scan, y, next_state);
+    }
+    void define(const ScanInputs &in, const Expr &mean, const ScanSums &sums) {
+        y(channel, row, batch) = gated_mean(in, mean, channel, row, batch);
+        next_state(channel, row, batch) = stored_state(sums, channel, row, batch);
+        constrain();
     }
 
     ScanInputs inputs() {
@@ -99,7 +122,7 @@ private:
         if (position) {
             in.position = *position;
         }
-        if (algorithm == Kind::convolution) {
+        if (is(Kind::convolution, Kind::certified_convolution)) {
             in.head_channels = in.channels / bias->dim(1).extent();
         }
         if (schedule_name == Schedule::packed) {
@@ -107,9 +130,12 @@ private:
             // aren't there.
             for (Func *f : {&in.q, &in.k, &in.v, &in.state, &in.decay, &in.bonus}) {
                 if (f->defined()) {
-                    Halide::Region channels(f->dimensions());
-                    channels[0] = {0, in.channels};
-                    *f = Halide::BoundaryConditions::repeat_edge(*f, channels);
+                    std::vector<Halide::Var> vars(f->dimensions());
+                    std::vector<Expr> at(vars.begin(), vars.end());
+                    at[0] = min(likely(at[0]), in.channels - 1);
+                    Func padded;
+                    padded(vars) = (*f)(at);
+                    *f = padded;
                 }
             }
         }
@@ -143,7 +169,7 @@ private:
             add_requirement(k.dim(1).extent() == window - 1 + y.dim(1).extent(), "k has", k.dim(1).extent(),
                             "rows where the window is", window, "and y has", y.dim(1).extent());
         }
-        if (algorithm == Kind::convolution) {
+        if (is(Kind::convolution, Kind::certified_convolution)) {
             const Expr heads = bias->dim(1).extent();
             add_requirement(heads >= 1 && channels % max(heads, 1) == 0, "filter has", heads, "heads where y has",
                             channels, "channels");
@@ -152,7 +178,7 @@ private:
 
     void set_estimates() {
         const int B = estimated_batch, n = estimated_seq, P = estimated_projected, s = estimated_window;
-        const int sources = algorithm == Kind::recurrent ? n : s - 1 + n;
+        const int sources = bias ? s - 1 + n : n;
         q.set_estimates({{0, P}, {0, n}, {0, B}});
         k.set_estimates({{0, P}, {0, sources}, {0, B}});
         v.set_estimates({{0, P}, {0, sources}, {0, B}});
@@ -165,7 +191,7 @@ private:
             bonus->set_estimates({{0, P}});
         }
         if (bias) {
-            bias->set_estimates({{0, s}, {0, algorithm == Kind::banded_past ? n : 1}});
+            bias->set_estimates({{0, s}, {0, is_banded() ? n : 1}});
         }
         if (position) {
             position->set_estimates({{0, B}});

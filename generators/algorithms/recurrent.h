@@ -11,21 +11,22 @@ struct Recurrent {
     Halide::Func sources;
     ScanSums sums;
 
-    Recurrent(Flat &form, const ScanInputs &in)
-        : sources(in.sources(form)),
-          sums(form, in,
-               [&](const RunningSums &before, const Halide::Expr &c, const Halide::Expr &i, const Halide::Expr &b) {
-                   const Source source{Halide::Tuple(sources(c, i, b))};
-                   const RunningSums aged = before.aged();
-                   return aged.plus(in.rounded, aged.score(in.rounded, in.decay(c)), {source.key, 0.0f}, source);
-               }) {}
+    template<typename... Total>
+    Recurrent(Flat &form, const ScanInputs &in, const Halide::Func &sources, const Total &...total)
+        : sources(sources), sums(form, in, sources, total...) {}
+
+    static WindowBias bias(const ScanInputs &in) {
+        using Expr = Halide::Expr;
+        return {true, [&in](const Expr & /*distance*/, const Expr &channel, const Expr & /*row*/,
+                            const Expr & /*batch*/) { return in.bonus(channel); }};
+    }
 
     Halide::Expr mean(const ScanInputs &in, const Halide::Expr &channel, const Halide::Expr &row,
                       const Halide::Expr &batch) const {
         const Source source{Halide::Tuple(sources(channel, row, batch))};
         const Score score = Score::sum(in.rounded, source.key, in.bonus(channel) * Score::scale);
         const RunningSums before = sums.before(channel, row, batch);
-        return before.plus(in.rounded, before.score(in.rounded, in.decay(channel)), score, source).mean();
+        return before.with(in.rounded, sums.score(before, channel), RunningSums(source), score).mean();
     }
 };
 

@@ -18,81 +18,113 @@ struct ScanInputs {
 
     Halide::Func decay, bonus;  // (channel), of Recurrent
 
-    Halide::Expr window;         // s >= 1; the sources begin s - 1 rows before the targets
+    Halide::Expr window = 1;     // s >= 1; the sources begin s - 1 rows before the targets
     Halide::Func bias;           // (distance, target) of BandedPast, (distance, head) of Convolution
     Halide::Func position;       // (batch): the first target's, of BandedPast
     Halide::Expr longest;        // S of BandedPast
     Halide::Expr head_channels;  // of Convolution
 
-    /// (channel, row, batch): the Source of every row.
+    /// (channel, row, batch): the Source of every row, which is hidden where the sample doesn't have its position.
     Halide::Func sources(Flat &form) const {
-        const Halide::Var channel("channel"), row("row"), b("batch");
-        Halide::Func result = form.stage("sources");
-        result(channel, row, b) = Source(mask(row, b) != 0, k(channel, row, b), v(channel, row, b)).tuple();
+        using namespace Halide;
+        const Var channel("channel"), row("row"), b("batch");
+        const Expr there = clamp(row, 0, window + seq - 2);
+        Func result = form.stage("sources");
+        result(channel, row, b) =
+            Source(mask(there, b) != 0 && row - (window - 1) < rows(b), k(channel, there, b), v(channel, there, b))
+                .tuple();
         return result;
     }
 };
 
-/// The sums before every position of a sequence: one chain from the stored state on, position after position, so that a
-/// sequence in pieces has the bits of the whole. A first pass keeps the sums before every chunk of positions, a second
-/// one begins at them: it can run chunk by chunk side by side, and the sums of a chunk stay in the nearest cache.
+/// The sums before every position of a sequence: those that the chunks before its own carry over from the stored state,
+/// joined by those of its chunk. Chunks can run side by side.
 struct ScanSums {
-    /// The sums after a position, of those before it.
-    using Step = std::function<RunningSums(const RunningSums &before, const Halide::Expr &channel,
-                                           const Halide::Expr &position, const Halide::Expr &batch)>;
     static constexpr int chunk_rows = 32;
+    /// The sums over a whole chunk at (channel, chunk, batch), where the exact ones are `local` behind its last
+    /// position.
+    using Total = std::function<RunningSums(const Halide::Func &local, const std::vector<Halide::Expr> &at)>;
 
-    Halide::Func carried;  // (channel, slot, batch)
-    Halide::Func within;   // (channel, position in the chunk, chunk, batch)
-    Halide::RDom position, step;
+    Halide::Func local;    // (channel, position in the chunk, chunk, batch): before the position, in its chunk
+    Halide::Func carried;  // (channel, chunk, batch): before the chunk; behind the last one, the next state
+    Halide::RDom step, later_chunk;
 
-    ScanSums(Flat &form, const ScanInputs &in, const Step &next)
-        : carried(form.stage("carried")), within(form.stage("within")), position(1, in.seq, "position"),
-          step(1, min(in.seq, chunk_rows) - 1, "step"), seq(in.seq) {
+    ScanSums(Flat &form, const ScanInputs &in, const Halide::Func &sources, const Total &total = {})
+        : local(form.stage("local")), carried(form.stage("carried")), step(1, min(in.seq, chunk_rows), "step"),
+          later_chunk(1, ceil_div(in.seq, chunk_rows), "later_chunk"), seq(in.seq), decay(in.decay),
+          rounded(in.rounded) {
         using namespace Halide;
-        const Var channel("channel"), slot("slot"), chunk("chunk"), batch("batch");
+        const Var channel("channel"), position("position"), chunk("chunk"), batch("batch");
         const Tuple nothing{undef<float>(), undef<float>(), undef<float>(), undef<float>()};
-        // Positions beyond the sequence of a sample leave its sums as they are.
-        const auto after = [&](const RunningSums &before, const Expr &row) {
-            return RunningSums::choose(row < in.rows(batch), next(before, channel, row, batch), before).tuple();
+        const auto last_position = [&](const Expr &number) {
+            return clamp(in.rows(batch) - number * chunk_rows, 0, chunk_rows);
         };
-        carried(channel, slot, batch) = nothing;
+        local(channel, position, chunk, batch) = nothing;
+        local(channel, 0, chunk, batch) = RunningSums::none().tuple();
+        const Source source{Tuple(sources(channel, chunk * chunk_rows + step - 1, batch))};
+        const RunningSums before(local(channel, step - 1, chunk, batch)), aged = later(before, 1);
+        local(channel, step, chunk, batch) =
+            RunningSums::choose(step <= last_position(chunk),
+                                aged.with(rounded, score(aged, channel), RunningSums(source), {source.key, 0.0f}),
+                                before)
+                .tuple();
+        carried(channel, chunk, batch) = nothing;
         carried(channel, 0, batch) = RunningSums(in.state(channel, 0, batch), in.state(channel, 1, batch),
                                                  in.state(channel, 2, batch), in.state(channel, 3, batch))
                                          .or_none()
                                          .tuple();
-        carried(channel, slot_of(position), batch) =
-            after(RunningSums(carried(channel, slot_of(position - 1), batch)), position - 1);
-
-        within(channel, slot, chunk, batch) = nothing;
-        within(channel, 0, chunk, batch) = Tuple(carried(channel, slot_of(chunk * chunk_rows), batch));
-        within(channel, step, chunk, batch) =
-            after(RunningSums(within(channel, step - 1, chunk, batch)), min(chunk * chunk_rows + step, seq) - 1);
+        const Expr previous = later_chunk - 1;
+        carried(channel, later_chunk, batch) =
+            joined(later(RunningSums(carried(channel, previous, batch)), last_position(previous)),
+                   total ? total(local, {channel, previous, batch})
+                         : RunningSums(local(channel, min(seq, chunk_rows), previous, batch)),
+                   channel)
+                .tuple();
     }
 
+    /// Before the first position of a chunk.
+    RunningSums before_chunk(const Halide::Expr &channel, const Halide::Expr &number, const Halide::Expr &batch) const {
+        return RunningSums(carried(channel, number, batch));
+    }
     RunningSums before(const Halide::Expr &channel, const Halide::Expr &row, const Halide::Expr &batch) const {
-        return RunningSums(within(channel, row % chunk_rows, row / chunk_rows, batch));
+        const Halide::Expr number = row / chunk_rows, position = row % chunk_rows;
+        return joined(later(before_chunk(channel, number, batch), position),
+                      RunningSums(local(channel, position, number, batch)), channel);
     }
     RunningSums after_all(const Halide::Expr &channel, const Halide::Expr &batch) const {
-        return RunningSums(carried(channel, slot_of(seq), batch));
+        return before_chunk(channel, ceil_div(seq, chunk_rows), batch);
+    }
+    Score score(const RunningSums &sums, const Halide::Expr &channel) const {
+        return decay.defined() ? sums.score(rounded, decay(channel)) : sums.score();
     }
 
 private:
     Halide::Expr seq;
+    Halide::Func decay;
+    Rounding rounded;
 
-    /// Where the sums before a position are kept: each chunk has two slots, taken in turn, as Halide 21 reads values of
-    /// a Tuple that it has just replaced (score.h). The sums before a whole number of chunks stay.
-    static Halide::Expr slot_of(const Halide::Expr &position) {
-        return 2 * ceil_div(position, chunk_rows) + position % 2;
+    /// Without a decay, it doesn't matter when a source was.
+    RunningSums later(const RunningSums &sums, const Halide::Expr &positions) const {
+        return decay.defined() ? sums.aged(Halide::cast<float>(positions)) : sums;
     }
+    RunningSums joined(const RunningSums &earlier, const RunningSums &others, const Halide::Expr &channel) const {
+        return earlier.with(rounded, score(earlier, channel), others, score(others, channel));
+    }
+};
+
+/// The position bias of the last s sources of a target. It is one for all channels, or one for all targets.
+struct WindowBias {
+    bool is_per_channel;
+    std::function<Halide::Expr(const Halide::Expr &distance, const Halide::Expr &channel, const Halide::Expr &row,
+                               const Halide::Expr &batch)>
+        at;
 };
 
 /// What all scans end in: y at (channel, row, batch), 0 at positions that a sequence doesn't have, and the state.
 inline Halide::Expr gated_mean(const ScanInputs &in, const Halide::Expr &mean, const Halide::Expr &channel,
                                const Halide::Expr &row, const Halide::Expr &batch) {
-    using namespace Halide;
-    const Expr value = gate(in.rounded, in.gate, in.q(channel, row, batch)) * mean;
-    return reinterpret<float>(select(row < in.rows(batch), reinterpret<uint32_t>(value), Expr(0u)));
+    const Halide::Expr value = gate(in.rounded, in.gate, in.q(channel, row, batch)) * mean;
+    return kept_if(row < in.rows(batch), value);
 }
 inline Halide::Expr stored_state(const ScanSums &sums, const Halide::Expr &channel, const Halide::Expr &value,
                                  const Halide::Expr &batch) {

@@ -10,32 +10,26 @@ namespace aft {
 /// sums m, n, d. Row s - 1 + i of the sources is position i.
 struct Windowed {
     static constexpr int longest_chunk = 32;
-    /// The position bias of a target and a source `distance` positions before it.
-    using Bias = std::function<Halide::Expr(const Halide::Expr &distance, const Halide::Expr &channel,
-                                            const Halide::Expr &row, const Halide::Expr &batch)>;
 
     Halide::Func sources, maximum, chunk_sums, window_sums;
     Halide::Expr chunks, chunk_length;       // equal, so that few steps are beyond the window
     Halide::RDom distance, in_chunk, chunk;  // of the window; of a chunk of it; the chunks
     ScanSums sums;
 
-    Windowed(Flat &form, const ScanInputs &in, const Bias &bias)
-        : sources(in.sources(form)), maximum(form.stage("maximum")), chunk_sums(form.stage("chunk_sums")),
+    template<typename... Total>
+    Windowed(Flat &form, const ScanInputs &in, const Halide::Func &sources, const WindowBias &bias,
+             const Total &...total)
+        : sources(sources), maximum(form.stage("maximum")), chunk_sums(form.stage("chunk_sums")),
           window_sums(form.stage("window_sums")), chunks(ceil_div(in.window, longest_chunk)),
           chunk_length(ceil_div(in.window, chunks)), distance(0, in.window, "distance"),
-          in_chunk(0, chunk_length, "in_chunk"), chunk(0, chunks, "chunk"),
-          sums(form, in,
-               [&](const RunningSums &before, const Halide::Expr &c, const Halide::Expr &i, const Halide::Expr &b) {
-                   const Source leaving{Halide::Tuple(sources(c, i, b))};
-                   return before.plus(in.rounded, before.score(), {leaving.key, 0.0f}, leaving);
-               }) {
+          in_chunk(0, chunk_length, "in_chunk"), chunk(0, chunks, "chunk"), sums(form, in, sources, total...) {
         using namespace Halide;
         const Var channel("channel"), row("row"), batch("batch"), j("j");
         const auto source_at = [&](const Expr &d) {
             return Source(Tuple(sources(channel, row + in.window - 1 - min(d, in.window - 1), batch)));
         };
         const auto score_at = [&](const Expr &d) {
-            const Expr w = bias(min(d, in.window - 1), channel, row, batch);
+            const Expr w = bias.at(min(d, in.window - 1), channel, row, batch);
             const Expr is_masked = d >= in.window || reinterpret<uint32_t>(w) == Expr(0xff800000u);
             return Score::sum(in.rounded, source_at(d).key, select(is_masked, Score::of_masked_bias, w * Score::scale));
         };
@@ -71,22 +65,30 @@ private:
 
 /// Causal AFTLocal: the bias of target t and of the source d positions before it is bias(d, t).
 struct BandedPast : Windowed {
-    BandedPast(Flat &form, const ScanInputs &in)
-        : Windowed(form, in,
-                   [&in](const Halide::Expr &distance, const Halide::Expr & /*channel*/, const Halide::Expr &row,
-                         const Halide::Expr &batch) {
-                       return in.bias(distance, clamp(in.position(batch) + row, 0, in.longest - 1));
-                   }) {}
+    template<typename... Total>
+    BandedPast(Flat &form, const ScanInputs &in, const Halide::Func &sources, const Total &...total)
+        : Windowed(form, in, sources, bias(in), total...) {}
+
+    static WindowBias bias(const ScanInputs &in) {
+        using Expr = Halide::Expr;
+        return {false, [&in](const Expr &distance, const Expr & /*channel*/, const Expr &row, const Expr &batch) {
+                    return in.bias(distance, clamp(in.position(batch) + row, 0, in.longest - 1));
+                }};
+    }
 };
 
 /// Causal AFT-conv: the bias of a head and a distance.
 struct Convolution : Windowed {
-    Convolution(Flat &form, const ScanInputs &in)
-        : Windowed(form, in,
-                   [&in](const Halide::Expr &distance, const Halide::Expr &channel, const Halide::Expr & /*row*/,
-                         const Halide::Expr & /*batch*/) {
-                       return in.bias(distance, min(channel, in.channels - 1) / in.head_channels);
-                   }) {}
+    template<typename... Total>
+    Convolution(Flat &form, const ScanInputs &in, const Halide::Func &sources, const Total &...total)
+        : Windowed(form, in, sources, bias(in), total...) {}
+
+    static WindowBias bias(const ScanInputs &in) {
+        using Expr = Halide::Expr;
+        return {true, [&in](const Expr &distance, const Expr &channel, const Expr & /*row*/, const Expr & /*batch*/) {
+                    return in.bias(distance, min(channel, in.channels - 1) / in.head_channels);
+                }};
+    }
 };
 
 }  // namespace aft

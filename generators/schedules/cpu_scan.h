@@ -1,30 +1,32 @@
 #pragma once
 
-#include "../algorithms/recurrent.h"
-#include "../algorithms/windowed.h"
+#include "../algorithms/certified_scan.h"
 #include "tiles.h"
 
 namespace aft {
 
-/// The hand schedule of scans on the CPU. The chain of sums has one job per (group of channels, sample); the means have
-/// one per (group of channels, chunk of positions, sample), in which the sums of a chunk stay in the nearest cache.
+/// The hand schedule of scans on the CPU. The sums of chunks and what they carry over have one job per (group of
+/// channels, sample); the means have one per (group of channels, chunk of positions, sample), and keep what they have
+/// of a vector of channels in the nearest cache.
 class CpuScan {
-public:
-    CpuScan(const ScanInputs &in, int vector) : in(in), vector(vector) {}
+    using Func = Halide::Func;
 
-    void schedule(Recurrent &scan, const Halide::Func &y, const Halide::Func &next_state) {
-        schedule_sums(scan.sums, y, next_state, cost_of_source);
-    }
-    void schedule(Windowed &scan, const Halide::Func &y, const Halide::Func &next_state) {
-        schedule_sums(scan.sums, y, next_state, cost_of_source * Halide::cast<float>(in.window));
-        const Var row = y.args()[1];
-        whole_vectors(scan.window_sums.compute_at(y, row), scan.chunk);
-        whole_vectors(scan.maximum.compute_at(y, row), scan.distance);
-        whole_vectors(scan.chunk_sums.compute_at(scan.window_sums, scan.chunk), scan.in_chunk);
+public:
+    CpuScan(const ScanInputs &in, int vector, int rows) : in(in), vector(vector), rows(rows) {}
+
+    template<typename Exact>
+    void schedule(CertifiedScan<Exact> &scan, Func y, Func next_state) {
+        schedule_totals(scan);
+        schedule_means(scan, y);
+        whole_vectors(scan.exact_mean.compute_at(y, tile));
+        whole_vectors(scan.exact.sums.local.compute_at(scan.exact_mean, scan.exact_mean.args()[2]),
+                      scan.exact.sums.step);
+        schedule_exact(scan.exact, scan.exact_mean, scan.exact_mean.args()[1]);
+        next_state.vectorize(next_state.args()[0], vector, guard).unroll(next_state.args()[1]);
+        next_state.bound(next_state.args()[1], 0, RunningSums::values);
     }
 
 private:
-    using Func = Halide::Func;
     using Expr = Halide::Expr;
     using Stage = Halide::Stage;
     using Var = Halide::Var;
@@ -44,13 +46,19 @@ private:
         return ceil_div(vectors, ceil_div(vectors, longest));
     }
     /// A stage within the loop over vectors of channels, whose last update goes over `steps`.
-    void whole_vectors(Func &f, const Halide::RDom &steps) {
-        const Var channel = f.args()[0];
-        f.bound_extent(channel, vector).vectorize(channel);
+    Func &whole_vectors(Func &f) {
+        f.bound_extent(f.args()[0], vector).vectorize(f.args()[0]);
         for (int i = 0; i < f.num_update_definitions(); ++i) {
-            f.update(i).vectorize(channel);
+            f.update(i).vectorize(f.args()[0]);
         }
-        f.update(f.num_update_definitions() - 1).reorder(channel, steps);
+        return f;
+    }
+    void whole_vectors(Func &f, const Halide::RDom &steps) {
+        whole_vectors(f).update(f.num_update_definitions() - 1).reorder(f.args()[0], steps);
+    }
+    /// Whether any of the values is doubtful.
+    void schedule_doubt(Func &f, const Halide::RVar &lane) {
+        f.bound_extent(f.args()[0], 1).update().atomic().vectorize(lane);
     }
     /// Loops: sample, job, vector of channels, lane.
     template<typename T>
@@ -62,39 +70,94 @@ private:
             .parallel(job)
             .parallel(batch);
     }
-    void schedule_sums(ScanSums &sums, Func y, Func next_state, const Expr &cost) {
-        const Expr n = Halide::cast<float>(in.seq);
-        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
-
-        Func carried = sums.carried;
-        carried.compute_root();
-        const Var c = carried.args()[0], b = carried.args()[2];
-        Stage begin = carried.update(0), chain = carried.update(1);
-        begin.vectorize(c, vector, round_up);
-        by_jobs(chain, c, b, round_up, cost_of_source * n, in.batch).reorder(lane, sums.position, vectors, job, b);
-
-        const Expr chunk_rows = Halide::min(n, float(ScanSums::chunk_rows));
+    /// The totals of a chunk are made row by row, as keys and values lie in memory.
+    template<typename Exact>
+    void schedule_totals(CertifiedScan<Exact> &scan) {
+        Func total = scan.total;
+        const Var number = total.args()[1], of_chunk = total.args()[2], batch = total.args()[3];
         const Expr chunks = ceil_div(in.seq, ScanSums::chunk_rows);
-        y.split(row, chunk, row, ScanSums::chunk_rows, guard);
-        by_jobs(y, channel, batch, guard, cost * chunk_rows, in.batch * chunks)
-            .reorder(lane, row, vectors, job, chunk, batch)
+        whole_vectors(total.compute_root())
+            .split(number, job, number, vectors_per_job(cost_of_source * rows_of_chunk(), in.batch * chunks), guard)
+            .parallel(job)
+            .parallel(of_chunk)
+            .parallel(batch);
+        for (Func f : {scan.total_key, scan.total_sums}) {
+            const Var channel = f.args()[0];
+            f.compute_at(total, job).vectorize(channel, vector, round_up);
+            f.update().split(channel, vectors, lane, vector).reorder(lane, vectors, scan.of_chunk).vectorize(lane);
+        }
+        if (scan.factor.defined()) {
+            scan.factor.compute_root().vectorize(scan.factor.args()[0], vector, round_up);
+            scan.is_total_doubtful.compute_at(total, job).update().atomic().vectorize(scan.lane);
+            whole_vectors(scan.exact_total.compute_at(total, number));
+            Func local = scan.exact.sums.local.clone_in(scan.exact_total);
+            whole_vectors(local.compute_at(scan.exact_total, scan.exact_total.args()[2]), scan.exact.sums.step);
+        }
+
+        ScanSums &sums = scan.exact.sums;
+        Func carried = sums.carried;
+        const Var channel = carried.args()[0];
+        carried.compute_root();
+        Stage begin = carried.update(0), chain = carried.update(1);
+        begin.vectorize(channel, vector, round_up);
+        chain.split(channel, vectors, lane, vector, round_up).reorder(lane, vectors, sums.later_chunk).vectorize(lane);
+    }
+    Expr rows_of_chunk() const {
+        return Halide::min(Halide::cast<float>(in.seq), float(ScanSums::chunk_rows));
+    }
+    template<typename Exact>
+    void schedule_means(CertifiedScan<Exact> &scan, Func y) {
+        const Expr chunks = ceil_div(in.seq, ScanSums::chunk_rows);
+        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
+        y.split(row, chunk, row, ScanSums::chunk_rows, guard).split(row, tile, row, scan.tile_rows, guard);
+        by_jobs(y, channel, batch, guard, cost_of_source * Halide::cast<float>(in.window) * rows_of_chunk(),
+                in.batch * chunks)
+            .reorder(lane, row, tile, vectors, job, chunk, batch)
             .parallel(chunk);
 
-        Func within = sums.within;
-        const std::vector<Var> of_within = within.args();
-        within.compute_at(y, vectors)
-            .bound_storage(of_within[1], ScanSums::chunk_rows)
-            .bound_extent(of_within[2], 1)
-            .bound_extent(of_within[3], 1);
-        whole_vectors(within, sums.step);
+        whole_vectors(scan.means.compute_at(y, tile))
+            .bound_extent(scan.means.args()[2], 1)
+            .bound_extent(scan.means.args()[3], 1);
+        whole_vectors(scan.largest_key.compute_at(y, vectors), scan.of_window);
+        whole_vectors(scan.reference.compute_at(y, vectors));
+        whole_vectors(scan.columns.compute_at(y, vectors));
+        whole_vectors(scan.older.compute_at(y, vectors), scan.later);
+        schedule_doubt(scan.is_doubtful.compute_at(y, vectors), scan.of_tile.x);
+        if (scan.bias.is_per_channel) {
+            for (Func f : {scan.bias_maximum, scan.weights}) {
+                whole_vectors(f.compute_root());
+            }
+            scan.bias_maximum.update().reorder(scan.bias_maximum.args()[0], scan.distance);
+        } else {
+            scan.weights.compute_at(y, chunk).vectorize(scan.weights.args()[0], vector, guard);
+            scan.bias_maximum.compute_at(y, chunk).update().atomic().vectorize(scan.distance, vector, guard);
+        }
 
-        next_state.vectorize(next_state.args()[0], vector, guard).unroll(next_state.args()[1]);
-        next_state.bound(next_state.args()[1], 0, RunningSums::values);
+        Halide::Var tile_of_sums("tile_of_sums");
+        const Var of_sums = scan.sums.args()[1], of_run = scan.run_sums.args()[1];
+        whole_vectors(scan.sums.compute_at(y, vectors)).align_bounds(of_sums, rows);
+        scan.sums.update()
+            .split(of_sums, tile_of_sums, of_sums, rows)
+            .reorder(scan.sums.args()[0], of_sums, scan.run, tile_of_sums)
+            .unroll(of_sums);
+        whole_vectors(scan.run_sums.compute_at(scan.sums, scan.run)).bound_extent(of_run, rows).unroll(of_run);
+        Halide::RVar steps("steps"), of_steps("of_steps");
+        scan.run_sums.update()
+            .split(scan.in_run, steps, of_steps, scan.steps_at_once)
+            .reorder(scan.run_sums.args()[0], of_run, of_steps, steps)
+            .unroll(of_run)
+            .unroll(of_steps);
+    }
+    void schedule_exact(Recurrent &, Halide::Func, const Var &) {}
+    void schedule_exact(Windowed &exact, Func mean, const Var &row) {
+        whole_vectors(exact.window_sums.compute_at(mean, row), exact.chunk);
+        whole_vectors(exact.maximum.compute_at(mean, row), exact.distance);
+        whole_vectors(exact.chunk_sums.compute_at(exact.window_sums, exact.chunk), exact.in_chunk);
     }
 
     const ScanInputs &in;
-    const int vector;
-    Var lane{"lane"}, vectors{"vectors"}, job{"job"}, chunk{"chunk"};
+    const int vector, rows;
+    Var lane{"lane"}, vectors{"vectors"}, job{"job"}, chunk{"chunk"}, tile{"tile"};
 };
 
 }  // namespace aft
