@@ -30,13 +30,19 @@ std::int64_t estimate(const halide_filter_metadata_t &function, std::string_view
 /// Autoscheduled code holds from the sizes on that it was scheduled for; hand schedules have no estimates.
 MinimumExtents minimum_extents(const halide_filter_metadata_t &call) {
     MinimumExtents minimum;
-    minimum.hidden = std::max(estimate(call, "x", 0), estimate(call, "y", 0));
+    const bool is_layer = argument(call, "bq") != nullptr;  // whose y has the channels of x
+    minimum.hidden = is_layer ? std::max(estimate(call, "x", 0), estimate(call, "y", 0)) : estimate(call, "x", 0);
+    minimum.projected = is_layer ? estimate(call, "bq", 0) : estimate(call, "y", 0);
     minimum.seq = std::max(estimate(call, "x", 1), estimate(call, "y", 1));
     minimum.batch = std::max(estimate(call, "x", 2), estimate(call, "y", 2));
-    minimum.projected = estimate(call, "bq", 0);
     const halide_filter_argument_t *window = argument(call, "window");
     if (window && window->scalar_estimate) {
         minimum.window = window->scalar_estimate->u.i32;
+    }
+    for (const char *parameter : {"band", "filter"}) {  // which have an entry for each distance
+        if (argument(call, parameter) && estimate(call, parameter, 0) > 1) {
+            minimum.window = estimate(call, parameter, 0);
+        }
     }
     return minimum;
 }
