@@ -205,6 +205,22 @@ bool serves_mean(const KernelInfo &kernel, const Problem &problem) {
            problem.config.window >= m.window;
 }
 
+std::vector<Problem> quick_problems(std::vector<Problem> problems) {
+#ifdef AFT_TEST_API
+    constexpr std::int64_t most_products = 20'000;  // of sources and channels for each target
+    std::size_t large = 0;
+    const auto is_left_out = [&](const Problem &problem) {
+        const auto [batch, targets] = problem.shape;
+        const std::int64_t sources = problem.sources ? problem.sources : targets;
+        return batch * targets * sources * problem.config.projected > most_products && large++ % 8 != 0;
+    };
+    if (!std::getenv("AFT_LONG_TESTS")) {
+        problems.erase(std::remove_if(problems.begin(), problems.end(), is_left_out), problems.end());
+    }
+#endif
+    return problems;
+}
+
 bool runs_here(const KernelInfo &kernel) {
 #ifdef AFT_TEST_API
     const std::int64_t longest_quick = 1;

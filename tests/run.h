@@ -35,6 +35,10 @@ std::vector<float> run_in_pieces(const Core &core, const CoreCall &call, std::in
 /// AFT_LONG_TESTS=1 only, but for what a CPU does in seconds.
 bool runs_here(const KernelInfo &kernel);
 
+/// The problems of a sweep that this test program runs: all, but of large ones an interpreter takes every eighth. With
+/// AFT_LONG_TESTS=1, all.
+std::vector<Problem> quick_problems(std::vector<Problem> problems);
+
 /// Whether a kernel is run as a layer: it computes a whole one, and runs here.
 bool is_tested(const KernelInfo &kernel);
 
