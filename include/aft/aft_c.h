@@ -193,8 +193,9 @@ typedef struct aft_sight {
     /// Factor of position_bias, finite: with distances as position_bias, -alpha makes w = -alpha distance. Null
     /// means 1.
     const float *bias_scale;
-    /// [B] of 0..m: sample b has the sources j < lengths[b]. Null means all. A call whose targets are the sources has
-    /// as many targets: y is 0 in the rows from lengths[b] on.
+    /// [B] of 0..m: sample b has the sources j < lengths[b]. Null means all. A layer whose query is its
+    /// only input has as many targets: y is 0 in the rows from lengths[b] on. So it is with a causal core that has as
+    /// many targets as sources.
     const int64_t *lengths;
     /// [B, n, m]. A mask of sources has one row per sample (stride 0 of the targets), a mask of pairs may be the same
     /// in every sample. AFT_LAYER_CONV and AFT_LAYER_WKV take masks of sources only.

@@ -34,9 +34,10 @@ public:
     /// Frees what the core had before.
     Core &operator=(Core &&) noexcept;
 
-    /// y: [B, n, P], overwritten fully; it must overlap no input. Of a call with lengths and as many targets as
-    /// sources, the targets are the sources: y is 0 in the rows from a sample's length on. Strides, empty extents,
-    /// bits, environment, threads and errors are those of Layer::forward().
+    /// y: [B, n, P], overwritten fully; it must overlap no input. Lengths are those of the sources. A causal form whose
+    /// targets are as many as the sources has these lengths for both: there y is 0 in the rows from lengths[b] on, and
+    /// what query holds there touches nothing. Strides, empty extents, bits, environment, threads and errors are those
+    /// of Layer::forward().
     void forward(const CoreCall &call, TensorView<float, 3> y) const;
 
     /// The next n positions of every sequence of a state; see Layer::step(). The sight may have lengths only.

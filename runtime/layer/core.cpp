@@ -142,7 +142,7 @@ void Core::forward(const CoreCall &call, TensorView<float, 3> y) const {
     of_mean.y = memory.output("y", y);
     core.mean->forward(memory, way, of_mean, call.sight);
     memory.fetch(of_mean.y);
-    if (shape.targets == shape.sources) {
+    if (config().form.is_causal() && shape.targets == shape.sources) {
         clear_rows_beyond(call.sight.lengths, y);
     }
 }
