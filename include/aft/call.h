@@ -21,8 +21,8 @@ struct Sight {
     TensorView<const float, 3> position_bias = {};
     /// Factor of position_bias: with distances as position_bias, -alpha makes w = -alpha distance. Finite.
     float bias_scale = 1;
-    /// [B] of 0..m: sample b has the sources j < lengths[b]. A layer whose query is its only input has as many targets: y
-    /// is 0 in the rows from lengths[b] on. So it is with a causal Core that has as many targets as sources.
+    /// [B] of 0..m: sample b has the sources j < lengths[b]. A layer whose query is its only input has as many targets:
+    /// y is 0 in the rows from lengths[b] on. So it is with a causal Core that has as many targets as sources.
     TensorView<const std::int64_t, 1> lengths = {};
     /// [B, n, m]: true where the target sees the source. The strides of the samples and of the targets may be 0: a mask
     /// of sources has one row per sample, a mask of pairs is the same in every sample.

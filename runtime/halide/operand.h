@@ -41,7 +41,7 @@ struct Tensor {
     void *data = nullptr;                        // on the host
     const halide_buffer_t *on_device = nullptr;  // where its first element is; null: it is on the host
     Element element = Element::float32;
-    std::size_t rank = 0;            // 0: there is no tensor
+    std::size_t rank = 0;          // 0: there is no tensor
     Extents extents{}, strides{};  // outermost first, strides in elements
 
     Tensor() = default;

@@ -9,8 +9,8 @@
 
 namespace aft {
 
-/// The arguments of a kernel that are the same in every call. A kernel takes those that it has an argument for: `prepare`
-/// the raw ones, `call` the others.
+/// The arguments of a kernel that are the same in every call. A kernel takes those that it has an argument for:
+/// `prepare` the raw ones, `call` the others.
 struct KernelParameters {
     struct Values {
         std::string_view argument;

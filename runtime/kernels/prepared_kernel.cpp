@@ -141,8 +141,7 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
     std::deque<Buffer> raw;
     for (const KernelParameters::Values &parameter : parameters.tensors) {
         if (prepare && has(*prepare, parameter.argument)) {
-            raw_table[parameter.argument] =
-                &raw.emplace_back(float32, parameter.extents, parameter.values).header;
+            raw_table[parameter.argument] = &raw.emplace_back(float32, parameter.extents, parameter.values).header;
         } else if (has(call, parameter.argument)) {
             table[parameter.argument] = &all.add(parameter).header;
         }

@@ -28,8 +28,8 @@ public:
                    const std::vector<Operand> &largest, const DeviceContext *device);
     ~PreparedKernel();
 
-    /// Runs the kernel on operands where it runs, which the layer has checked. On a device, this queues it. Thread-safe.
-    /// Throws KernelError and DeviceError.
+    /// Runs the kernel on operands where it runs, which the layer has checked. On a device, this queues it.
+    /// Thread-safe. Throws KernelError and DeviceError.
     void call(std::initializer_list<Operand> operands, CallMemory &memory) const;
 
 private:
