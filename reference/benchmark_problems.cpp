@@ -138,7 +138,7 @@ bool computes(const KernelInfo &kernel, const BenchmarkProblem &problem) {
     if (kernel.operation == "forward") {
         return kernel.layer == form;
     }
-    const bool is_for_pairs = kernel.layer->bias == PositionBias::given, has_pairs = form.bias != PositionBias::none;
+    const bool is_for_pairs = kernel.layer->takes_bias(), has_pairs = form.bias != PositionBias::none;
     return computes_mean(kernel, problem) && (kernel.operation == "scan" || is_for_pairs == has_pairs);
 }
 

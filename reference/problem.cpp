@@ -75,14 +75,13 @@ bool computes_mean(const KernelInfo &kernel, const Problem &problem) {
     const LayerForm &form = problem.config.form;
     const bool has_pairs = problem.mask == Mask::pairs || problem.mask == Mask::pairs_of_samples;
     if (kernel.operation == "core") {
-        return kernel.layer->bias == PositionBias::given
-                   ? !form.varies_by_channel() && problem.piece == 0
-                   : kernel.layer->bias == form.bias && !form.is_causal() && !has_pairs;
+        return kernel.layer->takes_bias() ? !form.varies_by_channel() && problem.piece == 0
+                                          : kernel.layer->bias == form.bias && !form.is_causal() && !has_pairs;
     }
     // Sums of all sources before are those of a decay of 0.
     const bool is_sum = form.bias == PositionBias::none || (form.has_window() && problem.config.window == 0);
-    const PositionBias bias = is_sum ? PositionBias::decay : form.bias;
-    return kernel.operation == "scan" && form.is_causal() && kernel.layer->bias == bias && !has_pairs;
+    const bool is_served = is_sum ? kernel.layer->has_decay() : kernel.layer->bias == form.bias;
+    return kernel.operation == "scan" && form.is_causal() && is_served && !has_pairs;
 }
 
 bool is_running(const LayerForm &form) {

@@ -10,7 +10,7 @@ namespace {
 
 Demand demand_of(const char *operation, const LayerConfig &config) {
     LayerConfig of_kernel = config;
-    of_kernel.form = aft_given;
+    of_kernel.form = LayerForm().with_given_bias();
     of_kernel.hidden = config.projected;
     of_kernel.max_seq_len = max_elements;
     return {operation, of_kernel};
