@@ -65,8 +65,8 @@ TEST_CASE("a layer of one kernel and the same layer of several kernels agree", "
         const std::vector<float> x = make_input(problem);
         const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
         for (const KernelInfo &kernel : kernels()) {
-            if (!kernel.usable || kernel.api != "cpu" || kernel.operation == "forward" || kernel.minimum.seq > T ||
-                kernel.storage != "float32") {
+            if (!kernel.usable || kernel.api != "cpu" || kernel.minimum.seq > T ||
+                (kernel.operation != "linear" && kernel.operation != "core")) {
                 continue;
             }
             INFO(kernel.id << " in " << name(form));

@@ -10,9 +10,10 @@ namespace aft {
 ///     [N | D](i) = e^-m(i) [n | d](i) + sum over d of e^(w(i, d) - m(i)) [EK v | EK](i - d)     A = N / D
 ///     EK(j) = e^(k(j) - R)     m(i) = the largest of 0 and w(i, d)
 ///     [n | d](i + 1) = e^-decay [n | d](i) + [EK v | EK](j), where source j leaves the window of target i
-/// The score of the sources of a target is at most R + m(i). If D >= 2^-60, a term that was flushed to zero, below
-/// 2^-126, is less than 2^-66 of it. Where D is smaller, or N isn't finite, the Exact scan takes its place, for a tile
-/// of targets and a group of channels at a time: the decision depends on the sample alone.
+/// The score of the sources of a target is at most R + m(i). If D >= 2^-24, a term that was flushed to zero, below
+/// 2^-126, is less than 2^-102 of it, and the exponents that count have small roundings. Where D is smaller, or N isn't
+/// finite, the Exact scan takes its place, for a tile of targets and a group of channels at a time: the decision
+/// depends on the sample alone.
 template<typename Exact>
 struct CertifiedScan {
     static constexpr int chunk_rows = ScanSums::chunk_rows, tile_rows = 16, longest_run = 32, steps_at_once = 4;
@@ -122,7 +123,7 @@ private:
     static Halide::Expr is_certain(const Halide::Tuple &n_and_d) {
         using namespace Halide;
         const Expr d = reinterpret<uint32_t>(n_and_d[1]);
-        return d >= reinterpret<uint32_t>(Expr(0x1p-60f)) && d < Expr(0x7f800000u) && has_finite_bits(n_and_d[0]);
+        return d >= reinterpret<uint32_t>(Expr(0x1p-24f)) && d < Expr(0x7f800000u) && has_finite_bits(n_and_d[0]);
     }
     /// A sum one position later.
     Halide::Expr decayed(const Halide::Expr &sum) const {

@@ -11,14 +11,15 @@ namespace aft {
 ///     E(i, j) = exp(w(i, j) - the largest w of target i), 0 for a source that it doesn't see
 ///     EK(j) = exp(K(j) - the largest K of its chunk)
 ///     f_k(i) = exp(the largest K of chunk k - the largest of the chunks up to the one in which target i ends)
-/// All terms of D are positive and at most 1. If D >= 2^-60, a term that was flushed to zero, below 2^-126, is less
-/// than 2^-66 of it. Where D is smaller, or N isn't finite, the sums relative to the joint maximum are taken instead,
+/// All terms of D are positive and at most 1. If D >= 2^-24, a term that was flushed to zero, below 2^-126, is less
+/// than 2^-102 of it, and the exponents of the terms that count are at least -17 - ln m, so that their roundings are
+/// small. Where D is smaller, or N isn't finite, the sums relative to the joint maximum are taken instead,
 /// for a tile of targets and a block of channels at a time: the decision depends on the sample alone.
 /// In panels only.
 template<typename Form>
 struct Certified {
     using Element = typename Form::Element;
-    static constexpr float smallest_denominator = 0x1p-60f;
+    static constexpr float smallest_denominator = 0x1p-24f;
 
     ExpSources<Form> sources;
     Halide::Func maximum_so_far;  // of the keys, per channel and chunk
