@@ -39,8 +39,8 @@ MinimumExtents minimum_extents(const halide_filter_metadata_t &call) {
     if (window && window->scalar_estimate) {
         minimum.window = window->scalar_estimate->u.i32;
     }
-    for (const char *parameter : {"band", "filter"}) {  // which have an entry for each distance
-        if (argument(call, parameter) && estimate(call, parameter, 0) > 1) {
+    for (const char *parameter : {"band", "filter"}) {  // of a scan, which have an entry for each distance
+        if (!is_layer && estimate(call, parameter, 0) > 1) {
             minimum.window = estimate(call, parameter, 0);
         }
     }
