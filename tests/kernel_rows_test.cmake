@@ -76,12 +76,14 @@ expect_libraries(mine_full_cpu_mullapudi2016 "mine_full_cpu_mullapudi2016;mine_f
 # An operation other than forward is in the ids. A projection serves all layers; a scan has nothing to prepare, and no
 # channels outside.
 aft_begin_kernels(mine DEVICES cpu SCHEDULES all TARGETS host)
-foreach(operation linear scan)
-    aft_kernel_rows(mine OPERATION ${operation} DEVICE cpu ROWS [[
-        usual | packed    | float32 |      |            |
-        usual | adams2019 | float32 | t64  | 1 64 2 3 4 |
-    ]])
-endforeach()
+aft_kernel_rows(mine OPERATION linear DEVICE cpu ROWS [[
+    usual | packed    | float32 |      |            |
+    usual | adams2019 | float32 | t64  | 1 64 2 3 4 |
+]])
+aft_kernel_rows(mine OPERATION scan DEVICE cpu ROWS [[
+    usual                             | packed    | float32 |      |            |
+    recurrent banded_past convolution | adams2019 | float32 | t64  | 1 64 2 3 4 |
+]])
 aft_get(ids mine KERNELS)
 set(expected mine_linear_cpu_packed mine_linear_cpu_adams2019_t64)
 foreach(layer wkv causal_local conv)
@@ -94,7 +96,7 @@ expect_libraries(mine_linear_cpu_packed "mine_linear_cpu_packed;mine_linear_cpu_
 expect_libraries(mine_linear_cpu_adams2019_t64 "mine_linear_cpu_adams2019_t64;mine_linear_flat_prepare")
 expect_command(mine_scan_wkv_cpu_adams2019_t64 call "aft_scan;algorithm=recurrent;schedule=naive;device=cpu;\
 autoscheduler.beam_size=2;estimated_batch=1;estimated_seq=64;estimated_projected=3")
-expect_command(mine_scan_conv_cpu_packed call "aft_scan;algorithm=convolution;schedule=packed;device=cpu")
+expect_command(mine_scan_conv_cpu_packed call "aft_scan;algorithm=certified_convolution;schedule=packed;device=cpu")
 expect_libraries(mine_scan_conv_cpu_packed "mine_scan_conv_cpu_packed")
 
 function(expect_refusal message)
