@@ -61,7 +61,7 @@ void add_calls_that_hide(const Size &size, std::vector<BenchmarkProblem> &proble
         problem.has_lengths = has_lengths;
         problems.emplace_back(problem);
     };
-    for (const LayerForm &form : {aft_full, aft_local, aft_causal_full, aft_wkv}) {
+    for (const LayerForm &form : {aft_full, aft_causal_full, aft_wkv}) {
         add(form, Mask::sources, false);
         add(form, Mask::none, true);
     }
