@@ -9,6 +9,11 @@
 namespace aft {
 namespace {
 
+/// The quarter of `count` that item i is in: 0 to 3.
+std::int64_t quarter_of(std::int64_t i, std::int64_t count) {
+    return 4 * i / count;
+}
+
 constexpr float masked = -std::numeric_limits<float>::infinity();
 constexpr float not_read = std::numeric_limits<float>::quiet_NaN();
 
@@ -148,7 +153,7 @@ void set_source(const Problem &problem, std::int64_t sample, std::int64_t j, flo
                 value[c] *= 0.25f * std::numeric_limits<float>::max() / static_cast<float>(m);
                 break;
             case Data::denormal_values: value[c] *= 1024 * std::numeric_limits<float>::min(); break;
-            case Data::rising_keys: key[c] += (c % 2 ? -120.0f : 120.0f) * static_cast<float>(4 * j / m); break;
+            case Data::rising_keys: key[c] += (c % 2 ? -120.0f : 120.0f) * static_cast<float>(quarter_of(j, m)); break;
             case Data::hidden_keys:
                 if (c % 4 == 3 || (j + c) % 5 == 0) {
                     key[c] = masked;

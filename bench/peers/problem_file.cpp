@@ -23,7 +23,9 @@ StoredTensor stored(const char *dtype, const std::vector<std::int64_t> &extents,
 }  // namespace
 
 void write_problem(const Problem &problem, const std::string &path) {
-    const auto [form, H, P, S, window] = problem.config;
+    const LayerConfig &config = problem.config;
+    const LayerForm form = config.form;
+    const std::int64_t H = config.hidden, P = config.projected, S = config.max_seq_len, window = config.window;
     const auto [B, T] = problem.shape;
     const Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);

@@ -131,7 +131,7 @@ private:
     }
 
     /// Without a decay the largest key has the weight 1, so that there is no doubt.
-    typename ScanSums::Total total_of(const ScanInputs &in) {
+    ScanSums::Total total_of(const ScanInputs &in) {
         using namespace Halide;
         if (in.decay.defined()) {
             factor(channel) = Score::exp_nonpositive(in.rounded, in.decay(channel) * -Score::scale);

@@ -186,7 +186,7 @@ void check_sight(const Sight &sight, const LayerForm &form, const CallShape &sha
             }
         }
     }
-    if (sight.mask.data) {
+    if (sight.mask.data != nullptr) {
         check_input<const bool, 3>("mask", sight.mask, {B, n, m});
         if (form.varies_by_channel() && has_mask_of_pairs(sight)) {
             fail("mask", "the stride of the targets", sight.mask.strides[1],

@@ -153,7 +153,7 @@ void Core::step(State &state, const CoreCall &call, TensorView<float, 3> y) cons
     check_state(positions, config());
     const CallShape shape = check_call(call, y, config(), device());
     check_same_extents("key", call.key, y, "y");
-    if (call.sight.mask.data || call.sight.position_bias.data || call.sight.bias_scale != 1) {
+    if (call.sight.mask.data != nullptr || call.sight.position_bias.data != nullptr || call.sight.bias_scale != 1) {
         throw ShapeError("the sight of a step has more than lengths");
     }
     check_step(positions, {shape.batch, shape.targets}, call.sight.lengths);
