@@ -22,7 +22,7 @@ TensorView<const float, 3> view_of(GoldenCall &call, const Golden &golden, const
 /// [B, n, channels] of a tensor in double.
 std::vector<double> batch_first(const Golden &golden, const std::string &tensor) {
     const std::vector<std::int64_t> &extents = golden.file.tensors.at(tensor).extents;
-    const std::vector<double> values = golden.doubles(tensor);
+    std::vector<double> values = golden.doubles(tensor);
     if (golden.metadata("layout") != "TBC") {
         return values;
     }

@@ -274,8 +274,8 @@ int typed(void **arguments) {
         return 0;
     }
     const std::int32_t channel = *static_cast<std::int32_t *>(arguments[4]);
-    for (int b = 0; b < y.dim[1].extent; ++b) {
-        for (int i = 0; i < y.dim[0].extent; ++i) {
+    for (std::int64_t b = 0; b < y.dim[1].extent; ++b) {
+        for (std::int64_t i = 0; i < y.dim[0].extent; ++i) {
             const std::uint8_t byte = bytes.host[b * bytes.dim[1].stride + i * bytes.dim[0].stride];
             const std::int32_t count = reinterpret_cast<const std::int32_t *>(counts.host)[b * counts.dim[0].stride];
             const float factor = reinterpret_cast<const float *>(table.host)[table.dim[1].stride + channel];
