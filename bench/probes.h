@@ -17,7 +17,7 @@ struct Ceiling {
     double median = not_measured, best = not_measured;
 };
 
-/// What a device reached in the rounds of one problem.
+/// The speeds that a device reached in the rounds of one problem.
 struct RoundCeilings {
     Ceiling fma_peak_gflops, copy_gbytes_per_second;
 };

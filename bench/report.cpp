@@ -167,7 +167,7 @@ std::string text_of(const Json &json, int indent) {
     return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-// What only some problems have.
+// The figures that only some problems have, as text.
 std::string note_of(const Measurement &each) {
     std::string text;
     if (!std::isnan(each.floor_ms)) {

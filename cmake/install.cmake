@@ -64,17 +64,17 @@ endif()
 
 # The generators are compiled where kernels are made, against the Halide that is there.
 set(generators ${PROJECT_SOURCE_DIR}/generators)
-file(GLOB generator_sources CONFIGURE_DEPENDS ${generators}/*_generator.cpp ${generators}/*_generator.h)
+file(GLOB generator_sources CONFIGURE_DEPENDS ${generators}/*_generator.cpp ${generators}/*.h)
 get_property(runtime_names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
 install(FILES ${generator_sources} ${generators}/no_own_schedule.cpp ${generators}/add_kernels.cmake
-              ${generators}/algorithms.cmake              ${generators}/halide.cmake ${runtime_names}
+              ${generators}/algorithms.cmake ${generators}/halide.cmake ${runtime_names}
         DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
 install(DIRECTORY ${generators}/algorithms ${generators}/forms ${generators}/schedules ${generators}/table
                   ${generators}/workarounds
         DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/generators)
 install(FILES ${PROJECT_SOURCE_DIR}/runtime/kernels/kernel_table.h DESTINATION ${CMAKE_INSTALL_DATADIR}/aft/runtime/kernels)
 
-# What C++ adds to a link of C: of the libraries that C++ compilers name, those that C compilers don't.
+# A link of C needs the libraries that C++ compilers name and C compilers don't.
 set(aft_cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
 list(FILTER aft_cxx_libraries EXCLUDE REGEX "^(c|gcc|gcc_s|pthread)$|/")
 list(REMOVE_DUPLICATES aft_cxx_libraries)

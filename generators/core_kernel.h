@@ -135,7 +135,7 @@ private:
     Input<Buffer<uint8_t>> *mask = nullptr;         // (source, target, batch), or (source, batch)
     Input<Buffer<int32_t, 1>> *sources = nullptr;   // (batch): how many a sample has
     Input<Buffer<int32_t, 1>> *offset = nullptr;    // (batch): target i sees the sources j <= i + offset
-    // Of sources that are kept: (lane, row, group of channels, batch), and (channel, chunk, batch).
+    // The exponentials of kept sources: (lane, row, group of channels, batch), and (channel, chunk, batch).
     Input<Buffer<float, 4>> *exp_key = nullptr, *exp_value = nullptr;
     Input<Buffer<float, 3>> *key_maximum = nullptr;
     Halide::Var channel{"channel"}, row{"row"}, batch{"batch"};

@@ -14,7 +14,7 @@ using Halide::Buffer;
 using Halide::Expr;
 using Halide::Func;
 
-/// What all generators have in common: the schedule, and the form that it works on. Both halves of a kernel, the one
+/// The base of all generators: the schedule, and the form that it works on. Both halves of a kernel, the one
 /// that is called and the one that prepares its parameters, are made with the same parameters of the table
 /// (kernels.cmake).
 template<typename Derived>
@@ -116,7 +116,7 @@ protected:
 /// The position bias of a layer: none, between any two positions, within a window.
 enum class PositionBias { none, dense, banded };
 
-/// What Forward, x -> y, and Prepare, the parameters as a checkpoint has them -> those of Forward, have in common.
+/// The base of Forward, x -> y, and of Prepare, the parameters as a checkpoint has them -> those of Forward.
 template<typename Derived>
 class LayerGenerator : public KernelGenerator<Derived> {
 public:

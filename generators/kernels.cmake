@@ -89,23 +89,6 @@ aft_kernel_rows(aft OPERATION forward DEVICE cuda ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
-aft_kernel_rows(aft OPERATION linear DEVICE cuda ROWS [[
-#   algorithms | schedule      | storage  | variant    | extents            | parameters
-    usual      | tiled         | float32  |            |                    |
-    usual      | naive         | float32  |            |                    | tile_rows=1
-]])
-
-aft_kernel_rows(aft OPERATION core DEVICE cuda ROWS [[
-#   algorithms  | schedule      | storage  | variant    | extents            | parameters
-    usual joint | tiled         | float32  |            |                    |
-    usual joint | naive         | float32  |            |                    |
-]])
-
-aft_kernel_rows(aft OPERATION scan DEVICE cuda ROWS [[
-#   algorithms                        | schedule      | storage  | variant    | extents            | parameters
-    recurrent banded_past convolution | naive         | float32  |            |                    |
-]])
-
 # li2018 has one size, as nobody would run it on OpenCL but to compare.
 aft_kernel_rows(aft OPERATION forward DEVICE opencl ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
@@ -115,23 +98,6 @@ aft_kernel_rows(aft OPERATION forward DEVICE opencl ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
-aft_kernel_rows(aft OPERATION linear DEVICE opencl ROWS [[
-#   algorithms | schedule      | storage  | variant    | extents            | parameters
-    usual      | tiled         | float32  |            |                    |
-    usual      | naive         | float32  |            |                    | tile_rows=1
-]])
-
-aft_kernel_rows(aft OPERATION core DEVICE opencl ROWS [[
-#   algorithms  | schedule      | storage  | variant    | extents            | parameters
-    usual joint | tiled         | float32  |            |                    |
-    usual joint | naive         | float32  |            |                    |
-]])
-
-aft_kernel_rows(aft OPERATION scan DEVICE opencl ROWS [[
-#   algorithms                        | schedule      | storage  | variant    | extents            | parameters
-    recurrent banded_past convolution | naive         | float32  |            |                    |
-]])
-
 aft_kernel_rows(aft OPERATION forward DEVICE vulkan ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | tiled         | float32  |            |                    |
@@ -139,19 +105,19 @@ aft_kernel_rows(aft OPERATION forward DEVICE vulkan ROWS [[
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
-aft_kernel_rows(aft OPERATION linear DEVICE vulkan ROWS [[
+aft_kernel_rows(aft OPERATION linear DEVICE cuda opencl vulkan ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
     usual      | tiled         | float32  |            |                    |
     usual      | naive         | float32  |            |                    | tile_rows=1
 ]])
 
-aft_kernel_rows(aft OPERATION core DEVICE vulkan ROWS [[
+aft_kernel_rows(aft OPERATION core DEVICE cuda opencl vulkan ROWS [[
 #   algorithms  | schedule      | storage  | variant    | extents            | parameters
     usual joint | tiled         | float32  |            |                    |
     usual joint | naive         | float32  |            |                    |
 ]])
 
-aft_kernel_rows(aft OPERATION scan DEVICE vulkan ROWS [[
+aft_kernel_rows(aft OPERATION scan DEVICE cuda opencl vulkan ROWS [[
 #   algorithms                        | schedule      | storage  | variant    | extents            | parameters
     recurrent banded_past convolution | naive         | float32  |            |                    |
 ]])

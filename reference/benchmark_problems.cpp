@@ -19,7 +19,7 @@ struct CrossSize {
     std::int64_t batch, targets, sources, channels;
 };
 
-/// What a device is measured on.
+/// The sizes that a device is measured on.
 struct Sizes {
     std::vector<Size> whole, composed, projections, means;
     std::vector<CrossSize> cross;

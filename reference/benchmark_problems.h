@@ -13,7 +13,8 @@ namespace aft {
 struct BenchmarkProblem : Problem {
     BenchmarkProblem(const Problem &problem, const char *what = "forward") : Problem(problem), operation(what) {}
 
-    /// What is timed: `forward`, the whole layer; `linear`, its projection of the queries; `core` or `scan`, its mean.
+    /// The part that is timed: `forward`, the whole layer; `linear`, its projection of the queries; `core` or `scan`,
+    /// its mean.
     std::string operation;
     bool keeps_sources = false;  ///< of `forward`: keys and values were projected before
     bool only_chosen = false;    ///< only the kernel that the library chooses: another one may take a minute a call

@@ -101,8 +101,9 @@ private:
     double bias_ = 0;
 };
 
-/// Of one target, per channel: mean = sum p V, magnitude = sum p |V|, and where `size` isn't null, the roundings
-/// size = sum p (size(V) + |V| size(exponent)). All are 0 where no source is visible. Hidden sources aren't read.
+/// The sums of one target, per channel: mean = sum p V, magnitude = sum p |V|, and where `size` isn't null, the
+/// roundings size = sum p (size(V) + |V| size(exponent)). All are 0 where no source is visible. Hidden sources aren't
+/// read.
 template<typename Real>
 void mean_of_target(const MeanInput<Real> &input, const BiasRow &bias, std::int64_t channels, Real *mean,
                     Real *magnitude, Real *size) {

@@ -35,7 +35,7 @@ enum class Data {
     hidden_keys,        ///< keys of -inf: a few, and all of a channel; values there are NaN. Without projections only
 };
 
-/// What the mask of a call hides.
+/// The pairs that the mask of a call hides.
 enum class Mask {
     none,
     sources,  ///< sources of each sample, all of the last sample's; their keys and values are NaN
@@ -75,7 +75,7 @@ Weights make_weights(const Problem &problem);
 /// [batch, seq, hidden]: the query input.
 std::vector<float> make_input(const Problem &problem);
 
-/// The tensors of a call, without gaps. What its views see lives as long.
+/// The tensors of a call, without gaps, and views of them.
 struct CallTensors {
     std::vector<float> query, key, value, position_bias;
     std::vector<std::int64_t> lengths;

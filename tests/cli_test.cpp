@@ -31,15 +31,6 @@ void check_output(const Golden &golden, const std::string &path) {
     CHECK(golden_error(golden, y.as_float()) <= 1);
 }
 
-Golden golden_named(const std::string &name) {
-    for (Golden &golden : goldens()) {
-        if (golden.name == name) {
-            return golden;
-        }
-    }
-    throw std::logic_error("no golden case " + name);
-}
-
 }  // namespace
 
 TEST_CASE("aft run gives the golden outputs", "[cli]") {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <stdexcept>
 
 namespace aft {
 namespace {
@@ -45,6 +46,15 @@ std::vector<Golden> goldens() {
     }
     std::sort(cases.begin(), cases.end(), [](const Golden &a, const Golden &b) { return a.name < b.name; });
     return cases;
+}
+
+Golden golden_named(const std::string &name) {
+    for (Golden &golden : goldens()) {
+        if (golden.name == name) {
+            return golden;
+        }
+    }
+    throw std::logic_error("no golden case " + name);
 }
 
 std::vector<Golden> layer_goldens() {

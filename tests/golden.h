@@ -32,6 +32,9 @@ struct Golden {
 
 std::vector<Golden> goldens();
 
+/// The case with a name.
+Golden golden_named(const std::string &name);
+
 /// Those that a Layer can compute: aft-pytorch's tensor names and finite values, not causal, and no sum that overflows
 /// float32.
 std::vector<Golden> layer_goldens();

@@ -15,15 +15,6 @@ using namespace aft;
 
 namespace {
 
-Golden golden_named(const std::string &name) {
-    for (Golden &golden : goldens()) {
-        if (golden.name == name) {
-            return golden;
-        }
-    }
-    throw std::logic_error("no golden case " + name);
-}
-
 /// y of a time-major case, [T, B, H], which the layer sees as [B, T, H].
 std::vector<float> run_time_major(const Layer &layer, const Golden &golden) {
     const std::vector<float> x = golden.floats("input");

@@ -143,6 +143,20 @@ std::vector<float> in_pieces(const std::array<std::int64_t, 3> &extents,
     return y;
 }
 
+/// y of forward(call, y), where all tensors of the call lie with gaps.
+template<typename Call, typename Forward>
+std::vector<float> run_padded(const Call &call, const std::array<std::int64_t, 3> &extents, const Padding &padding,
+                              const Forward &forward) {
+    Padded<float> query(call.query, padding, nan), key(call.key, padding, nan), value(call.value, padding, nan);
+    Padded<float> position_bias(call.sight.position_bias, padding, nan);
+    Padded<bool> mask(call.sight.mask, padding, true);
+    Call padded = call;
+    padded.query = query.view(), padded.key = key.view(), padded.value = value.view();
+    padded.sight = sight_of(call.sight, position_bias, mask);
+    return run_into(extents, padding, {&query, &key, &value, &position_bias},
+                    [&](const TensorView<float, 3> &y) { forward(padded, y); });
+}
+
 }  // namespace
 
 std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape, const Padding &padding) {
@@ -153,26 +167,14 @@ std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Sh
 }
 
 std::vector<float> run(const Layer &layer, const LayerCall &call, const Padding &padding) {
-    Padded<float> query(call.query, padding, nan), key(call.key, padding, nan), value(call.value, padding, nan);
-    Padded<float> position_bias(call.sight.position_bias, padding, nan);
-    Padded<bool> mask(call.sight.mask, padding, true);
-    LayerCall padded = call;
-    padded.query = query.view(), padded.key = key.view(), padded.value = value.view();
-    padded.sight = sight_of(call.sight, position_bias, mask);
-    const std::array<std::int64_t, 3> extents = {call.query.extents[0], call.query.extents[1], layer.config().hidden};
-    return run_into(extents, padding, {&query, &key, &value, &position_bias},
-                    [&](const TensorView<float, 3> &y) { layer.forward(padded, y); });
+    const auto [batch, targets, channels] = call.query.extents;
+    return run_padded(call, {batch, targets, layer.config().hidden}, padding,
+                      [&](const LayerCall &padded, const TensorView<float, 3> &y) { layer.forward(padded, y); });
 }
 
 std::vector<float> run(const Core &core, const CoreCall &call, const Padding &padding) {
-    Padded<float> query(call.query, padding, nan), key(call.key, padding, nan), value(call.value, padding, nan);
-    Padded<float> position_bias(call.sight.position_bias, padding, nan);
-    Padded<bool> mask(call.sight.mask, padding, true);
-    CoreCall padded = call;
-    padded.query = query.view(), padded.key = key.view(), padded.value = value.view();
-    padded.sight = sight_of(call.sight, position_bias, mask);
-    return run_into(call.query.extents, padding, {&query, &key, &value, &position_bias},
-                    [&](const TensorView<float, 3> &y) { core.forward(padded, y); });
+    return run_padded(call, call.query.extents, padding,
+                      [&](const CoreCall &padded, const TensorView<float, 3> &y) { core.forward(padded, y); });
 }
 
 std::vector<float> run_in_pieces(const Layer &layer, const LayerCall &call, std::int64_t piece) {

@@ -15,15 +15,6 @@ using namespace aft;
 
 namespace {
 
-Golden golden_named(const std::string &name) {
-    for (Golden &golden : goldens()) {
-        if (golden.name == name) {
-            return golden;
-        }
-    }
-    throw std::logic_error("no golden case " + name);
-}
-
 bool is_causal(const Golden &golden) {
     return golden.metadata("causal") == "true";
 }

@@ -60,9 +60,19 @@ TensorView<T, 3> rows(const TensorView<T, 3> &view, std::int64_t begin, std::int
     return {view.data + begin * view.strides[1], {view.extents[0], count, view.extents[2]}, view.strides};
 }
 
+// Says before the first piece what step() would say of a later one.
+void check_lengths(TensorView<const std::int64_t, 1> lengths, std::int64_t n) {
+    for (std::int64_t b = 0; lengths.data && b < lengths.extents[0]; ++b) {
+        if (lengths.data[b] < 0 || lengths.data[b] > n) {
+            throw UsageError(fmt::format("--lengths has {} at [{}], must be 0 to {}", lengths.data[b], b, n));
+        }
+    }
+}
+
 // Calls step(begin, count, lengths) for each piece of n positions. The lengths are those within the piece.
 template<typename Step>
 void in_pieces(std::int64_t n, std::int64_t piece, TensorView<const std::int64_t, 1> lengths, const Step &step) {
+    check_lengths(lengths, n);
     for (std::int64_t begin = 0; begin < n; begin += std::min(piece, n - begin)) {
         const std::int64_t count = std::min(piece, n - begin);
         std::vector<std::int64_t> left;
@@ -70,15 +80,6 @@ void in_pieces(std::int64_t n, std::int64_t piece, TensorView<const std::int64_t
             left.push_back(std::clamp<std::int64_t>(lengths.data[b] - begin, 0, count));
         }
         step(begin, count, lengths.data ? TensorView<const std::int64_t, 1>(left.data(), lengths.extents) : lengths);
-    }
-}
-
-// What step() would say of the pieces, after it has computed some.
-void check_lengths(TensorView<const std::int64_t, 1> lengths, std::int64_t n) {
-    for (std::int64_t b = 0; lengths.data && b < lengths.extents[0]; ++b) {
-        if (lengths.data[b] < 0 || lengths.data[b] > n) {
-            throw UsageError(fmt::format("--lengths has {} at [{}], must be 0 to {}", lengths.data[b], b, n));
-        }
     }
 }
 
@@ -103,7 +104,6 @@ Result run_layer(const RunOptions &options, const LayerForm &form) {
     result.values.resize(shape.batch * shape.targets * call.query.extents[2]);
     const TensorView<float, 3> y = sequences(result.values.data(), result.extents, options.time_major);
     if (options.stream) {
-        check_lengths(call.sight.lengths, shape.targets);
         State state(config, shape.batch);
         in_pieces(shape.targets, *options.stream, call.sight.lengths,
                   [&](std::int64_t begin, std::int64_t count, TensorView<const std::int64_t, 1> lengths) {
@@ -187,7 +187,6 @@ Result run_core(const RunOptions &options, LayerForm form) {
     result.values.resize(shape.batch * shape.targets * config.projected);
     const TensorView<float, 3> y = sequences(result.values.data(), result.extents, options.time_major);
     if (options.stream) {
-        check_lengths(call.sight.lengths, shape.targets);
         State state(config, shape.batch);
         in_pieces(shape.targets, *options.stream, call.sight.lengths,
                   [&](std::int64_t begin, std::int64_t count, TensorView<const std::int64_t, 1> lengths) {

@@ -77,8 +77,8 @@ struct RunningSums {
         const Score sum = Score::sum(rounded, key, -high);
         return {sum.high, sum.low - total.low * oldest};
     }
-    /// With the sources of others, where these sums have the score `m` and the others have `score`. Of their weights
-    /// the larger one is 1, so that one exponential is the other one.
+    /// With the sources of others, where these sums have the score `m` and the others have `score`. The
+    /// larger weight is 1, so that one exponential gives the other one.
     RunningSums with(const Rounding &rounded, const Score &m, const RunningSums &others, const Score &score) const {
         const Halide::Expr difference = score.minus(rounded, m);
         const Halide::Expr is_larger = score.is_visible() && difference > 0.0f;

@@ -120,7 +120,7 @@ struct WindowBias {
         at;
 };
 
-/// What all scans end in: y at (channel, row, batch), 0 at positions that a sequence doesn't have, and the state.
+/// The results of every scan: y at (channel, row, batch), 0 at positions that a sequence doesn't have, and the state.
 inline Halide::Expr gated_mean(const ScanInputs &in, const Halide::Expr &mean, const Halide::Expr &channel,
                                const Halide::Expr &row, const Halide::Expr &batch) {
     const Halide::Expr value = gate(in.rounded, in.gate, in.q(channel, row, batch)) * mean;

@@ -18,7 +18,7 @@ public:
         Certified<Panels> &mean = core.mean;
         schedule_sources(mean, y);
         if (short_sequences) {
-            schedule_channels(y, in);
+            schedule_stored(y, tiles.vector, JobsOf::panels, blocks_per_job(in));
         } else {
             schedule_rows(y, in);
         }
@@ -115,18 +115,10 @@ private:
         in_order(sources.key_maximum, chunk);
         in_order(sources.key_maximum.update(), sources.row, chunk);
     }
-    void schedule_channels(Func y, const CoreInputs &in) {
-        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
-        const Halide::Expr blocks = ceil_div(in.projected, tiles.vector),
-                           work = 2.0f * tiles.vector * product_of(in.targets, in.sources);
-        y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
-            .split(channel, form.block, form.lane, tiles.vector, guard)
-            .split(form.block, job, form.block, pieces_per_job(blocks, work, knobs.target_group, in.batch), guard)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, batch)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile)
-            .parallel(job)
-            .parallel(batch);
+    /// Groups of channels that a job makes, where the targets are few.
+    Halide::Expr blocks_per_job(const CoreInputs &in) const {
+        const Halide::Expr work = 2.0f * tiles.vector * product_of(in.targets, in.sources);
+        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, knobs.target_group, in.batch);
     }
     /// A maximum per lane, then that of the lanes.
     void schedule_bias_maximum(Certified<Panels> &mean, const Func &y) {
@@ -138,16 +130,9 @@ private:
         lane_maximum.compute_at(mean.bias_maximum, target).vectorize(of_lane, tiles.vector);
         lane_maximum.update().reorder(of_lane, vectors).vectorize(of_lane, tiles.vector);
     }
-    void schedule_rows(Func y, const CoreInputs &in) {
-        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
-        y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
-            .split(form.tile, job, row_tile, tiles_per_block(in.targets, in.sources, in.projected, in.batch), guard)
-            .split(channel, form.block, form.lane, tiles.vector, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, form.block, job, batch)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile)
-            .parallel(job)
-            .parallel(batch);
+    void schedule_rows(const Func &y, const CoreInputs &in) {
+        schedule_stored(y, tiles.vector, JobsOf::row_tiles,
+                        tiles_per_block(in.targets, in.sources, in.projected, in.batch));
     }
     /// Row by row, in the tile that needs it.
     void schedule_exact(Joint<Panels> &exact, const Func &gated) {
@@ -169,7 +154,7 @@ private:
         }
     }
 
-    Var group{"group"}, row_tile{"row_tile"};
+    Var group{"group"};
 };
 
 }  // namespace aft

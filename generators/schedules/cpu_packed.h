@@ -151,7 +151,7 @@ private:
     /// Two rounds of jobs: gated values, output.
     template<template<typename> class Mean>
     void schedule_targets_by_channels(Layer<Panels, Mean> &layer, Func y, const LayerInputs &in) {
-        schedule_output_by_channels(y, layer.output, in.projected);
+        schedule_output(y, layer.output, JobsOf::panels, panels_per_job(in.projected));
 
         Func gated = layer.gated.func;
         Panels::Product *sums = layer.mean.target_sums();
@@ -174,7 +174,7 @@ private:
     /// In the job of a row block of the output, all that comes after the sources.
     template<template<typename> class Mean>
     void schedule_targets_by_row_blocks(Layer<Panels, Mean> &layer, Func y, const LayerInputs &in) {
-        schedule_output_by_row_blocks(y, layer.output, tiles_per_block(in));
+        schedule_output(y, layer.output, JobsOf::row_tiles, tiles_per_block(in));
 
         Func gated = layer.gated.func;
         Panels::Product *sums = layer.mean.target_sums();

@@ -18,9 +18,9 @@ public:
         const Halide::Expr tiles_per_block = this->tiles_per_block(in.rows, in.inputs, in.outputs, in.batch);
         schedule_input(linear.input.panels, in.inputs, tiles_per_block);
         if (short_sequences) {
-            schedule_output_by_channels(y, linear.product, in.inputs);
+            schedule_output(y, linear.product, JobsOf::panels, panels_per_job(in.inputs));
         } else {
-            schedule_output_by_row_blocks(y, linear.product, tiles_per_block);
+            schedule_output(y, linear.product, JobsOf::row_tiles, tiles_per_block);
         }
     }
 
@@ -126,33 +126,28 @@ protected:
             .parallel(job)
             .parallel(form.batch);
     }
-    void schedule_output_by_channels(Func y, Panels::Product &output, const Halide::Expr &depth) {
-        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
+    /// The loops of stored rows, guarded at their right and lower edge: tiles of rows, and panels of `width` lanes. A
+    /// job is `pieces` of one of them.
+    enum class JobsOf { row_tiles, panels };
+    void schedule_stored(Func y, int width, JobsOf jobs, const Halide::Expr &pieces) {
+        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2], row_tile("row_tile");
+        const bool of_rows = jobs == JobsOf::row_tiles;
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
-            .split(channel, form.block, form.lane, tiles.width, guard)
-            .split(form.block, job, form.block, panels_per_job(depth), guard)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, batch)
+            .split(channel, form.block, form.lane, width, guard);
+        if (of_rows) {
+            y.split(form.tile, job, row_tile, pieces, guard);
+        } else {
+            y.split(form.block, job, form.block, pieces, guard);
+        }
+        y.reorder(form.lane, form.row_in_tile, of_rows ? row_tile : form.tile, form.block, job, batch)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.lane)
             .unroll(form.row_in_tile)
             .parallel(job)
             .parallel(batch);
-        schedule_product(output);
-        output.sums.compute_at(y, form.block);
     }
-    /// The stored output by equal row blocks, guarded at its right and lower edge.
-    void schedule_output_by_row_blocks(Func y, Panels::Product &output, const Halide::Expr &tiles_per_block) {
-        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
-        Var row_tile("row_tile");
-        y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
-            .split(form.tile, job, row_tile, tiles_per_block, guard)
-            .split(channel, form.block, form.lane, tiles.width, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, form.block, job, batch)
-            .vectorize(form.lane, tiles.vector)
-            .unroll(form.lane)
-            .unroll(form.row_in_tile)
-            .parallel(job)
-            .parallel(batch);
+    void schedule_output(Func y, Panels::Product &output, JobsOf jobs, const Halide::Expr &pieces) {
+        schedule_stored(y, tiles.width, jobs, pieces);
         schedule_product(output);
         output.sums.compute_at(y, form.block);
     }

@@ -203,12 +203,8 @@ function(aft_algorithms_of_row out operation layer algorithms schedule device st
     set(${out} "${meant}" PARENT_SCOPE)
 endfunction()
 
-# Adds rows that are written as text, layer by layer. The extents of an autoscheduled kernel are its ESTIMATES, those of
-# one by hand PREFERRED.
-function(aft_kernel_rows table)
-    cmake_parse_arguments(PARSE_ARGV 1 ARG "" "OPERATION;DEVICE;ROWS" "")
-    aft_text_rows(rows "${ARG_ROWS}")
-    aft_layers(layers ${ARG_OPERATION})
+# Adds such rows for one device.
+function(aft_kernel_rows_of_device table operation device layers rows)
     set(of_no_layer ${rows})
     foreach(layer ${layers})
         foreach(row ${rows})
@@ -218,16 +214,27 @@ function(aft_kernel_rows table)
             if(autoscheduler)
                 set(kind_of_extents ESTIMATES)
             endif()
-            aft_algorithms_of_row(meant ${ARG_OPERATION} ${layer} "${algorithms}" ${schedule} ${ARG_DEVICE} ${storage})
+            aft_algorithms_of_row(meant ${operation} ${layer} "${algorithms}" ${schedule} ${device} ${storage})
             foreach(algorithm ${meant})
                 list(REMOVE_ITEM of_no_layer "${row}")
-                aft_kernel(${table} OPERATION ${ARG_OPERATION} LAYER ${layer} ALGORITHM ${algorithm}
-                           SCHEDULE ${schedule} STORAGE ${storage} DEVICE ${ARG_DEVICE} VARIANT ${variant}
+                aft_kernel(${table} OPERATION ${operation} LAYER ${layer} ALGORITHM ${algorithm}
+                           SCHEDULE ${schedule} STORAGE ${storage} DEVICE ${device} VARIANT ${variant}
                            ${kind_of_extents} ${extents} PARAMS ${params})
             endforeach()
         endforeach()
     endforeach()
     if(of_no_layer)
-        message(FATAL_ERROR "No layer has an algorithm that the schedule can make on ${ARG_DEVICE}: ${of_no_layer}")
+        message(FATAL_ERROR "No layer has an algorithm that the schedule can make on ${device}: ${of_no_layer}")
     endif()
+endfunction()
+
+# Adds rows that are written as text, the same for each DEVICE, layer by layer. The extents of an autoscheduled kernel are
+# its ESTIMATES, those of one by hand PREFERRED.
+function(aft_kernel_rows table)
+    cmake_parse_arguments(PARSE_ARGV 1 ARG "" "OPERATION;ROWS" "DEVICE")
+    aft_text_rows(rows "${ARG_ROWS}")
+    aft_layers(layers ${ARG_OPERATION})
+    foreach(device ${ARG_DEVICE})
+        aft_kernel_rows_of_device(${table} ${ARG_OPERATION} ${device} "${layers}" "${rows}")
+    endforeach()
 endfunction()

@@ -108,7 +108,7 @@ typedef struct aft_kernel_info {
     aft_range preferred_hidden;     ///< the H that it is made for
     aft_range preferred_projected;  ///< the P that it is made for
     aft_range preferred_window;     ///< the s that it is made for
-    const char *operation;          ///< the operation that it computes: forward, linear, core or scan
+    const char *operation;          ///< the operation that it computes: KernelInfo::operation in <aft/kernels.h>
     const char *algorithm;          ///< dense, banded, softmax, exact, ...: how it computes the mean of the values
 } aft_kernel_info;
 

@@ -42,7 +42,7 @@ private:
 
 /// One AFT layer with its weights:
 ///
-///     Q, K, V = x Wq + bq, x Wk + bk, x Wv + bv      y = (sigmoid(Q) * A) Wo + bo
+///     Q, K, V = x Wq + bq, x Wk + bk, x Wv + bv      y = (gate(Q) * A) Wo + bo
 ///
 /// A[t, c] is the mean of V[t', c] over the sources t'. Its weights are exp(K[t', c] + w[t, t']), where w is the
 /// position bias of the layer's form (PositionBias). A is 0 where w masks every source of a target.
@@ -53,8 +53,9 @@ private:
 class AFT_API Layer {
 public:
     /// Checks `config` and `weights`, chooses the device and the kernels that may run, and prepares the weights for
-    /// each of these kernels once. The layer keeps no reference to `weights`. If a row of the position bias has a range
-    /// above max_bias_range or a -inf, the layer runs on a kernel with any_bias_range. If an automatically chosen
+    /// each of these kernels once. The layer keeps no reference to `weights`; a layer with kernels of `forward` keeps a
+    /// copy, in the host's memory, until its first call that they can't serve. If a row of the position bias has a
+    /// range above max_bias_range or a -inf, the layer runs on a kernel with any_bias_range. If an automatically chosen
     /// device fails (out of memory, for example), the next one is tried.
     ///
     /// Throws ConfigError, WeightsError and KernelError; DeviceError if a named device can't be used; ShapeError for a

@@ -28,7 +28,8 @@ struct Weights {
     std::vector<float> project_weight;
     std::vector<float> project_bias;  ///< project.bias: [H]
     /// wbias: [S, S], target by source, of forms with a position bias. -inf masks a pair. A layer with a window reads
-    /// only the entries within the window. Of a convolution: [heads, window], by the distance t - t'.
+    /// only the entries within the window. A convolution has
+    /// [heads, window], by the distance t - t'.
     std::vector<float> position_bias;
     std::vector<float> decay;  ///< of wkv: [P], >= 0, by which a key's exponent falls with each position
     std::vector<float> bonus;  ///< of wkv: [P], added to the key of the current position

@@ -3,7 +3,7 @@
 #include <aft/aft.h>
 #include <aft/aft_c.h>
 
-// What the pointers of C point to.
+// The objects behind the pointers of C.
 
 struct aft_weights {
     aft::Weights values;

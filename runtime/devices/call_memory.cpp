@@ -52,7 +52,7 @@ void for_each_row(const Tensor &tensor, void *dense, Visit visit) {
     }
 }
 
-/// What the device's memory has: a tensor whose shared dimensions are left out.
+/// The tensor as the device's memory has it: without its shared dimensions.
 Tensor kept_form(const Tensor &tensor) {
     Tensor kept = tensor.dense_form();
     for (std::size_t i = 0; i < kept.rank; ++i) {

@@ -13,7 +13,7 @@
 
 namespace aft {
 
-/// What a layer needs a kernel for: an operation of a form. The extents of `config` are those that the operation has:
+/// An operation of a form that a layer needs a kernel for. The extents of `config` are those that the operation has:
 /// the channels that a `linear` maps to each other, for example. Kernels without a form serve every form.
 struct Demand {
     std::string operation;

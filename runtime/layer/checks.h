@@ -19,7 +19,7 @@ struct TensorRule {
     bool may_share_samples = false;  // the stride of the samples may be 0
 };
 
-/// What a call has: B samples of n targets and m sources.
+/// The extents of a call: B samples of n targets and m sources.
 struct CallShape {
     std::int64_t batch, targets, sources;
 };

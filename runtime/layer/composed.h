@@ -44,7 +44,7 @@ public:
         const KeptSources *sources;  // null: key and value
     };
 
-    /// What it needs kernels for, first the mean. `named` is a kernel that the caller names, or null.
+    /// The operations that it needs kernels for, first the mean. `named` is a kernel that the caller names, or null.
     static std::vector<Demand> demands(const LayerConfig &config, const Weights &weights, const KernelRow *named);
 
     /// `plan` has the selections of demands().

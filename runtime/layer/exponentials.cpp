@@ -8,14 +8,6 @@
 namespace aft {
 namespace {
 
-Demand demand_of(const char *operation, const LayerConfig &config) {
-    LayerConfig of_kernel = config;
-    of_kernel.form = LayerForm().with_given_bias();
-    of_kernel.hidden = config.projected;
-    of_kernel.max_seq_len = max_elements;
-    return {operation, of_kernel};
-}
-
 bool has_kernels(const DriverDevice &device, const char *operation) {
     const std::vector<Kernel> &kernels = kernels_of(device.info.api);
     return std::any_of(kernels.begin(), kernels.end(), [&](const Kernel &kernel) {
@@ -45,6 +37,14 @@ std::vector<Operand> smallest(std::int64_t projected) {
 }
 
 }  // namespace
+
+Demand demand_of_mean(const char *operation, const LayerConfig &config, const LayerForm &form) {
+    LayerConfig of_kernel = config;
+    of_kernel.form = form;
+    of_kernel.hidden = config.projected;
+    of_kernel.max_seq_len = max_elements;
+    return {operation, of_kernel};
+}
 
 Exponentials::Exponentials(std::int64_t batch, std::int64_t rows, std::int64_t projected)
     : key("exp_key", of_groups(batch, rows, projected), nullptr, nullptr),
@@ -81,9 +81,10 @@ std::unique_ptr<const ExponentialKernels> ExponentialKernels::find(const DriverD
     if (device.info.api != "cpu" || !has_kernels(device, "sources") || !has_kernels(device, "kept")) {
         return nullptr;
     }
+    const LayerForm given = LayerForm().with_given_bias();
     return std::unique_ptr<const ExponentialKernels>(
-        new ExponentialKernels(select_on(device, demand_of("sources", config)),
-                               select_on(device, demand_of("kept", config)), config, parameters, operands));
+        new ExponentialKernels(select_on(device, demand_of_mean("sources", config, given)),
+                               select_on(device, demand_of_mean("kept", config, given)), config, parameters, operands));
 }
 
 std::unique_ptr<const Exponentials> ExponentialKernels::make(CallMemory &memory, const Tensor &key,

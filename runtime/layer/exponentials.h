@@ -47,6 +47,10 @@ private:
     const PreparedSelection sources_, kept_;
 };
 
+/// A demand for a mean without projections, whose kernels serve a form. It has the projected channels only, and no
+/// limit of positions.
+Demand demand_of_mean(const char *operation, const LayerConfig &config, const LayerForm &form);
+
 /// The operands that `kept` has besides those of `core`.
 std::array<Operand, 3> operands_of(const Exponentials &exponentials);
 

@@ -48,15 +48,6 @@ bool has_forward(const LayerConfig &config) {
            });
 }
 
-TensorView<const float, 3> samples(const TensorView<const float, 3> &x, std::int64_t first, std::int64_t count,
-                                   std::int64_t rows) {
-    return {x.data + first * x.strides[0], {count, rows, x.extents[2]}, x.strides};
-}
-
-TensorView<float, 3> samples(const TensorView<float, 3> &y, std::int64_t first, std::int64_t count, std::int64_t rows) {
-    return {y.data + first * y.strides[0], {count, rows, y.extents[2]}, y.strides};
-}
-
 }  // namespace
 
 struct Sources::Implementation {

@@ -22,11 +22,7 @@ LayerForm form_of(const LayerConfig &config, Way way) {
 }
 
 Demand demand_of(const LayerConfig &config, Way way) {
-    LayerConfig of_kernel = config;
-    of_kernel.form = form_of(config, way);
-    of_kernel.hidden = config.projected;
-    of_kernel.max_seq_len = max_elements;
-    return {way == Way::scan ? "scan" : "core", of_kernel};
+    return demand_of_mean(way == Way::scan ? "scan" : "core", config, form_of(config, way));
 }
 
 Way usual_way(const LayerForm &form) {

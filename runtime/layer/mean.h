@@ -50,7 +50,7 @@ public:
         }
     };
 
-    /// What a layer needs a kernel for: what its calls use, or with the name of a `core` or a `scan`, that.
+    /// The operation that a layer needs a kernel for: that of its calls, or of the `core` or `scan` that is named.
     static Demand demand(const LayerConfig &config, const KernelRow *named);
 
     /// Keeps the parameters of the bias. `selection` is the one of demand().
@@ -105,6 +105,12 @@ private:
     const bool is_named_;                                                   // the kernel, by the caller
     mutable std::unique_ptr<const ExponentialKernels> exponential_kernels_;
 };
+
+/// The first `rows` rows of `count` samples, from sample `first` on.
+template<typename T>
+TensorView<T, 3> samples(const TensorView<T, 3> &view, std::int64_t first, std::int64_t count, std::int64_t rows) {
+    return {view.data + first * view.strides[0], {count, rows, view.extents[2]}, view.strides};
+}
 
 /// Sets the rows to 0 that a sample doesn't have.
 void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<float, 3> y);

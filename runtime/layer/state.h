@@ -9,7 +9,7 @@
 
 namespace aft {
 
-/// What a state has.
+/// The values of a state.
 struct StateValues {
     LayerConfig config;
     std::vector<std::int64_t> positions;  // [B]

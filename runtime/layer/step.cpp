@@ -3,15 +3,6 @@
 #include <algorithm>
 
 namespace aft {
-namespace {
-
-TensorView<const float, 3> samples(const TensorView<const float, 3> &view, std::int64_t first, std::int64_t count,
-                                   std::int64_t rows) {
-    return {view.data + first * view.strides[0], {count, rows, view.extents[2]}, view.strides};
-}
-
-}  // namespace
-
 void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<float, 3> y) {
     for (std::int64_t b = 0; lengths.data && b < y.extents[0]; ++b) {
         for (std::int64_t t = lengths.data[b * lengths.strides[0]]; t < y.extents[1]; ++t) {

@@ -157,7 +157,7 @@ std::string list_gates(const Places &places) {
     return all;
 }
 
-/// Of namings that fit one layer, those with the gate, if there are any.
+/// Keeps the namings with the gate among those that fit one layer, if there are any.
 void keep_gate(Places &places, Gate gate) {
     const auto has_gate = [gate](const auto &place) { return place.first.second->gate == gate; };
     if (std::any_of(places.begin(), places.end(), has_gate)) {
