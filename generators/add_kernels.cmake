@@ -119,7 +119,7 @@ function(aft_add_kernels name)
         set(generator aft_generator)
     endif()
     if(NOT TARGET aft::halide_generators::${generator})
-        aft_add_generator(${generator} ${source})
+        aft_add_generator(${generator} ${source} forward prepare)
     endif()
     get_property(capability GLOBAL PROPERTY AFT_CUDA_CAPABILITY)
     aft_begin_kernels(

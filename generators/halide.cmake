@@ -7,14 +7,20 @@ macro(aft_find_halide)
     find_package(Halide 21 REQUIRED COMPONENTS shared ${ARGN})
 endmacro()
 
-# Adds the program that makes kernels, aft::halide_generators::<name>, with the schedule in `own_schedule`. When
-# cross-compiling, it comes from a build for this machine, which aft-halide_generators_ROOT names.
+# Adds the program that makes kernels, aft::halide_generators::<name>, with the schedule in `own_schedule`. It makes
+# those of the pipelines in ARGN, or of all. When cross-compiling, it comes from a build for this machine, which
+# aft-halide_generators_ROOT names.
 function(aft_add_generator name own_schedule)
-    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/*_generator.cpp)
+    set(folder ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+    if(ARGN)
+        list(TRANSFORM ARGN REPLACE "(.+)" "${folder}/\\1_generator.cpp" OUTPUT_VARIABLE sources)
+    else()
+        file(GLOB sources CONFIGURE_DEPENDS ${folder}/*_generator.cpp)
+    endif()
     add_halide_generator(${name} PACKAGE_NAME aft-halide_generators PACKAGE_NAMESPACE aft::halide_generators::
                          SOURCES ${sources} ${own_schedule})
     if(TARGET ${name})
         target_compile_features(${name} PRIVATE cxx_std_17)
-        target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+        target_include_directories(${name} PRIVATE ${folder})
     endif()
 endfunction()
