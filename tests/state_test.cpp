@@ -1,5 +1,6 @@
 #include "faults.h"
 #include "reference/problem.h"
+#include "reference/reference.h"
 #include "run.h"
 
 #include <aft/aft.h>
@@ -9,6 +10,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -48,16 +50,18 @@ struct Stepper {
     std::vector<float> x;
     State state;
 
-    explicit Stepper(LayerForm form)
-        : problem{config_of(form), {B, S}}, layer(problem.config, make_weights(problem), {"", "cpu"}),
-          x(make_input(problem)), state(problem.config, B) {}
+    explicit Stepper(LayerForm form) : Stepper(Problem{config_of(form), {B, S}}) {}
+    explicit Stepper(const Problem &any)
+        : problem(any), layer(problem.config, make_weights(problem), {"", "cpu"}), x(make_input(problem)),
+          state(problem.config, B) {}
 
     /// The next positions of each sequence, as many as `lengths` says.
     std::vector<float> step(const std::vector<std::int64_t> &lengths) {
-        const std::int64_t n = *std::max_element(lengths.begin(), lengths.end()), H = problem.config.hidden;
+        const std::int64_t n = *std::max_element(lengths.begin(), lengths.end()), H = problem.config.hidden,
+                           T = problem.shape.seq;
         std::vector<float> input(B * n * H, std::numeric_limits<float>::quiet_NaN()), y(input.size());
         for (std::int64_t b = 0; b < B; ++b) {
-            std::copy_n(x.begin() + (b * S + state.position(b)) * H, lengths[b] * H, input.begin() + b * n * H);
+            std::copy_n(x.begin() + (b * T + state.position(b)) * H, lengths[b] * H, input.begin() + b * n * H);
         }
         layer.step(state, {input.data(), {B, n, H}}, {y.data(), {B, n, H}}, {lengths.data(), {B}});
         return y;
@@ -126,6 +130,51 @@ TEST_CASE("copies of a state go their own ways", "[state]") {
         LayerConfig other = steps.problem.config;
         other.projected = 2 * P;
         CHECK_THROWS_AS(moved.copy(0, State(other, 1), 0), ConfigError);
+    }
+}
+
+TEST_CASE("a state whose kernel keeps exponentials of many sources steps to what the reference gives", "[state]") {
+    for (const Data data : {Data::normal, Data::outliers, Data::rising_keys}) {
+        Problem problem{{aft_causal_full, 60, 20, 620}, {B, 620}, data};
+        INFO(describe(problem));
+        const Reference reference =
+            reference_forward(problem.config, make_weights(problem), make_input(problem), problem.shape);
+        Stepper steps(problem), other(problem);
+        const std::int64_t H = problem.config.hidden;
+        const auto step = [&](Stepper &stepper, const std::vector<std::int64_t> &lengths) {
+            std::vector<std::int64_t> first(B);
+            for (std::int64_t b = 0; b < B; ++b) {
+                first[b] = stepper.state.position(b) * H;
+            }
+            const std::vector<float> y = stepper.step(lengths);
+            const std::int64_t n = static_cast<std::int64_t>(y.size()) / B;
+            bool right = true;
+            for (std::int64_t b = 0; b < B; ++b) {
+                for (std::int64_t i = 0; i < lengths[b] * H; ++i) {
+                    const std::int64_t at = b * problem.shape.seq * H + first[b] + i;
+                    right = right && std::abs(y[b * n + i] - reference.output[at]) <= reference.tolerance[at];
+                }
+            }
+            CHECK(right);
+        };
+        step(steps, {250, 256, 3});   // too many targets for kept exponentials
+        step(steps, {1, 1, 1});       // the first that are made
+        step(steps, {10, 0, 16});     // across the end of a chunk, and not at all
+        step(steps, {30, 254, 236});  // again without: the rows have none yet
+        for (int i = 0; i < 6; ++i) {
+            step(steps, {2, 1, 1});
+        }
+        step(other, {3, 300, 16});
+        other.state.copy(1, steps.state, 1);  // from one that has them to one that has some
+        step(other, {7, 2, 1});
+        steps.state.copy(2, State(problem.config, 1), 0);  // one that has none
+        step(steps, {4, 4, 4});
+        const State copy = steps.state;
+        step(steps, {3, 3, 3});
+        steps.state = copy;
+        step(steps, {1, 16, 2});
+        steps.state = State::from_tensors(steps.state.tensors(), problem.config);
+        step(steps, {5, 5, 5});
     }
 }
 

@@ -24,6 +24,8 @@ namespace aft {
 /// | causal_local, conv  | 4 P + 2 (window - 1) P          |
 /// | causal_full         | 2 max_seq_len P                 |
 ///
+/// After a step of causal_full of at most 16 positions on the CPU, it has the exponentials of these, too: once more
+/// 2 max_seq_len P, with P rounded up to 16.
 /// It lies in the host's memory. A copy is independent of the original. Not thread-safe: one call at a time may use a
 /// state. After a KernelError or a DeviceError of a step, it is what it was before.
 class AFT_API State {

@@ -10,13 +10,7 @@
 namespace aft {
 namespace {
 
-/// The rows from `first` on of a dense tensor [B, rows, channels] on the host.
-Tensor rows_from(Tensor tensor, std::int64_t first) {
-    tensor.data = static_cast<float *>(tensor.data) + first * tensor.strides[1];
-    tensor.extents[1] -= first;
-    return tensor;
-}
-
+/// For a dense tensor [B, rows, channels] on the host.
 void clear_rows_before(const Tensor &tensor, std::int64_t end) {
     for (std::int64_t b = 0; b < tensor.extents[0]; ++b) {
         std::fill_n(static_cast<float *>(tensor.data) + b * tensor.strides[0], end * tensor.strides[1], 0.0f);

@@ -30,6 +30,27 @@ Tensor shape(const std::vector<std::int64_t> &extents) {
     return TensorView<float, Rank>(nullptr, all);
 }
 
+KeptTensor copy_of(const char *name, const KeptTensor &other) {
+    const Tensor tensor = other.tensor();
+    return {name,
+            {tensor.extents.begin(), tensor.extents.begin() + tensor.rank},
+            static_cast<float *>(tensor.data),
+            nullptr};
+}
+
+void copy_sample(const KeptTensor &to, std::int64_t sample, const KeptTensor &from, std::int64_t from_sample) {
+    const std::int64_t size = to.tensor().strides[0];
+    std::copy_n(static_cast<const float *>(from.tensor().data) + from_sample * size, size,
+                static_cast<float *>(to.tensor().data) + sample * size);
+}
+
+/// `count` of a dimension, from `first` on.
+Tensor part(Tensor tensor, std::size_t dimension, std::int64_t first, std::int64_t count) {
+    tensor.data = static_cast<float *>(tensor.data) + first * tensor.strides[dimension];
+    tensor.extents[dimension] = count;
+    return tensor;
+}
+
 std::vector<Operand> smallest(std::int64_t projected) {
     return {{"exp_key", shape<4>(of_groups(1, 1, projected))},
             {"exp_value", shape<4>(of_groups(1, 1, projected))},
@@ -46,10 +67,32 @@ Demand demand_of_mean(const char *operation, const LayerConfig &config, const La
     return {operation, of_kernel};
 }
 
+bool Exponentials::fit(std::int64_t batch, std::int64_t rows, std::int64_t projected) {
+    const std::int64_t channels = (projected + lanes - 1) / lanes * lanes;
+    return batch == 0 || rows == 0 || channels <= max_elements / batch / rows;
+}
+
 Exponentials::Exponentials(std::int64_t batch, std::int64_t rows, std::int64_t projected)
     : key("exp_key", of_groups(batch, rows, projected), nullptr, nullptr),
       value("exp_value", of_groups(batch, rows, projected), nullptr, nullptr),
-      key_maximum("key_maximum", of_chunks(batch, rows, projected), nullptr, nullptr) {}
+      key_maximum("key_maximum", of_chunks(batch, rows, projected), nullptr, nullptr), made(batch) {}
+
+Exponentials::Exponentials(const Exponentials &other)
+    : key(copy_of("exp_key", other.key)), value(copy_of("exp_value", other.value)),
+      key_maximum(copy_of("key_maximum", other.key_maximum)), made(other.made) {}
+
+void Exponentials::copy(std::int64_t sample, const Exponentials &from, std::int64_t from_sample) {
+    copy_sample(key, sample, from.key, from_sample);
+    copy_sample(value, sample, from.value, from_sample);
+    copy_sample(key_maximum, sample, from.key_maximum, from_sample);
+    made[sample] = from.made[from_sample];
+}
+
+std::array<Operand, 3> Exponentials::operands(std::int64_t first_sample, std::int64_t samples) const {
+    const auto of_samples = [&](const KeptTensor &tensor) { return part(tensor.tensor(), 0, first_sample, samples); };
+    return {Operand("exp_key", of_samples(key)), Operand("exp_value", of_samples(value)),
+            Operand("key_maximum", of_samples(key_maximum))};
+}
 
 ExponentialKernels::ExponentialKernels(const Selection &sources, const Selection &kept, const LayerConfig &config,
                                        const KernelParameters &parameters,
@@ -87,18 +130,17 @@ std::unique_ptr<const ExponentialKernels> ExponentialKernels::find(const DriverD
                                select_on(device, demand_of_mean("kept", config, given)), config, parameters, operands));
 }
 
-std::unique_ptr<const Exponentials> ExponentialKernels::make(CallMemory &memory, const Tensor &key,
-                                                             const Tensor &value) const {
-    const std::int64_t batch = key.extents[0], rows = key.extents[1], projected = key.extents[2];
-    auto result = std::make_unique<const Exponentials>(batch, rows, projected);
-    const std::array<Operand, 3> operands = operands_of(*result);
-    sources_.kernel_for({batch, rows}).call({{"k", key}, {"v", value}, operands[0], operands[1], operands[2]}, memory);
-    return result;
-}
-
-std::array<Operand, 3> operands_of(const Exponentials &exponentials) {
-    return {Operand("exp_key", exponentials.key.tensor()), Operand("exp_value", exponentials.value.tensor()),
-            Operand("key_maximum", exponentials.key_maximum.tensor())};
+void ExponentialKernels::make(CallMemory &memory, const Tensor &key, const Tensor &value, Exponentials &result,
+                              std::int64_t first_sample, std::int64_t first_row) const {
+    const std::int64_t samples = key.extents[0], rows = key.extents[1];
+    const std::int64_t first_chunk = first_row / Exponentials::chunk_rows,
+                       chunks = (rows + Exponentials::chunk_rows - 1) / Exponentials::chunk_rows;
+    std::array<Operand, 3> made = result.operands(first_sample, samples);
+    made[0] = {made[0].name, part(made[0], 2, first_row, rows)};
+    made[1] = {made[1].name, part(made[1], 2, first_row, rows)};
+    made[2] = {made[2].name, part(made[2], 1, first_chunk, chunks)};
+    sources_.kernel_for({samples, rows}).call({{"k", key}, {"v", value}, made[0], made[1], made[2]}, memory);
+    std::fill_n(result.made.begin() + first_sample, samples, first_row + rows);
 }
 
 }  // namespace aft

@@ -97,20 +97,6 @@ void clear_beyond_window(std::vector<float> &bias, std::int64_t max_seq_len, std
     }
 }
 
-/// One value for all samples.
-template<typename T>
-Tensor same_for_all(CallMemory &memory, const char *name, T value, std::int64_t batch) {
-    return memory.constant(name, value, TensorView<const T, 1>(nullptr, {batch}, {0}));
-}
-
-/// The same value for each source of each target.
-template<typename T>
-Tensor same_for_all_pairs(CallMemory &memory, const char *name, T value, const CallShape &shape) {
-    const std::int64_t sources = std::max<std::int64_t>(shape.sources, 1);
-    return memory.constant(name, value,
-                           TensorView<const T, 3>(nullptr, {shape.batch, shape.targets, sources}, {0, 0, 1}));
-}
-
 /// The sources, or rows, of each sample.
 Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const std::int64_t, 1> &lengths,
                  std::int64_t batch, std::int64_t all) {
@@ -216,6 +202,7 @@ Way Mean::way_of_steps() const {
 
 void Mean::prepare_steps() const {
     prepared(way_of_steps());
+    exponential_kernels();
 }
 
 std::int64_t Mean::rows_before(Way way) const {
@@ -265,7 +252,7 @@ void Mean::run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, f
         count("sources", sources), last("offset", same_for_all(memory, "offset", static_cast<std::int32_t>(offset), B)),
         y("y", call.y);
     if (call.exponentials && n <= ExponentialKernels::most_targets) {
-        const std::array<Operand, 3> kept = aft::operands_of(*call.exponentials);
+        const std::array<Operand, 3> kept = call.exponentials->operands(call.first_sample, B);
         exponential_kernels_->kernel_for({B, n}).call({q, k, v, w, factor, visible, count, last, y, kept[0], kept[1],
                                                        kept[2]},
                                                       memory);
@@ -274,23 +261,30 @@ void Mean::run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, f
     made(Way::pairs).kernel_for({B, n}).call({q, k, v, w, factor, visible, count, last, y}, memory);
 }
 
-std::unique_ptr<const Exponentials> Mean::keep_exponentials(CallMemory &memory, const Tensor &key,
-                                                            const Tensor &value) const {
+const ExponentialKernels *Mean::exponential_kernels() const {
     if (usual_ != Way::pairs || is_named_) {
         return nullptr;
     }
-    {
-        const std::lock_guard lock(mutex_);
-        if (!exponential_kernels_) {
-            KernelParameters parameters;
-            parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
-            exponential_kernels_ =
-                ExponentialKernels::find(device_, config_, parameters, [&](const Candidate &candidate) {
-                    return operands_of(candidate, config_, Way::pairs, 0);
-                });
-        }
+    const std::lock_guard lock(mutex_);
+    if (!exponential_kernels_) {
+        KernelParameters parameters;
+        parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
+        exponential_kernels_ = ExponentialKernels::find(device_, config_, parameters, [&](const Candidate &candidate) {
+            return operands_of(candidate, config_, Way::pairs, 0);
+        });
     }
-    return exponential_kernels_ ? exponential_kernels_->make(memory, key, value) : nullptr;
+    return exponential_kernels_.get();
+}
+
+std::unique_ptr<const Exponentials> Mean::keep_exponentials(CallMemory &memory, const Tensor &key,
+                                                            const Tensor &value) const {
+    const ExponentialKernels *kernels = exponential_kernels();
+    if (!kernels || !Exponentials::fit(key.extents[0], key.extents[1], key.extents[2])) {
+        return nullptr;
+    }
+    auto result = std::make_unique<Exponentials>(key.extents[0], key.extents[1], key.extents[2]);
+    kernels->make(memory, key, value, *result, 0, 0);
+    return result;
 }
 
 void Mean::run_scan(CallMemory &memory, const Call &call, const Tensor &mask, const Tensor &rows,

@@ -10,6 +10,7 @@
 #include <aft/config.h>
 #include <aft/weights.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -36,6 +37,7 @@ public:
         Tensor key, value;                           // [B, rows_before(way) + m, P]; at least one row
         Tensor y;                                    // [B, n, P]
         const Exponentials *exponentials = nullptr;  // of the sources, where they are kept
+        std::int64_t first_sample = 0;               // of the exponentials
     };
     /// The next positions of a state, in the host's memory.
     struct Step {
@@ -84,6 +86,7 @@ private:
         return *selections_[static_cast<std::size_t>(way)];
     }
     std::unique_ptr<PreparedSelection> make(Way way, const Selection &selection) const;
+    const ExponentialKernels *exponential_kernels() const;
     Tensor query_or_zeros(const Tensor &query, std::int64_t batch, std::int64_t targets) const;
     Tensor bias_of(CallMemory &memory, const CallShape &shape, const Sight &sight) const;
     void run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, float scale, const Tensor &mask,
@@ -92,6 +95,8 @@ private:
                   const Tensor &sums, const Tensor &next_sums) const;
     void step_scan(CallMemory &memory, const StateValues &state, const Step &step) const;
     void step_pairs(CallMemory &memory, StateValues &state, const Step &step) const;
+    const Exponentials *exponentials_of(CallMemory &memory, StateValues &state, const Call &call,
+                                        std::int64_t first) const;
 
     const LayerConfig config_;
     const DriverDevice &device_;
@@ -110,6 +115,27 @@ private:
 template<typename T>
 TensorView<T, 3> samples(const TensorView<T, 3> &view, std::int64_t first, std::int64_t count, std::int64_t rows) {
     return {view.data + first * view.strides[0], {count, rows, view.extents[2]}, view.strides};
+}
+
+/// [B, rows, P] on the host, from row `first` on.
+inline Tensor rows_from(Tensor tensor, std::int64_t first) {
+    tensor.data = static_cast<float *>(tensor.data) + first * tensor.strides[1];
+    tensor.extents[1] -= first;
+    return tensor;
+}
+
+/// One value for all samples.
+template<typename T>
+Tensor same_for_all(CallMemory &memory, const char *name, T value, std::int64_t batch) {
+    return memory.constant(name, value, TensorView<const T, 1>(nullptr, {batch}, {0}));
+}
+
+/// The same value for each source of each target.
+template<typename T>
+Tensor same_for_all_pairs(CallMemory &memory, const char *name, T value, const CallShape &shape) {
+    const std::int64_t sources = std::max<std::int64_t>(shape.sources, 1);
+    return memory.constant(name, value,
+                           TensorView<const T, 3>(nullptr, {shape.batch, shape.targets, sources}, {0, 0, 1}));
 }
 
 /// Sets the rows to 0 that a sample doesn't have.

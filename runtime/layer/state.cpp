@@ -146,6 +146,11 @@ void State::copy(std::int64_t sample, const State &from, std::int64_t from_sampl
     copy_sample(to.sums, sample, to.batch(), source.sums, from_sample);
     copy_sample(to.keys, sample, to.batch(), source.keys, from_sample);
     copy_sample(to.values, sample, to.batch(), source.values, from_sample);
+    if (to.exponentials && source.exponentials) {
+        to.exponentials->copy(sample, *source.exponentials, from_sample);
+    } else if (to.exponentials) {
+        to.exponentials->made[sample] = 0;
+    }
 }
 
 SafetensorsFile State::tensors() const {

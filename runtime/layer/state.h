@@ -1,10 +1,13 @@
 #pragma once
 
+#include "layer/exponentials.h"
+
 #include <aft/config.h>
 #include <aft/state.h>
 #include <aft/tensor_view.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace aft {
@@ -16,6 +19,9 @@ struct StateValues {
     std::vector<float> sums;              // [B, 4, P] of forms that sum: largest key, its age, numerator, denominator
     std::vector<float> keys, values;      // [B, rows, P] of the sources that are kept
     std::int64_t rows = 0;
+    /// Of forms that keep all sources, from the first step on whose kernel uses them. They aren't saved: keys and
+    /// values make them.
+    std::optional<Exponentials> exponentials;
 
     StateValues(const LayerConfig &config, std::int64_t batch);
 

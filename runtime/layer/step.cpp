@@ -66,36 +66,51 @@ void Mean::step_pairs(CallMemory &memory, StateValues &state, const Step &step) 
     const TensorView<float, 3> keys(state.keys.data(), {B, S, P}), values(state.values.data(), {B, S, P});
     const CallMemory::Mark mark = memory.mark();
     for (std::int64_t first = 0, end; first < B; first = end) {
-        const std::int64_t position = state.positions[first];
-        std::int64_t n = 0;
-        for (end = first; end < B && state.positions[end] == position; ++end) {
-            n = std::max(n, step.length(end));
-        }
+        const std::int64_t position = state.positions[first], n = step.length(first), m = position + n;
+        for (end = first + 1; end < B && state.positions[end] == position && step.length(end) == n; ++end) {}
         if (n == 0) {
             continue;
         }
-        const std::int64_t count = end - first, m = position + n;
-        const TensorView<std::int32_t, 1> sources = memory.on_host<std::int32_t, 1>("sources", {count});
-        for (std::int64_t b = 0; b < count; ++b) {
-            sources.data[b] = static_cast<std::int32_t>(position + step.length(first + b));
-        }
-        const TensorView<std::uint8_t, 1> mask = memory.on_host<std::uint8_t, 1>("mask", {m});
-        std::fill_n(mask.data, m, std::uint8_t{1});
+        const std::int64_t count = end - first;
         Call call;
         call.shape = {count, n, m};
         call.query = step.query.data ? memory.send("query", samples(step.query, first, count, n)) : Tensor();
         call.key = memory.send("key", samples(keys, first, count, m));
         call.value = memory.send("value", samples(values, first, count, m));
+        call.exponentials = exponentials_of(memory, state, call, first);
+        call.first_sample = first;
         TensorView<float, 3> y = step.y;
         y.data += first * y.strides[0];
         y.extents = {count, n, P};
         call.y = memory.output("y", y);
         run_pairs(memory, call, bias_of(memory, call.shape, {}), 1,
-                  memory.send("mask", TensorView<const std::uint8_t, 3>(mask.data, {count, n, m}, {0, 0, 1})),
-                  memory.send("sources", TensorView<const std::int32_t, 1>(sources)), position);
+                  same_for_all_pairs(memory, "mask", std::uint8_t{1}, call.shape),
+                  same_for_all(memory, "sources", static_cast<std::int32_t>(m), count), position);
         memory.fetch(call.y);
         memory.release(mark);
     }
+}
+
+/// The exponentials of a state for samples from `first` on, after those of new rows are made; null where no kernel uses
+/// them.
+const Exponentials *Mean::exponentials_of(CallMemory &memory, StateValues &state, const Call &call,
+                                          std::int64_t first) const {
+    const auto [count, n, m] = call.shape;
+    const ExponentialKernels *kernels = exponential_kernels();
+    if (!kernels || n > ExponentialKernels::most_targets ||
+        !Exponentials::fit(state.batch(), state.rows, config_.projected)) {
+        return nullptr;
+    }
+    if (!state.exponentials) {
+        state.exponentials.emplace(state.batch(), state.rows, config_.projected);
+    }
+    Exponentials &result = *state.exponentials;
+    const auto made = result.made.begin() + first;
+    // Rows from the position on may be those of a step that failed.
+    const std::int64_t known = std::min(*std::min_element(made, made + count), m - n);
+    const std::int64_t first_row = known - known % Exponentials::chunk_rows;
+    kernels->make(memory, rows_from(call.key, first_row), rows_from(call.value, first_row), result, first, first_row);
+    return &result;
 }
 
 void Mean::keep(StateValues &state, const Step &step) const {
