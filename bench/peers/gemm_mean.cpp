@@ -24,35 +24,35 @@ std::vector<float> transposed(const std::vector<float> &weight, int P) {
 }  // namespace
 
 GemmMean::GemmMean(Sgemm sgemm, int batch, int targets, int sources, int channels, const Weights &weights)
-    : sgemm_(std::move(sgemm)), B(batch), n(targets), m(sources), P(channels),
+    : sgemm_(std::move(sgemm)), B(batch), N(targets), M(sources), P(channels),
       query_weight_(transposed(weights.query_weight, P)), key_weight_(transposed(weights.key_weight, P)),
       value_weight_(transposed(weights.value_weight, P)), output_weight_(transposed(weights.project_weight, P)),
       query_bias_(weights.query_bias), key_bias_(weights.key_bias), value_bias_(weights.value_bias),
-      output_bias_(weights.project_bias), terms_(static_cast<std::size_t>(B) * m * 2 * P),
-      weights_(static_cast<std::size_t>(n) * m), sums_(static_cast<std::size_t>(n) * 2 * P) {
+      output_bias_(weights.project_bias), terms_(static_cast<std::size_t>(B) * M * 2 * P),
+      weights_(static_cast<std::size_t>(N) * M), sums_(static_cast<std::size_t>(N) * 2 * P) {
     if (!query_weight_.empty()) {
-        query_.resize(static_cast<std::size_t>(B) * n * P);
+        query_.resize(static_cast<std::size_t>(B) * N * P);
         gated_.resize(query_.size());
     }
 }
 
 void GemmMean::weigh(const float *key, const float *value) {
     const int tasks_per_sample = (P + channels_per_task - 1) / channels_per_task;
-#pragma omp parallel for if (B * m * P > min_parallel)
+#pragma omp parallel for if (B * M * P > min_parallel)
     for (int task = 0; task < B * tasks_per_sample; ++task) {
         const int b = task / tasks_per_sample, first = task % tasks_per_sample * channels_per_task;
         const int channels = std::min(channels_per_task, P - first);
-        const std::size_t start = static_cast<std::size_t>(b) * m * P + first;
+        const std::size_t start = static_cast<std::size_t>(b) * M * P + first;
         float maximum[channels_per_task];
         std::copy(key + start, key + start + channels, maximum);
-        for (int j = 1; j < m; ++j) {
+        for (int j = 1; j < M; ++j) {
             for (int c = 0; c < channels; ++c) {
                 maximum[c] = std::max(maximum[c], key[start + static_cast<std::size_t>(j) * P + c]);
             }
         }
-        for (int j = 0; j < m; ++j) {
+        for (int j = 0; j < M; ++j) {
             const std::size_t at = start + static_cast<std::size_t>(j) * P;
-            float *const term = &terms_[(static_cast<std::size_t>(b) * m + j) * 2 * P + first];
+            float *const term = &terms_[(static_cast<std::size_t>(b) * M + j) * 2 * P + first];
             for (int c = 0; c < channels; ++c) {
                 const float e = std::exp(key[at + c] - maximum[c]);
                 term[c] = e * value[at + c];
@@ -63,10 +63,10 @@ void GemmMean::weigh(const float *key, const float *value) {
 }
 
 void GemmMean::weigh_inputs(const float *key, const float *value) {
-    const std::size_t size = static_cast<std::size_t>(B) * m * P;
+    const std::size_t size = static_cast<std::size_t>(B) * M * P;
     std::vector<float> k(size), v(size);
-    project(key, B * m, key_weight_, key_bias_, k.data());
-    project(value, B * m, value_weight_, value_bias_, v.data());
+    project(key, B * M, key_weight_, key_bias_, k.data());
+    project(value, B * M, value_weight_, value_bias_, v.data());
     weigh(k.data(), v.data());
 }
 
@@ -83,22 +83,22 @@ void GemmMean::project(const float *x, int rows, const std::vector<float> &weigh
 // y = sigmoid(query) numerator / denominator
 void GemmMean::mean(const float *query, const float *bias, float *y) {
     for (int b = 0; b < B; ++b) {
-        const std::size_t target = static_cast<std::size_t>(b) * n;
-#pragma omp parallel for if (n * m > min_parallel)
-        for (int i = 0; i < n; ++i) {
-            const float *const row = bias + (target + i) * m;
+        const std::size_t target = static_cast<std::size_t>(b) * N;
+#pragma omp parallel for if (N * M > min_parallel)
+        for (int i = 0; i < N; ++i) {
+            const float *const row = bias + (target + i) * M;
             float maximum = row[0];
-            for (int j = 1; j < m; ++j) {
+            for (int j = 1; j < M; ++j) {
                 maximum = std::max(maximum, row[j]);
             }
-            for (int j = 0; j < m; ++j) {
-                weights_[static_cast<std::size_t>(i) * m + j] = std::exp(row[j] - maximum);
+            for (int j = 0; j < M; ++j) {
+                weights_[static_cast<std::size_t>(i) * M + j] = std::exp(row[j] - maximum);
             }
         }
-        sgemm_(n, 2 * P, m, weights_.data(), m, &terms_[static_cast<std::size_t>(b) * m * 2 * P], 2 * P, 0.0f,
+        sgemm_(N, 2 * P, M, weights_.data(), M, &terms_[static_cast<std::size_t>(b) * M * 2 * P], 2 * P, 0.0f,
                sums_.data(), 2 * P);
-#pragma omp parallel for if (n * P > min_parallel)
-        for (int i = 0; i < n; ++i) {
+#pragma omp parallel for if (N * P > min_parallel)
+        for (int i = 0; i < N; ++i) {
             const float *const q = query + (target + i) * P, *const sum = &sums_[static_cast<std::size_t>(i) * 2 * P];
             for (int c = 0; c < P; ++c) {
                 y[(target + i) * P + c] = sum[c] / (sum[P + c] * (1 + std::exp(-q[c])));
@@ -112,9 +112,9 @@ void GemmMean::forward(const float *x, const float *bias, float *y) {
         mean(x, bias, y);
         return;
     }
-    project(x, B * n, query_weight_, query_bias_, query_.data());
+    project(x, B * N, query_weight_, query_bias_, query_.data());
     mean(query_.data(), bias, gated_.data());
-    project(gated_.data(), B * n, output_weight_, output_bias_, y);
+    project(gated_.data(), B * N, output_weight_, output_bias_, y);
 }
 
 }  // namespace aft::bench

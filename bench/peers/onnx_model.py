@@ -1,5 +1,7 @@
 """The layers as ONNX models, for the runtimes that read them."""
 
+import re
+
 import numpy
 import onnx
 import onnx.numpy_helper
@@ -151,7 +153,7 @@ def model(problem, form):
     shape = list(next(iter(problem.inputs.values())).shape)
     result = onnx.parser.parse_model(
         f'<ir_version: 10, opset_import: ["" : 20]>\nlayer ({inputs}) => (float{shape} y) {{{body}\n}}')
-    for name, value in constants.items():
-        result.graph.initializer.append(onnx.numpy_helper.from_array(numpy.asarray(value), name))
+    for name in constants.keys() & set(re.findall(r"\w+", body)):
+        result.graph.initializer.append(onnx.numpy_helper.from_array(numpy.asarray(constants[name]), name))
     onnx.checker.check_model(result)
     return result.SerializeToString()

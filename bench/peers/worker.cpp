@@ -9,8 +9,8 @@
 //     {"problem": FILE, "form": FORM, "output": FILE}    calls once, and writes y, float32: {"seconds": the call took}
 //     {"calls": N}    calls N times more, after N / 10 + 1 calls to warm up: {"seconds": one took, on an average}
 //
-// Ours answers the first with its "kernel" too, if one kernel computes the whole call. FORM is "banded" for products in
-// the band of AFTLocal, "blocked" for those in blocks of causal AFTFull.
+// Ours answers the first with its "kernel" too, of a layer of several kernels with that of its mean, and "" for kept
+// sources. FORM is "banded" for products in the band of a window, "blocked" for those in blocks of causal AFTFull.
 
 #include "gemm_layer.h"
 #include "gemm_mean.h"
@@ -45,7 +45,9 @@ namespace aft::bench {
 
 namespace {
 
-const LayerOptions on_cpu{"", "cpu"};
+LayerOptions on_cpu() {
+    return {"", "cpu"};
+}
 
 // What computes a problem again and again: the layer, or the mean, with its inputs.
 class Contestant {
@@ -81,7 +83,7 @@ public:
             const auto gemm = std::make_shared<GemmLayer>(sgemm, config, weights, Shape{B, n}, in_blocks);
             call_ = [this, gemm] { gemm->forward(x_.data(), y_.data()); };
         } else {
-            const auto ours = std::make_shared<const Layer>(config, weights, on_cpu);
+            const auto ours = std::make_shared<const Layer>(config, weights, on_cpu());
             const std::array<std::int64_t, 3> extents{B, n, config.hidden};
             call_ = [this, ours, extents] { ours->forward({x_.data(), extents}, {y_.data(), extents}); };
             kernel = ours->kernel_for({B, n}).id;
@@ -126,7 +128,7 @@ private:
         Sight sight;
         sight.position_bias = {bias_.data(), {B, n, m}};
         if (config.hidden != 0) {
-            const auto layer = std::make_shared<const Layer>(config, weights, on_cpu);
+            const auto layer = std::make_shared<const Layer>(config, weights, on_cpu());
             const auto sources = std::make_shared<const Sources>(layer->sources(keys, values));
             LayerCall call;
             call.query = query;
@@ -135,7 +137,7 @@ private:
             call_ = [this, layer, sources, call, of_targets] { layer->forward(call, {y_.data(), of_targets}); };
             return;
         }
-        const auto core = std::make_shared<const Core>(config, weights, on_cpu);
+        const auto core = std::make_shared<const Core>(config, weights, on_cpu());
         const CoreCall call{query, keys, values, sight};
         key_ = std::move(key);  // whose data stay where they are
         value_ = std::move(value);
