@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares aft::Layer, with the kernel that the registry chooses, with other libraries.
+"""Compares aft::Layer and aft::Core, with the kernels that the registry chooses, with other libraries.
 
 `make bench-peers` installs and builds what this needs. Writes peers.json, peers.md and a chart for each layer. The exit
 code is 1 when a result of ours is wrong, 0 whatever happens to a peer.
@@ -20,7 +20,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy
-from safetensors.numpy import load_file
+from safetensors import safe_open
 
 import report
 from turns import Contestant, Worker
@@ -30,9 +30,19 @@ BUILD = HERE.parents[1] / "build"
 PROGRAM = str(BUILD / "benchmark/peers/aft_peers")
 SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "2,3072,256,256,256", "1,64,64,64", "1,197,192,192",
           "1,1,512,512", "1,4,512,512", "1,16,512,512"]
-QUICK_SHAPES = ["16,197,192,192", "1,64,64,64", "1,4,512,512"]
-LAYERS = ["full", "simple", "local"]
-DEFAULT_WINDOW = 32
+QUICK_SHAPES = ["16,197,192,192", "1,64,64,64", "1,4,512,512", "64,100,100,128", "256,1,1000,128"]
+COMPOSED_SHAPES = ["4,1024,512,512", "16,197,192,192", "1,64,64,64"]
+# B,T,H,P[,s] of whole layers; B,n,m,P of a mean with a bias of each call, and of a layer that keeps its sources.
+LAYERS = {"full": SHAPES, "simple": SHAPES, "local": SHAPES, "causal_full": COMPOSED_SHAPES,
+          "causal_simple": COMPOSED_SHAPES, "causal_local": COMPOSED_SHAPES, "conv": COMPOSED_SHAPES,
+          "wkv": COMPOSED_SHAPES, "given": ["64,100,100,128", "32,1000,1000,128", "1,1000,1000,128"],
+          "kept": ["256,1,1000,128"]}
+TAKING_BIAS = ("given", "kept")
+WINDOWS = {"local": 32, "causal_local": 32, "conv": 4}  # of a shape without one
+FORMS = {"local": ["dense", "banded"], "causal_full": ["dense", "blocked"], "causal_local": ["dense", "banded"],
+         "wkv": ["recurrent", "associative"]}
+EXTENTS = ("batch", "seq", "hidden", "projected", "window")
+CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
 
@@ -44,17 +54,19 @@ PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cp
 
 def peers(layer):
     """(peer, library, form) of each opponent."""
-    forms = ["dense", "banded"] if layer == "local" else ["dense"]
-    names = {form: f", {form}" if layer == "local" else "" for form in forms}
+    forms = FORMS.get(layer, ["dense"])
+    names = {form: f", {form}" if len(forms) > 1 else "" for form in forms}
     for mode in ("eager", "compiled"):
         # AFTLocal makes its bias in Python, position by position: nothing to compile.
-        if (layer, mode) != ("local", "compiled"):
+        if layer in ("full", "simple") or (layer, mode) == ("local", "eager"):
             yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch {mode}"
         for form in forms:
             yield f"PyTorch{names[form]}, {mode}", "PyTorch", f"{form} {mode}"
     for library in ("JAX", "ONNX Runtime", "OpenVINO", "oneDNN", "OpenBLAS", "MKL"):
         for form in forms:
-            yield library + names[form], library, form
+            # JAX and PyTorch have operators for it; the others would run a loop of their own.
+            if form != "associative" or library == "JAX":
+                yield library + names[form], library, form
 
 
 class Comparison:
@@ -103,12 +115,13 @@ class Comparison:
         try:
             output.unlink(missing_ok=True)
             answer = contestant.worker.ask(problem=problem, form=form, output=str(output))
-            tensors = load_file(problem)
-            y = numpy.fromfile(output, numpy.float32).reshape(tensors["input"].shape)
-            error = (abs(y[:, tensors["rows"]] - tensors["expected"]) / tensors["tolerance"]).max()
+            with safe_open(problem, "numpy") as file:
+                rows, expected, tolerance = map(file.get_tensor, ("rows", "expected", "tolerance"))
+            y = numpy.fromfile(output, numpy.float32).reshape(len(expected), -1, expected.shape[2])
+            error = (abs(y[:, rows] - expected) / tolerance).max()
             if not (error <= 1 and numpy.isfinite(y).all()):
                 return f"WRONG: the error is {error:.3g} times the tolerance"
-            contestant.kernel, contestant.estimate = answer.get("kernel"), answer["seconds"]
+            contestant.kernel, contestant.estimate = answer.get("kernel") or None, answer["seconds"]
             if contestant.estimate > MAX_CALL_S:
                 return f"a call takes {contestant.estimate:.3g} s"
             if contestant.estimate < MAX_CALL_S / 10:  # the first call allocates
@@ -118,7 +131,7 @@ class Comparison:
         return None
 
     def run(self, layer, shape, threads):
-        extents = dict(zip_longest(("batch", "seq", "hidden", "projected", "window"), shape))
+        extents = dict(zip_longest(CALL_EXTENTS if layer in TAKING_BIAS else EXTENTS, shape))
         case = {"layer": layer, "shape": extents, "threads": threads}
         problem = self.problem(layer, shape)
         ours = Contestant(OURS, self.worker(OURS, "", threads))
@@ -205,12 +218,21 @@ def shape(text):
     return tuple(extents)
 
 
+def shapes_of(layer, options):
+    shapes = options.shape or [shape(text) for text in LAYERS[layer] if not options.quick or text in QUICK_SHAPES]
+    # Windows are of some layers alone.
+    return dict.fromkeys((*each, WINDOWS[layer])[:5] if layer in WINDOWS else each[:4] for each in shapes)
+
+
 def parsed_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--layer", action="append", choices=LAYERS, help="default: all; options can be repeated")
+    parser.add_argument("--layer", action="append", choices=LAYERS,
+                        help="given: the mean alone, with a bias of each call; kept: a layer with such a mean, of "
+                             "sources that it keeps; default: all; options can be repeated")
     parser.add_argument("--shape", action="append", type=shape, metavar="B,T,H,P[,s]",
-                        help=f"default: {' '.join(SHAPES)}; s is {DEFAULT_WINDOW} without one")
+                        help="default: those of each layer; without s, it is 32, of conv 4; "
+                             "of given and kept: B,n,m,P for n targets and m sources")
     parser.add_argument("--threads", action="append", type=int, choices=range(1, cores + 1), metavar="N",
                         help=f"default: 1 and {cores}")
     parser.add_argument("--peer", action="append", metavar="TEXT", help="peers whose name has the text; default: all")
@@ -218,10 +240,7 @@ def parsed_arguments():
     parser.add_argument("--quick", action="store_true", help=f"all threads, 0.2 s, shapes {' '.join(QUICK_SHAPES)}")
     parser.add_argument("--output", default=str(BUILD / "bench"), metavar="FOLDER", help="default: build/bench")
     options = parser.parse_args()
-    shapes = options.shape or [shape(text) for text in (QUICK_SHAPES if options.quick else SHAPES)]
-    # Windows are AFTLocal's alone.
-    options.cases = [(layer, each) for layer in options.layer or LAYERS for each in dict.fromkeys(
-        (*each, DEFAULT_WINDOW)[:5] if layer == "local" else each[:4] for each in shapes)]
+    options.cases = [(layer, each) for layer in options.layer or LAYERS for each in shapes_of(layer, options)]
     options.threads = options.threads or ([cores] if options.quick else sorted({1, cores}))
     options.seconds = options.seconds or (0.2 if options.quick else 0.7)
     return options

@@ -9,9 +9,10 @@ namespace aft::bench {
 
 namespace {
 
-constexpr int channels_per_task = 64;  // of loops that run down the sequence: a few vectors
-constexpr int min_parallel = 1 << 13;  // elements below which waking threads costs more than the loop
-constexpr int min_block = 64;          // targets for which a product is still efficient
+constexpr int channels_per_task = 64;      // of loops that run down the sequence: a few vectors
+constexpr int min_parallel = 1 << 13;      // elements below which waking threads costs more than the loop
+constexpr int min_block = 64;              // targets for which a product is still efficient
+constexpr float lowest_exponent = -1e38f;  // of no source: its exponential is 0
 
 // [outputs, inputs] -> columns from `column` of a matrix with `row` columns.
 void transpose(const std::vector<float> &weight, int outputs, int inputs, int row, int column,
@@ -25,10 +26,11 @@ void transpose(const std::vector<float> &weight, int outputs, int inputs, int ro
 
 }  // namespace
 
-GemmLayer::GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weights, const Shape &shape, bool banded)
-    : sgemm_(std::move(sgemm)), banded_(banded), B(static_cast<int>(shape.batch)), T(static_cast<int>(shape.seq)),
-      H(static_cast<int>(config.hidden)), P(static_cast<int>(config.projected)), query_bias_(weights.query_bias),
-      value_bias_(weights.value_bias), output_bias_(weights.project_bias) {
+GemmLayer::GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weights, const Shape &shape, bool in_blocks)
+    : sgemm_(std::move(sgemm)), banded_(in_blocks && config.form.has_window()), causal_(config.form.is_causal()),
+      B(static_cast<int>(shape.batch)), T(static_cast<int>(shape.seq)), H(static_cast<int>(config.hidden)),
+      P(static_cast<int>(config.projected)), query_bias_(weights.query_bias), value_bias_(weights.value_bias),
+      output_bias_(weights.project_bias), decay_(weights.decay), bonus_(weights.bonus) {
     const std::size_t rows = static_cast<std::size_t>(B) * T;
     input_weight_.resize(static_cast<std::size_t>(H) * 3 * P);
     output_weight_.resize(static_cast<std::size_t>(P) * H);
@@ -40,30 +42,42 @@ GemmLayer::GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weig
     terms_.resize(rows * 2 * P);
     totals_.resize(static_cast<std::size_t>(B) * 2 * P);
     gated_.resize(rows * P);
-    if (!config.form.has_bias()) {
-        return;
+    if (causal_ || config.form.has_bias()) {
+        sums_.resize(rows * 2 * P);
     }
-    sums_.resize(rows * 2 * P);
+    if (config.form.has_heads()) {
+        heads_ = static_cast<int>(config.heads);
+        for (const float w : weights.position_bias) {
+            filter_.push_back(std::expm1(w));
+        }
+    } else if (config.form.has_bias()) {
+        add_blocks(config, weights, in_blocks);
+    }
+}
+
+void GemmLayer::add_blocks(const LayerConfig &config, const Weights &weights, bool in_blocks) {
     const int window = config.form.has_window() ? static_cast<int>(config.window) : T;
-    const int targets = banded ? std::max(window, min_block) : T;
+    const int targets = in_blocks ? std::max(banded_ ? window : 0, min_block) : T;
     for (int first = 0; first < T; first += targets) {
         const int end = std::min(first + targets, T);
-        const int first_source = banded ? std::max(first - window + 1, 0) : 0;
-        const int end_source = banded ? std::min(end + window - 1, T) : T;
+        const int first_source = banded_ ? std::max(first - window + 1, 0) : 0;
+        const int end_source = in_blocks ? std::min(causal_ ? end : end + window - 1, T) : T;
         Block block{first, end - first, first_source, end_source - first_source, {}};
         for (int t = first; t < end; ++t) {
             for (int s = first_source; s < end_source; ++s) {
                 const float w =
                     std::abs(t - s) < window ? weights.position_bias[static_cast<std::size_t>(t) * T + s] : 0;
-                block.weights.push_back(banded ? std::expm1(w) : std::exp(w));
+                block.weights.push_back(causal_ && s > t ? 0 : banded_ ? std::expm1(w) : std::exp(w));
             }
         }
         blocks_.push_back(std::move(block));
     }
 }
 
-// terms_ from the keys and values of qkv_. The bias of the keys is the same at all sources and cancels.
+// terms_ from the keys and values of qkv_, and in sums_ the sums of a causal form so far, where no product replaces
+// them. The bias of the keys is the same at all sources and cancels.
 void GemmLayer::weigh() {
+    const bool keeps_sums = causal_ && (banded_ || blocks_.empty());
     const int tasks_per_sample = (P + channels_per_task - 1) / channels_per_task;
 #pragma omp parallel for if (B * T * P > min_parallel)
     for (int task = 0; task < B * tasks_per_sample; ++task) {
@@ -87,16 +101,49 @@ void GemmLayer::weigh() {
                 weighted[c] += ev;
                 weight[c] += e;
             }
+            if (keeps_sums) {
+                float *const sum = &sums_[(static_cast<std::size_t>(t) * B + b) * 2 * P + first];
+                std::copy(weighted, weighted + channels, sum);
+                std::copy(weight, weight + channels, sum + P);
+            }
         }
         std::copy(weighted, weighted + channels, &totals_[static_cast<std::size_t>(b) * 2 * P + first]);
         std::copy(weight, weight + channels, &totals_[static_cast<std::size_t>(b) * 2 * P + P + first]);
     }
 }
 
+// sums_ of wkv from the keys and values of qkv_, relative to the largest exponent of each target.
+void GemmLayer::recur() {
+    const int tasks_per_sample = (P + channels_per_task - 1) / channels_per_task;
+#pragma omp parallel for if (B * T * P > min_parallel)
+    for (int task = 0; task < B * tasks_per_sample; ++task) {
+        const int b = task / tasks_per_sample, first = task % tasks_per_sample * channels_per_task;
+        const int channels = std::min(channels_per_task, P - first);
+        float exponent[channels_per_task], weighted[channels_per_task] = {}, weight[channels_per_task] = {};
+        std::fill(exponent, exponent + channels, lowest_exponent);
+        for (int t = 0; t < T; ++t) {
+            const float *const k = &qkv_[(static_cast<std::size_t>(b) * T + t) * 3 * P + P + first], *const v = k + P;
+            float *const sum = &sums_[(static_cast<std::size_t>(t) * B + b) * 2 * P + first];
+            for (int c = 0; c < channels; ++c) {
+                const float value = v[c] + value_bias_[first + c], current = k[c] + bonus_[first + c];
+                const float top = std::max(exponent[c], current);
+                const float before = std::exp(exponent[c] - top), now = std::exp(current - top);
+                sum[c] = before * weighted[c] + now * value;
+                sum[P + c] = before * weight[c] + now;
+                const float decayed = exponent[c] - decay_[first + c], next = std::max(decayed, k[c]);
+                const float kept = std::exp(decayed - next), added = std::exp(k[c] - next);
+                weighted[c] = kept * weighted[c] + added * value;
+                weight[c] = kept * weight[c] + added;
+                exponent[c] = next;
+            }
+        }
+    }
+}
+
 // sums_ from terms_: one product for each block, of all samples.
 void GemmLayer::sum() {
     const int columns = B * 2 * P;
-    if (banded_) {
+    if (banded_ && !causal_) {
 #pragma omp parallel for if (B * T * P > min_parallel)
         for (int t = 0; t < T; ++t) {
             std::copy(totals_.begin(), totals_.end(), &sums_[static_cast<std::size_t>(t) * columns]);
@@ -109,14 +156,32 @@ void GemmLayer::sum() {
     }
 }
 
+// Adds to sums_ what the filter of AFT-conv adds to the last few sources of each target.
+void GemmLayer::convolve() {
+    const int window = static_cast<int>(filter_.size()) / heads_, channels = P / heads_;
+#pragma omp parallel for if (B * T * P > min_parallel)
+    for (int row = 0; row < T * B; ++row) {
+        float *const sum = &sums_[static_cast<std::size_t>(row) * 2 * P];
+        for (int distance = 0; distance < std::min(window, row / B + 1); ++distance) {
+            const float *const term = &terms_[static_cast<std::size_t>(row - distance * B) * 2 * P];
+            for (int part = 0; part < 2 * heads_; ++part) {  // numerators of each head, then denominators
+                const float weight = filter_[part % heads_ * window + distance];
+                for (int c = part * channels; c < (part + 1) * channels; ++c) {
+                    sum[c] += weight * term[c];
+                }
+            }
+        }
+    }
+}
+
 // gated_ = sigmoid(query) numerator / denominator
 void GemmLayer::gate() {
 #pragma omp parallel for if (B * T * P > min_parallel)
     for (int row = 0; row < B * T; ++row) {
         const int b = row / T, t = row % T;
         const float *const q = &qkv_[static_cast<std::size_t>(row) * 3 * P];
-        const float *const numerator = blocks_.empty() ? &totals_[static_cast<std::size_t>(b) * 2 * P]
-                                                       : &sums_[(static_cast<std::size_t>(t) * B + b) * 2 * P];
+        const float *const numerator = sums_.empty() ? &totals_[static_cast<std::size_t>(b) * 2 * P]
+                                                     : &sums_[(static_cast<std::size_t>(t) * B + b) * 2 * P];
         float *const result = &gated_[static_cast<std::size_t>(row) * P];
         for (int c = 0; c < P; ++c) {
             result[c] = numerator[c] / (numerator[P + c] * (1 + std::exp(-(q[c] + query_bias_[c]))));
@@ -126,8 +191,15 @@ void GemmLayer::gate() {
 
 void GemmLayer::forward(const float *x, float *y) {
     sgemm_(B * T, 3 * P, H, x, H, input_weight_.data(), 3 * P, 0.0f, qkv_.data(), 3 * P);
-    weigh();
-    sum();
+    if (decay_.empty()) {
+        weigh();
+        sum();
+    } else {
+        recur();
+    }
+    if (!filter_.empty()) {
+        convolve();
+    }
     gate();
 #pragma omp parallel for if (B * T * H > min_parallel)
     for (int row = 0; row < B * T; ++row) {

@@ -10,11 +10,19 @@
 namespace aft::bench {
 
 /// A layer the way one writes it by hand with a BLAS: products of matrices, and loops in parallel between them.
-/// Query, key and value are one product; numerators and denominators of all samples are one, or one for each block of
-/// targets where only the band of AFTLocal is multiplied. The rest of its weighted mean is a sum over all sources.
+/// Query, key and value are one product. Numerators and denominators of all samples are products of exp(w), one of all
+/// pairs, or one for each block of targets: with the sources up to the last of them in causal AFTFull (blocked), with
+/// the band of AFTLocal (banded). The rest of AFTLocal's mean is a sum over all sources, or over all past ones.
+///
+/// The means of causal AFTSimple, AFT-conv and wkv are no products, but loops down the sequence.
+///
+/// Keys are taken less their largest of the sequence, as all ordinary implementations take them. A causal mean whose
+/// first sources are more than 87 below a later one underflows; the keys of the comparison are of order 1. wkv keeps a
+/// maximum of its own for each target.
 class GemmLayer {
 public:
-    GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weights, const Shape &shape, bool banded);
+    /// `in_blocks`: blocked or banded, where the form has blocks.
+    GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weights, const Shape &shape, bool in_blocks);
 
     /// x, y: [batch, seq, hidden]
     void forward(const float *x, float *y);
@@ -26,22 +34,27 @@ private:
         std::vector<float> weights;  // [targets, sources]
     };
 
-    void add_block(const Weights &weights, int first, int targets, int first_source, int sources);
+    void add_blocks(const LayerConfig &config, const Weights &weights, bool in_blocks);
     void weigh();
+    void recur();
     void sum();
+    void convolve();
     void gate();
 
     Sgemm sgemm_;
-    bool banded_;
-    int B, T, H, P;
+    bool banded_;  // sums_ begin with the sums over all sources that the form reaches
+    bool causal_;
+    int B, T, H, P, heads_ = 0;
     std::vector<float> input_weight_, output_weight_;  // [H, 3P] for query, key and value; [P, H]
     std::vector<float> query_bias_, value_bias_, output_bias_;
-    std::vector<Block> blocks_;  // none for AFTSimple
-    std::vector<float> qkv_;     // [B, T, 3P]
-    std::vector<float> terms_;   // [T, B, 2P]: exp(key - maximum) value, and without the value
-    std::vector<float> sums_;    // [T, B, 2P]: numerator and denominator; of AFTSimple unused
-    std::vector<float> totals_;  // [B, 2P]: sums of terms_ over T
-    std::vector<float> gated_;   // [B, T, P]
+    std::vector<float> decay_, bonus_;  // of wkv
+    std::vector<Block> blocks_;         // none of forms without products
+    std::vector<float> filter_;         // [heads, s], exp(w) - 1, of AFT-conv
+    std::vector<float> qkv_;            // [B, T, 3P]
+    std::vector<float> terms_;          // [T, B, 2P]: exp(key - maximum) value, and without the value
+    std::vector<float> sums_;           // [T, B, 2P]: numerator and denominator; of AFTSimple unused
+    std::vector<float> totals_;         // [B, 2P]: sums of terms_ over T
+    std::vector<float> gated_;          // [B, T, P]
 };
 
 }  // namespace aft::bench

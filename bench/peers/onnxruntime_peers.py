@@ -13,5 +13,4 @@ def prepare(threads):
 
 def make(problem, form):
     session = onnxruntime.InferenceSession(model(problem, form), options, providers=["CPUExecutionProvider"])
-    inputs = {"x": problem.x}
-    return lambda: session.run(None, inputs)[0]
+    return lambda: session.run(None, problem.inputs)[0]

@@ -13,7 +13,8 @@ def prepare(threads):
 
 def make(problem, form):
     request = core.compile_model(core.read_model(model(problem, form)), "CPU").create_infer_request()
-    request.set_input_tensor(openvino.Tensor(problem.x))
+    for name, value in problem.inputs.items():
+        request.set_tensor(name, openvino.Tensor(value))
 
     def call():
         request.infer()

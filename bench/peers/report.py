@@ -1,6 +1,9 @@
 """The results of compare.py as a table and charts."""
 
-NAMES = {"full": "AFTFull", "simple": "AFTSimple", "local": "AFTLocal"}
+NAMES = {"full": "AFTFull", "simple": "AFTSimple", "local": "AFTLocal", "causal_full": "causal AFTFull",
+         "causal_simple": "causal AFTSimple", "causal_local": "causal AFTLocal", "conv": "causal AFT-conv",
+         "wkv": "wkv", "given": "the mean of AFTFull with a given bias",
+         "kept": "AFTFull with a given bias and kept sources"}
 
 
 def shape_text(shape):

@@ -4,6 +4,9 @@ key and value in one product, only the band of AFTLocal or all of it."""
 import torch
 import torch.nn.functional as F
 from aft_pytorch import AFTFull, AFTLocal, AFTSimple
+from torch._higher_order_ops.associative_scan import associative_scan
+
+MAX_COMPILED_STEPS = 64
 
 
 def prepare(threads):
@@ -19,10 +22,25 @@ def aft_pytorch(problem):
     return layer
 
 
+def exp_below_maximum(x, dim):
+    return torch.exp(x - x.amax(dim, keepdim=True))
+
+
+def later(left, right):
+    """Two stretches of wkv's sources as one: (decay of the stretch, largest exponent, numerator, denominator)."""
+    decay, exponent = left[0] + right[0], left[1] - right[0]
+    top = torch.maximum(exponent, right[1])
+    before, now = torch.exp(exponent - top), torch.exp(right[1] - top)
+    return decay, top, before * left[2] + now * right[2], before * left[3] + now * right[3]
+
+
 class Layer(torch.nn.Module):
     def __init__(self, problem, form):
         super().__init__()
-        self.layer, self.form, self.seq = problem.layer, form, problem.seq
+        self.layer, self.form, self.is_causal = problem.layer, form, problem.is_causal
+        if self.layer == "given":
+            return
+        self.seq = problem.seq
         self.input_weight = torch.from_numpy(problem.input_weight.T.copy())
         self.input_bias = torch.from_numpy(problem.input_bias)
         self.output_weight = torch.from_numpy(problem.output_weight.T.copy())
@@ -32,34 +50,95 @@ class Layer(torch.nn.Module):
             self.window, (self.blocks, self.sources) = problem.window, sources.shape
             self.weights = torch.from_numpy(weights)
             self.targets = weights.shape[1]
-        elif problem.layer != "simple":
+        elif form == "blocked":
+            self.weights = [torch.from_numpy(weights) for weights in problem.triangle()]
+        elif self.layer == "conv":
+            self.weights = torch.from_numpy(problem.filter()[:, None].copy())
+        elif self.layer == "wkv":
+            self.decay, self.bonus = (torch.from_numpy(problem.tensors[name]) for name in ("decay", "bonus"))
+        elif self.layer.endswith(("full", "local")):
             self.weights = torch.from_numpy(problem.exp_bias())
 
-    def forward(self, x):
-        query, key, value = F.linear(x, self.input_weight, self.input_bias).chunk(3, -1)
-        weight = torch.exp(key - key.amax(1, keepdim=True))
-        weighted = weight * value
-        if self.layer == "simple":
-            mean = weighted.sum(1, keepdim=True) / weight.sum(1, keepdim=True)
-        elif self.form == "dense":
-            mean = (self.weights @ weighted) / (self.weights @ weight)
+    def forward(self, *inputs):
+        if self.layer == "given":
+            query, key, value, bias = inputs
+            weight = exp_below_maximum(key, 1)
+            return torch.sigmoid(query) * self.mean_of_call(bias, torch.cat([weight * value, weight], -1))
+        projected = F.linear(inputs[0], self.input_weight, self.input_bias)
+        if self.layer == "kept":
+            query, mean = projected, self.mean_of_call(*inputs[1:])
         else:
-            terms = torch.cat([weighted, weight], -1)
+            query, key, value = projected.chunk(3, -1)
+            mean = self.mean(key, value)
+        return F.linear(torch.sigmoid(query) * mean, self.output_weight, self.output_bias)
+
+    def mean_of_call(self, bias, terms):
+        numerator, denominator = (exp_below_maximum(bias, 2) @ terms).chunk(2, -1)
+        return numerator / denominator
+
+    def mean(self, key, value):
+        if self.form == "associative":
+            return self.associative_mean(key, value)
+        if self.layer == "wkv":
+            return self.recurrent_mean(key, value)
+        weight = exp_below_maximum(key, 1)
+        weighted = weight * value
+        if self.form == "dense" and self.layer != "conv":
+            return self.sums(weighted) / self.sums(weight)
+        numerator, denominator = self.sums(torch.cat([weighted, weight], -1)).chunk(2, -1)
+        return numerator / denominator
+
+    def sums(self, terms):
+        if self.form == "blocked":
+            return torch.cat([weights @ terms[:, :weights.shape[1]] for weights in self.weights], 1)
+        if self.layer == "conv":
+            padded = F.pad(terms.transpose(1, 2), (self.weights.shape[2] - 1, 0))
+            return terms.cumsum(1) + F.conv1d(padded, self.weights, groups=terms.shape[2]).transpose(1, 2)
+        if self.form == "banded":
             before = self.window - 1
-            after = self.blocks * self.targets - self.seq + before
+            after = self.blocks * self.targets - self.seq + self.sources - self.targets - before
             sources = F.pad(terms, (0, 0, before, after)).unfold(1, self.sources, self.targets)
             band = (self.weights @ sources.transpose(2, 3)).flatten(1, 2)[:, :self.seq]
-            numerator, denominator = (terms.sum(1, keepdim=True) + band).chunk(2, -1)
-            mean = numerator / denominator
-        return F.linear(torch.sigmoid(query) * mean, self.output_weight, self.output_bias)
+            return (terms.cumsum(1) if self.is_causal else terms.sum(1, keepdim=True)) + band
+        if self.layer == "causal_simple":
+            return terms.cumsum(1)
+        return terms.sum(1, keepdim=True) if self.layer == "simple" else self.weights @ terms
+
+    def with_current(self, exponent, numerator, denominator, key, value):
+        """wkv's mean of the sources before and the current one."""
+        current = key + self.bonus
+        top = torch.maximum(exponent, current)
+        before, now = torch.exp(exponent - top), torch.exp(current - top)
+        return (before * numerator + now * value) / (before * denominator + now)
+
+    def recurrent_mean(self, key, value):
+        exponent = torch.full_like(key[:, 0], -1e38)
+        numerator, denominator = torch.zeros_like(exponent), torch.zeros_like(exponent)
+        means = []
+        for k, v in zip(key.unbind(1), value.unbind(1)):
+            means.append(self.with_current(exponent, numerator, denominator, k, v))
+            decayed = exponent - self.decay
+            exponent = torch.maximum(decayed, k)
+            before, now = torch.exp(decayed - exponent), torch.exp(k - exponent)
+            numerator, denominator = before * numerator + now * v, before * denominator + now
+        return torch.stack(means, 1)
+
+    def associative_mean(self, key, value):
+        decay = self.decay.expand_as(key).contiguous()
+        sources = (decay, key.contiguous(), value.contiguous(), torch.ones_like(key))
+        _, *state = associative_scan(later, sources, 1, combine_mode="generic")
+        before = (F.pad(each[:, :-1], (0, 0, 1, 0), value=first) for each, first in zip(state, (-1e38, 0, 0)))
+        return self.with_current(*before, key, value)
 
 
 def make(problem, form):
     kind, mode = form.split()
+    if (kind, mode) == ("recurrent", "compiled") and problem.seq > MAX_COMPILED_STEPS:
+        raise NotImplementedError("torch.compile unrolls the loop over the sequence and takes minutes")
     layer = aft_pytorch(problem) if kind == "aft-pytorch" else Layer(problem, kind)
-    x = torch.from_numpy(problem.x)
+    inputs = [torch.from_numpy(each) for each in problem.inputs.values()]
     if mode == "compiled":
         torch._dynamo.reset()  # or it counts the layers before as recompilations
         layer = torch.compile(layer, dynamic=False, fullgraph=True)
-        layer(x)  # it compiles at the first call
-    return lambda: layer(x)
+        layer(*inputs)  # it compiles at the first call
+    return lambda: layer(*inputs)

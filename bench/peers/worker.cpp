@@ -1,16 +1,19 @@
 // The C++ part of compare.py.
 //
-//     aft_peers problem LAYER B,T,H,P[,s] FILE    writes a problem with its reference
-//     aft_peers work THREADS [BLAS]               runs aft::Layer, or GemmLayer on the BLAS at that path
+//     aft_peers problem LAYER SHAPE FILE    writes a problem with its reference (problem_file.h)
+//     aft_peers work THREADS [BLAS]         runs aft::Layer or aft::Core, or with the BLAS at that path, GemmLayer or
+//                                           GemmMean
 //
 // A worker answers each line of JSON on standard input with one on standard output, {"error": ...} if it can't:
 //
 //     {"problem": FILE, "form": FORM, "output": FILE}    calls once, and writes y, float32: {"seconds": the call took}
 //     {"calls": N}    calls N times more, after N / 10 + 1 calls to warm up: {"seconds": one took, on an average}
 //
-// aft::Layer answers the first with its "kernel" too. FORM is "banded" for products in the band of AFTLocal.
+// Ours answers the first with its "kernel" too, of a layer of several kernels with that of its mean, and "" for kept
+// sources. FORM is "banded" for products in the band of a window, "blocked" for those in blocks of causal AFTFull.
 
 #include "gemm_layer.h"
+#include "gemm_mean.h"
 #include "problem_file.h"
 
 #include "bench/failure.h"
@@ -20,6 +23,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -30,9 +34,9 @@
 #include <limits>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 using nlohmann::json;
@@ -41,32 +45,49 @@ namespace aft::bench {
 
 namespace {
 
-// A layer with its input.
+LayerOptions on_cpu() {
+    return {"", "cpu"};
+}
+
+// What computes a problem again and again: the layer, or the mean, with its inputs.
 class Contestant {
 public:
     std::string kernel;  // of ours
 
     Contestant(const std::string &path, const std::string &form, const Sgemm &sgemm) {
         const SafetensorsFile file = read_safetensors(path);
-        const StoredTensor &input = file.tensors.at("input");
-        x_ = input.as_float();
+        const std::string &layer = file.metadata.at("layer");
+        const std::int64_t window = std::stoll(file.metadata.at("window"));
+        const bool is_given = layer == "given", takes_bias = is_given || layer == "kept";
+        const StoredTensor &x = file.tensors.at(is_given ? "query" : "input");
+        const std::int64_t B = x.extents[0], n = x.extents[1], m = takes_bias ? file.tensors.at("key").extents[1] : n;
+        x_ = x.as_float();
         y_.assign(x_.size(), std::numeric_limits<float>::quiet_NaN());
-        const Shape shape{input.extents[0], input.extents[1]};
-        LayerConfig config{layer_form(file.metadata.at("layer")), 0, 0, shape.seq,
-                           std::stoll(file.metadata.at("window"))};
-        config = config_from_weights(path, config);
-        const Weights weights = load_weights(path, config);
-        if (sgemm) {
-            const auto layer = std::make_shared<GemmLayer>(sgemm, config, weights, shape, form == "banded");
-            call_ = [this, layer] { layer->forward(x_.data(), y_.data()); };
-            return;
+        LayerConfig config{takes_bias ? aft_given : layer_form(layer), 0, 0, std::max(n, m), window};
+        if (is_given) {
+            config.projected = x.extents[2];
+        } else {
+            config = config_from_weights(file, config);
         }
-        LayerOptions options;
-        options.device = "cpu";
-        const auto layer = std::make_shared<const Layer>(config, weights, options);
-        const std::array<std::int64_t, 3> extents{shape.batch, shape.seq, config.hidden};
-        call_ = [this, layer, extents] { layer->forward({x_.data(), extents}, {y_.data(), extents}); };
-        kernel = layer->kernel_for(shape).id;
+        const Weights weights = is_given ? Weights() : load_weights(file, config);
+        if (takes_bias) {
+            std::vector<float> key = file.tensors.at("key").as_float(), value = file.tensors.at("value").as_float();
+            bias_ = file.tensors.at("bias").as_float();
+            if (sgemm) {
+                run_mean(sgemm, {B, n}, m, config, weights, std::move(key), std::move(value));
+            } else {
+                run_ours({B, n}, m, config, weights, std::move(key), std::move(value));
+            }
+        } else if (sgemm) {
+            const bool in_blocks = form == "banded" || form == "blocked";
+            const auto gemm = std::make_shared<GemmLayer>(sgemm, config, weights, Shape{B, n}, in_blocks);
+            call_ = [this, gemm] { gemm->forward(x_.data(), y_.data()); };
+        } else {
+            const auto ours = std::make_shared<const Layer>(config, weights, on_cpu());
+            const std::array<std::int64_t, 3> extents{B, n, config.hidden};
+            call_ = [this, ours, extents] { ours->forward({x_.data(), extents}, {y_.data(), extents}); };
+            kernel = ours->kernel_for({B, n}).id;
+        }
     }
 
     Contestant(const Contestant &) = delete;
@@ -97,7 +118,51 @@ public:
     }
 
 private:
-    std::vector<float> x_, y_;
+    // A layer of a bias of the call keeps its sources; the mean alone gets them at each call.
+    void run_ours(const Shape &shape, std::int64_t m, const LayerConfig &config, const Weights &weights,
+                  std::vector<float> key, std::vector<float> value) {
+        const std::int64_t B = shape.batch, n = shape.seq, P = config.projected;
+        const std::array<std::int64_t, 3> of_targets{B, n, P}, of_sources{B, m, P};
+        const TensorView<const float, 3> keys(key.data(), of_sources), values(value.data(), of_sources);
+        const TensorView<const float, 3> query(x_.data(), of_targets);
+        Sight sight;
+        sight.position_bias = {bias_.data(), {B, n, m}};
+        if (config.hidden != 0) {
+            const auto layer = std::make_shared<const Layer>(config, weights, on_cpu());
+            const auto sources = std::make_shared<const Sources>(layer->sources(keys, values));
+            LayerCall call;
+            call.query = query;
+            call.sources = sources.get();
+            call.sight = sight;
+            call_ = [this, layer, sources, call, of_targets] { layer->forward(call, {y_.data(), of_targets}); };
+            return;
+        }
+        const auto core = std::make_shared<const Core>(config, weights, on_cpu());
+        const CoreCall call{query, keys, values, sight};
+        key_ = std::move(key);  // whose data stay where they are
+        value_ = std::move(value);
+        call_ = [this, core, call, of_targets] { core->forward(call, {y_.data(), of_targets}); };
+        kernel = core->kernel_for(n, m).id;
+    }
+
+    void run_mean(const Sgemm &sgemm, const Shape &shape, std::int64_t m, const LayerConfig &config,
+                  const Weights &weights, std::vector<float> key, std::vector<float> value) {
+        const auto mean = std::make_shared<GemmMean>(sgemm, static_cast<int>(shape.batch), static_cast<int>(shape.seq),
+                                                     static_cast<int>(m), static_cast<int>(config.projected), weights);
+        if (config.hidden != 0) {
+            mean->weigh_inputs(key.data(), value.data());
+            call_ = [this, mean] { mean->forward(x_.data(), bias_.data(), y_.data()); };
+            return;
+        }
+        key_ = std::move(key);
+        value_ = std::move(value);
+        call_ = [this, mean] {
+            mean->weigh(key_.data(), value_.data());
+            mean->forward(x_.data(), bias_.data(), y_.data());
+        };
+    }
+
+    std::vector<float> x_, key_, value_, bias_, y_;
     std::function<void()> call_;
 };
 
@@ -138,30 +203,13 @@ void work(int threads, const std::string &blas) {
     }
 }
 
-// Throws std::exception.
-Problem problem(const std::string &layer, const std::string &shape) {
-    std::vector<std::int64_t> extents;
-    std::istringstream parts(shape);
-    for (std::string part; std::getline(parts, part, ',');) {
-        extents.push_back(whole_number(part));
-    }
-    extents.resize(extents.size() == 4 ? 5 : extents.size());
-    if (extents.size() != 5) {
-        throw std::runtime_error("'" + shape + "' isn't B,T,H,P or B,T,H,P,s");
-    }
-    Problem problem;
-    problem.config = {layer_form(layer), extents[2], extents[3], extents[1], extents[4]};
-    problem.shape = {extents[0], extents[1]};
-    return problem;
-}
-
 int run(const std::vector<std::string> &arguments) {
     if (arguments.size() == 4 && arguments[0] == "problem") {
-        write_problem(problem(arguments[1], arguments[2]), arguments[3]);
+        write_problem(arguments[1], arguments[2], arguments[3]);
         return 0;
     }
     if ((arguments.size() != 2 && arguments.size() != 3) || arguments[0] != "work") {
-        throw std::runtime_error("usage: aft_peers problem LAYER B,T,H,P[,s] FILE | aft_peers work THREADS [BLAS]");
+        throw std::runtime_error("usage: aft_peers problem LAYER SHAPE FILE | aft_peers work THREADS [BLAS]");
     }
     work(static_cast<int>(whole_number(arguments[1])), arguments.size() == 3 ? arguments[2] : "");
     return 0;
