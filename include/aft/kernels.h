@@ -65,7 +65,8 @@ struct KernelInfo {
 
 /// The largest range of a row of position bias that the fast kernels take: maximum - minimum over the row, with 0
 /// included for AFTLocal. With 60 ln 2, the denominator of every mean stays at or above 2^-60, so that no term that
-/// matters is flushed to zero. Layers with a larger range use a kernel with any_bias_range.
+/// matters is flushed to zero. Layers with a larger range use a kernel with any_bias_range, or are composed of other
+/// operations.
 inline constexpr float max_bias_range = 41.0f;
 
 /// Every kernel of this build, in order of preference within a layer and a device. Looks for devices, as devices()

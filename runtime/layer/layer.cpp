@@ -48,6 +48,20 @@ bool has_forward(const LayerConfig &config) {
            });
 }
 
+/// Whether `core` serves a whole layer better than its `forward` kernels: where the bias of an AFTFull is beyond the
+/// range of the fast ones, the exact one that the library has takes ten times as long as a `core` that proves its
+/// results.
+bool is_better_composed(const Plan &plan, const LayerConfig &config, const BiasRange &bias) {
+    const Selection &whole = plan.front();
+    const std::vector<Kernel> &kernels = kernels_of(whole.device->info.api);
+    return config.form == aft_full && !(bias.range <= max_bias_range) && !whole.is_named &&
+           whole.candidates.size() == 1 &&  // a program's own kernels would come first
+           std::any_of(kernels.begin(), kernels.end(), [](const Kernel &kernel) {
+               return std::string_view(kernel.row.operation) == "core" &&
+                      std::string_view(kernel.row.algorithm) == "certified" && judge(kernel.info).fit == Fit::automatic;
+           });
+}
+
 }  // namespace
 
 struct Sources::Implementation {
@@ -78,13 +92,18 @@ struct Layer::Implementation {
         leave();
     }
 
-    /// Prepares the kernels of a plan. Throws DeviceError when the device fails, and leaves nothing there.
-    void move_to(const Plan &plan, const Weights &weights, bool is_whole) {
+    /// Prepares the kernels of a plan: of the whole layer, if its bias is given, or of the operations that it is
+    /// composed of. Throws DeviceError when the device fails, and leaves nothing there.
+    void move_to(const Plan &plan, const Weights &weights, const std::optional<BiasRange> &bias_of_whole) {
         device = plan.front().device;
         context = open(*device);
         try {
-            if (!is_whole) {
+            if (!bias_of_whole) {
                 composed_ = std::make_unique<Composed>(config, weights, plan, context.get());
+                return;
+            }
+            if (is_better_composed(plan, config, *bias_of_whole)) {
+                composed_ = compose(weights);
                 return;
             }
             std::vector<float> identity;
@@ -124,11 +143,7 @@ struct Layer::Implementation {
         const std::lock_guard lock(mutex_);
         if (!composed_) {
             const FloatEnvironment during;
-            Plan plan;
-            for (const Demand &demand : Composed::demands(config, *weights_, nullptr)) {
-                plan.push_back(select_on(*device, demand));
-            }
-            composed_ = std::make_unique<Composed>(config, *weights_, plan, context.get());
+            composed_ = compose(*weights_);
             weights_.reset();
         }
         return *composed_;
@@ -205,6 +220,14 @@ struct Layer::Implementation {
     }
 
 private:
+    std::unique_ptr<Composed> compose(const Weights &weights) const {
+        Plan plan;
+        for (const Demand &demand : Composed::demands(config, weights, nullptr)) {
+            plan.push_back(select_on(*device, demand));
+        }
+        return std::make_unique<Composed>(config, weights, plan, context.get());
+    }
+
     mutable std::mutex mutex_;
     mutable std::unique_ptr<Composed> composed_;
     mutable std::unique_ptr<const Weights> weights_;  // until the layer is composed
@@ -218,13 +241,13 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const LayerOptio
     implementation_->config = config;
     const KernelRow *named = named_kernel(options);
     const bool is_whole = has_forward(config) && (!named || std::string_view(named->operation) == "forward");
+    const std::optional<BiasRange> bias = is_whole ? std::optional(widest_bias_range(weights, config)) : std::nullopt;
     const std::vector<Demand> demands =
-        is_whole ? std::vector<Demand>{{"forward", config, widest_bias_range(weights, config)}}
-                 : Composed::demands(config, weights, named);
+        bias ? std::vector<Demand>{{"forward", config, *bias}} : Composed::demands(config, weights, named);
     const std::vector<Plan> plans = select(demands, options);
     for (std::size_t i = 0; i < plans.size(); ++i) {
         try {
-            implementation_->move_to(plans[i], weights, is_whole);
+            implementation_->move_to(plans[i], weights, bias);
             return;
         } catch (const DeviceError &) {
             if (i + 1 == plans.size()) {
