@@ -49,7 +49,7 @@ LayerOptions on_cpu() {
     return {"", "cpu"};
 }
 
-// What computes a problem again and again: the layer, or the mean, with its inputs.
+// The layer or the mean that computes a problem again and again, with its inputs.
 class Contestant {
 public:
     std::string kernel;  // of ours

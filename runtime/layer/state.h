@@ -19,8 +19,8 @@ struct StateValues {
     std::vector<float> sums;              // [B, 4, P] of forms that sum: largest key, its age, numerator, denominator
     std::vector<float> keys, values;      // [B, rows, P] of the sources that are kept
     std::int64_t rows = 0;
-    /// Of forms that keep all sources, from the first step on whose kernel uses them. They aren't saved: keys and
-    /// values make them.
+    /// A form that keeps all sources has them from the first step on whose kernel uses them. They aren't saved: keys
+    /// and values make them.
     std::optional<Exponentials> exponentials;
 
     StateValues(const LayerConfig &config, std::int64_t batch);
