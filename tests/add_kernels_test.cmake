@@ -66,7 +66,7 @@ foreach(layer algorithm IN ZIP_LISTS layers algorithms)
 endforeach()
 expect(${rows})
 get_property(generator GLOBAL PROPERTY generator)
-if(NOT generator MATCHES "^mine_generator;/.*/folder/tiled_rows.cpp$")
+if(NOT generator MATCHES "^mine_generator;/.*/folder/tiled_rows.cpp;forward;prepare$")
     message(FATAL_ERROR "the generator is ${generator}")
 endif()
 

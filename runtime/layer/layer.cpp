@@ -54,7 +54,7 @@ bool has_forward(const LayerConfig &config) {
 bool is_better_composed(const Plan &plan, const LayerConfig &config, const BiasRange &bias) {
     const Selection &whole = plan.front();
     const std::vector<Kernel> &kernels = kernels_of(whole.device->info.api);
-    return config.form == aft_full && !(bias.range <= max_bias_range) && !whole.is_named &&
+    return config.form.has_bias() && !config.form.has_window() && !(bias.range <= max_bias_range) && !whole.is_named &&
            whole.candidates.size() == 1 &&  // a program's own kernels would come first
            std::any_of(kernels.begin(), kernels.end(), [](const Kernel &kernel) {
                return std::string_view(kernel.row.operation) == "core" &&
