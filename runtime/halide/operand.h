@@ -76,6 +76,13 @@ struct Tensor {
         }
         return dense;
     }
+    /// `count` elements of a dimension from `first` on, of float32 in the host's memory.
+    Tensor part(std::size_t dimension, std::int64_t first, std::int64_t count) const {
+        Tensor result = *this;
+        result.data = static_cast<float *>(data) + first * strides[dimension];
+        result.extents[dimension] = count;
+        return result;
+    }
     bool is_shared(std::size_t dimension) const {
         return strides[dimension] == 0 && extents[dimension] > 1;
     }

@@ -15,12 +15,16 @@ bool has_kernels(const DriverDevice &device, const char *operation) {
     });
 }
 
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+    return (a + b - 1) / b;
+}
+
 std::vector<std::int64_t> of_groups(std::int64_t batch, std::int64_t rows, std::int64_t projected) {
-    return {batch, (projected + Exponentials::lanes - 1) / Exponentials::lanes, rows, Exponentials::lanes};
+    return {batch, ceil_div(projected, Exponentials::lanes), rows, Exponentials::lanes};
 }
 
 std::vector<std::int64_t> of_chunks(std::int64_t batch, std::int64_t rows, std::int64_t projected) {
-    return {batch, (rows + Exponentials::chunk_rows - 1) / Exponentials::chunk_rows, projected};
+    return {batch, ceil_div(rows, Exponentials::chunk_rows), projected};
 }
 
 template<std::size_t Rank>
@@ -44,13 +48,6 @@ void copy_sample(const KeptTensor &to, std::int64_t sample, const KeptTensor &fr
                 static_cast<float *>(to.tensor().data) + sample * size);
 }
 
-/// `count` of a dimension, from `first` on.
-Tensor part(Tensor tensor, std::size_t dimension, std::int64_t first, std::int64_t count) {
-    tensor.data = static_cast<float *>(tensor.data) + first * tensor.strides[dimension];
-    tensor.extents[dimension] = count;
-    return tensor;
-}
-
 std::vector<Operand> smallest(std::int64_t projected) {
     return {{"exp_key", shape<4>(of_groups(1, 1, projected))},
             {"exp_value", shape<4>(of_groups(1, 1, projected))},
@@ -68,7 +65,7 @@ Demand demand_of_mean(const char *operation, const LayerConfig &config, const La
 }
 
 bool Exponentials::fit(std::int64_t batch, std::int64_t rows, std::int64_t projected) {
-    const std::int64_t channels = (projected + lanes - 1) / lanes * lanes;
+    const std::int64_t channels = ceil_div(projected, lanes) * lanes;
     return batch == 0 || rows == 0 || channels <= max_elements / batch / rows;
 }
 
@@ -89,7 +86,7 @@ void Exponentials::copy(std::int64_t sample, const Exponentials &from, std::int6
 }
 
 std::array<Operand, 3> Exponentials::operands(std::int64_t first_sample, std::int64_t samples) const {
-    const auto of_samples = [&](const KeptTensor &tensor) { return part(tensor.tensor(), 0, first_sample, samples); };
+    const auto of_samples = [&](const KeptTensor &tensor) { return tensor.tensor().part(0, first_sample, samples); };
     return {Operand("exp_key", of_samples(key)), Operand("exp_value", of_samples(value)),
             Operand("key_maximum", of_samples(key_maximum))};
 }
@@ -134,11 +131,11 @@ void ExponentialKernels::make(CallMemory &memory, const Tensor &key, const Tenso
                               std::int64_t first_sample, std::int64_t first_row) const {
     const std::int64_t samples = key.extents[0], rows = key.extents[1];
     const std::int64_t first_chunk = first_row / Exponentials::chunk_rows,
-                       chunks = (rows + Exponentials::chunk_rows - 1) / Exponentials::chunk_rows;
+                       chunks = ceil_div(rows, Exponentials::chunk_rows);
     std::array<Operand, 3> made = result.operands(first_sample, samples);
-    made[0] = {made[0].name, part(made[0], 2, first_row, rows)};
-    made[1] = {made[1].name, part(made[1], 2, first_row, rows)};
-    made[2] = {made[2].name, part(made[2], 1, first_chunk, chunks)};
+    made[0] = {made[0].name, made[0].part(2, first_row, rows)};
+    made[1] = {made[1].name, made[1].part(2, first_row, rows)};
+    made[2] = {made[2].name, made[2].part(1, first_chunk, chunks)};
     sources_.kernel_for({samples, rows}).call({{"k", key}, {"v", value}, made[0], made[1], made[2]}, memory);
     std::fill_n(result.made.begin() + first_sample, samples, first_row + rows);
 }

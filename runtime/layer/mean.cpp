@@ -253,9 +253,9 @@ void Mean::run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, f
         y("y", call.y);
     if (call.exponentials && n <= ExponentialKernels::most_targets) {
         const std::array<Operand, 3> kept = call.exponentials->operands(call.first_sample, B);
-        exponential_kernels_->kernel_for({B, n}).call({q, k, v, w, factor, visible, count, last, y, kept[0], kept[1],
-                                                       kept[2]},
-                                                      memory);
+        (*exponential_kernels_)
+            ->kernel_for({B, n})
+            .call({q, k, v, w, factor, visible, count, last, y, kept[0], kept[1], kept[2]}, memory);
         return;
     }
     made(Way::pairs).kernel_for({B, n}).call({q, k, v, w, factor, visible, count, last, y}, memory);
@@ -273,7 +273,7 @@ const ExponentialKernels *Mean::exponential_kernels() const {
             return operands_of(candidate, config_, Way::pairs, 0);
         });
     }
-    return exponential_kernels_.get();
+    return exponential_kernels_->get();
 }
 
 std::unique_ptr<const Exponentials> Mean::keep_exponentials(CallMemory &memory, const Tensor &key,

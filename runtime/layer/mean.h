@@ -106,9 +106,9 @@ private:
     const KeptTensor zeros_;                          // [P]
     std::optional<KeptTensor> bias_on_device_;
     mutable std::mutex mutex_;
-    mutable std::array<std::unique_ptr<PreparedSelection>, 3> selections_;  // by way
-    const bool is_named_;                                                   // the kernel, by the caller
-    mutable std::unique_ptr<const ExponentialKernels> exponential_kernels_;
+    mutable std::array<std::unique_ptr<PreparedSelection>, 3> selections_;                  // by way
+    const bool is_named_;                                                                   // the kernel, by the caller
+    mutable std::optional<std::unique_ptr<const ExponentialKernels>> exponential_kernels_;  // once looked for
 };
 
 /// The first `rows` rows of `count` samples, from sample `first` on.
@@ -118,10 +118,8 @@ TensorView<T, 3> samples(const TensorView<T, 3> &view, std::int64_t first, std::
 }
 
 /// [B, rows, P] on the host, from row `first` on.
-inline Tensor rows_from(Tensor tensor, std::int64_t first) {
-    tensor.data = static_cast<float *>(tensor.data) + first * tensor.strides[1];
-    tensor.extents[1] -= first;
-    return tensor;
+inline Tensor rows_from(const Tensor &tensor, std::int64_t first) {
+    return tensor.part(1, first, tensor.extents[1] - first);
 }
 
 /// One value for all samples.
