@@ -51,8 +51,9 @@ struct ExpSources {
         const auto key = [&in](const Element &e) { return in.key_at(e.channel, e.row, e.batch); };
         const auto counts = [&](const Element &e) { return e.row < in.length(e.batch) && !is_minus_infinity(key(e)); };
         const Element in_chunk = form.row_of(source, c * SourceChunk::rows + row);
+        row.where(in_chunk.row < in.length(in_chunk.batch));
         // Without keys that are NaNs: the maximum with one may forget those before it.
-        const Expr has_key = counts(in_chunk) && !is_nan_bits(key(in_chunk));
+        const Expr has_key = !is_minus_infinity(key(in_chunk)) && !is_nan_bits(key(in_chunk));
         key_maximum(of_chunk) = lowest();
         key_maximum(of_chunk) = max(key_maximum(of_chunk), kept_if(has_key, key(in_chunk), lowest()));
 

@@ -4,8 +4,10 @@
 
 namespace aft {
 
-/// 2^t for -127 <= t <= 0, to the last bit; 0 at -127.
-inline Halide::Expr exp2_nonpositive(const Rounding &rounded, const Halide::Expr &t) {
+/// 2^exponent for -127 <= exponent <= 0, to the last bit; 0 at -127.
+inline Halide::Expr exp2_nonpositive(const Rounding &rounded, const Halide::Expr &exponent) {
+    // Rounded throughout: what is rounded and what isn't are different expressions, and would both be computed.
+    const Halide::Expr t = rounded(exponent);
     // Added to 1.5 x 2^23, t is rounded to an integer n, which is in the lowest bits of the sum: with 127, as the
     // exponent of 2^n has it.
     const float to_integer = 12582912.0f + 127;

@@ -46,6 +46,8 @@ public:
     const bool bfloat16;
     const WholeWindow is_whole;
 
+    /// A reduction that ends early does so after a multiple of these steps.
+    static constexpr int steps_per_test = 4;
     /// Reductions run over whole chunks, past the last row of their operands.
     static constexpr bool pads_reductions = true;
 
@@ -266,7 +268,7 @@ public:
         Left left;
         std::vector<Halide::Func> rights;  // each once
         Halide::Func first, partial, sums;
-        Halide::RDom k;          // x: step of a block; y: block of the first chunk
+        Halide::RDom k;          // x: step of a part; y: part of a block; z: block of the first chunk
         Halide::RDom partial_k;  // the same of the others
         Halide::RDom chunk;      // the chunks after the first
         int vector, width, tile_rows;
@@ -326,7 +328,11 @@ public:
 private:
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights,
                     const EqualParts &chunks, const EndOfTile &end, const ChunkFactor &factor) {
-        const Halide::RDom k({{0, tiles.vector}, {0, chunks.length}}, name + "_k");
+        const int steps = end ? steps_per_test : tiles.vector, parts = tiles.vector / steps;
+        const auto reduction = [&](const std::string &suffix) {
+            return Halide::RDom({{0, steps}, {0, parts}, {0, chunks.length}}, name + suffix);
+        };
+        const Halide::RDom k = reduction("_k");
         Product p{left,
                   {},
                   stage(name + "_first"),
@@ -344,11 +350,11 @@ private:
             }
         }
         const auto terms = [&](const Halide::RDom &k, const Expr &blocks_before) {
-            const Expr b = blocks_before + k.y;
+            const Expr b = blocks_before + k.z, step = k.y * steps + k.x;
             std::vector<Expr> result;
             for (const Right &right : rights) {
-                result.push_back(left.at(k.x, row_in_tile, b, tile, batch) *
-                                 right.at(lane, b * tiles.vector + k.x, block, tile, batch));
+                result.push_back(left.at(step, row_in_tile, b, tile, batch) *
+                                 right.at(lane, b * tiles.vector + step, block, tile, batch));
             }
             return Halide::Tuple(result);
         };
@@ -366,9 +372,10 @@ private:
         Halide::Var chunk("chunk");
         if (end) {
             p.ends_early = true;
-            p.partial_k = Halide::RDom({{0, tiles.vector}, {0, chunks.length}}, name + "_partial_k");
-            p.k.where(p.k.y * tiles.vector < end(tile, batch));
-            p.partial_k.where((chunk * chunks.length + p.partial_k.y) * tiles.vector < end(tile, batch));
+            p.partial_k = reduction("_partial_k");
+            p.k.where(p.k.z * tiles.vector + p.k.y * steps < end(tile, batch));
+            p.partial_k.where((chunk * chunks.length + p.partial_k.z) * tiles.vector + p.partial_k.y * steps <
+                              end(tile, batch));
             p.chunk.where(p.chunk * chunks.length * tiles.vector < end(tile, batch));
         }
         p.first(lane, row_in_tile, tile, block, batch) += terms(p.k, 0);

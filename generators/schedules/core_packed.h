@@ -11,28 +11,29 @@ class CorePacked : PackedProducts {
 public:
     using PackedProducts::PackedProducts;
 
-    /// One job makes a row block of a sample: the weights of its targets for every source, then group by group of
-    /// channels the sums and the gated quotients. With few targets it makes a group of channels of a sample, which
-    /// begins with the exponentials of its keys, so that what it has of the sample stays in its cache.
+    /// A sample begins with the exponentials of its keys. One job makes a row block of it: the weights of its targets
+    /// for every source, then the sums of one block of channels after the other and, tile by tile, the gated quotients.
+    /// With few targets a job makes blocks of channels of a sample instead, from the exponentials of their keys on.
     void schedule(Core<Panels, Certified> &core, const Halide::Func &y, const CoreInputs &in) {
         Certified<Panels> &mean = core.mean;
-        schedule_sources(mean, y);
+        schedule_sources(mean, y, in);
         if (short_sequences) {
             schedule_stored(y, tiles.vector, JobsOf::panels, blocks_per_job(in));
         } else {
             schedule_rows(y, in);
         }
-
-        Func gated = core.gated.func;
-        gated.compute_at(y, job)
+        core.gated.func.compute_at(y, short_sequences ? form.tile : row_tile)
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
-            .split(form.block, group, form.block, knobs.target_group, guard)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, group, form.batch)
+            .bound_extent(form.tile, 1)
+            .bound_extent(form.block, 1)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch)
             .vectorize(form.lane)
-            .unroll(form.row_in_tile);
+            .unroll(form.row_in_tile)
+            .store_in(Halide::MemoryType::Stack)
+            .specialize(in.gate == 0);  // sigmoid, the usual one: without the operations of the others
         schedule_product(mean.sums);
-        mean.sums.sums.compute_at(gated, group);
+        mean.sums.sums.compute_at(y, form.block);
         mean.weights.func.compute_at(y, job)
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
@@ -43,13 +44,13 @@ public:
 
         // Halide skips a stage whose only use is in a select, by a condition that is known before the loop around it:
         // the doubtful tiles of a block of channels are known before the first of them is computed.
-        mean.doubtful.compute_at(gated, form.block);
+        mean.doubtful.compute_at(y, form.block);
         mean.doubtful.update()
             .reorder(mean.of_tile.x, mean.of_tile.y, form.tile)
             .atomic()
             .vectorize(mean.of_tile.x)
             .unroll(mean.of_tile.y);
-        schedule_exact(mean.exact, gated);
+        schedule_exact(mean.exact, core.gated.func);
     }
 
     /// One job makes the sums of a chunk of rows for a channel block of a sample.
@@ -79,16 +80,18 @@ public:
     }
 
 private:
-    /// One job per channel block and sample. With few targets, in theirs: row by row, as the inputs lie in memory,
-    /// since reading them is most of the work.
-    void schedule_sources(Certified<Panels> &mean, const Func &y) {
+    /// Row by row, as the inputs lie in memory, for a few blocks of channels.
+    void schedule_sources(Certified<Panels> &mean, const Func &y, const CoreInputs &in) {
         ExpSources<Panels> &sources = mean.sources;
-        const Var chunk = mean.maximum_so_far.args().back();
+        const Var chunk = mean.maximum_so_far.args().back(), batch = y.args().back();
         const auto in_order = [&](auto stage, auto... inner) {
             if (short_sequences) {
                 stage.reorder(form.lane, form.block, inner..., form.batch);
             } else {
-                stage.reorder(form.lane, inner..., form.block, form.batch).parallel(form.block).parallel(form.batch);
+                const Var group("group");
+                stage.split(form.block, group, form.block, blocks_per_source_job(in), guard)
+                    .reorder(form.lane, form.block, inner..., group, form.batch)
+                    .parallel(group);
             }
             stage.vectorize(form.lane);
         };
@@ -97,7 +100,7 @@ private:
             if (short_sequences) {
                 f.compute_at(y, job);
             } else {
-                f.compute_root();
+                f.compute_at(y, batch);
             }
         };
         place(mean.maximum_so_far);
@@ -108,12 +111,17 @@ private:
         }
         place(sources.columns.func);
         in_order(sources.columns.func, form.row);
-        sources.exp_key.compute_at(sources.columns.func, short_sequences ? form.block : form.row)
+        sources.exp_key.compute_at(sources.columns.func, form.block)
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane);
         place(sources.key_maximum);
         in_order(sources.key_maximum, chunk);
         in_order(sources.key_maximum.update(), sources.row, chunk);
+    }
+    /// An exponential takes as long as some 32 multiply-adds.
+    Halide::Expr blocks_per_source_job(const CoreInputs &in) const {
+        const Halide::Expr work = 32.0f * tiles.vector * in.sources;
+        return pieces_per_job(ceil_div(in.projected, tiles.vector), work, knobs.target_group, in.batch);
     }
     /// Groups of channels that a job makes, where the targets are few.
     Halide::Expr blocks_per_job(const CoreInputs &in) const {
@@ -153,8 +161,6 @@ private:
             f.update().reorder(form.lane, form.row, joint.source).vectorize(form.lane, tiles.vector);
         }
     }
-
-    Var group{"group"};
 };
 
 }  // namespace aft

@@ -57,7 +57,7 @@ protected:
         p.first.compute_at(thread).bound_extent(form.lane, load).bound_extent(form.row_in_tile, tiles.rows / threads);
         unrolled(p.first, form.lane, form.row_in_tile);
         Stage update = p.first.update();
-        update.reorder(form.lane, form.row_in_tile, p.k.x, p.k.y).unroll(p.k.x, steps);
+        update.reorder(form.lane, form.row_in_tile, p.k.x, p.k.y, p.k.z).unroll(p.k.x, steps);
         unrolled(update, form.lane, form.row_in_tile);
 
         // Rows are innermost in memory, whichever place they have among the dimensions.

@@ -51,9 +51,10 @@ protected:
             f.compute_at(p.sums, tile_loop).store_in(Halide::MemoryType::Register);
             bound(f);
             tile_of(f);
-            f.update().reorder(form.lane, form.row_in_tile, k.x, k.y);
+            const Halide::RVar part("part");
+            f.update().fuse(k.y, k.z, part).reorder(form.lane, form.row_in_tile, k.x, part);
             tile_of(f.update());
-            f.update().unroll(k.x, knobs.unrolled_steps);
+            f.update().unroll(k.x, p.ends_early ? Panels::steps_per_test : knobs.unrolled_steps);
             if (p.left.widened) {
                 widen_left(p, f, tile_loop);
             }
@@ -79,7 +80,7 @@ protected:
     }
     /// Loops: row block, panel, chunk, row tile.
     void schedule_product_by_row_blocks(Panels::Product &p) {
-        Var row_block("row_block"), row_tile("row_tile");
+        Var row_block("row_block");
         p.sums.split(form.tile, row_block, row_tile, tiles.block_rows, guard)
             .reorder(form.lane, form.row_in_tile, row_tile, form.block, row_block, form.batch);
         p.sums.update()
@@ -130,7 +131,7 @@ protected:
     /// job is `pieces` of one of them.
     enum class JobsOf { row_tiles, panels };
     void schedule_stored(Func y, int width, JobsOf jobs, const Halide::Expr &pieces) {
-        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2], row_tile("row_tile");
+        const Var channel = y.args()[0], row = y.args()[1], batch = y.args()[2];
         const bool of_rows = jobs == JobsOf::row_tiles;
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
             .split(channel, form.block, form.lane, width, guard);
@@ -156,7 +157,7 @@ protected:
     const Tiles &tiles;
     const PackedKnobs knobs;
     const bool short_sequences;
-    Var job{"job"};
+    Var job{"job"}, row_tile{"row_tile"};  // loops of stored rows
 };
 
 }  // namespace aft

@@ -3,6 +3,7 @@
 #include "halide/halide.h"
 #include "halide/limits.h"
 #include "halide/operand.h"
+#include "threads/huge_pages.h"
 
 #include <algorithm>
 #include <array>
@@ -30,7 +31,9 @@ struct VectorAligned {
     static constexpr std::size_t past_the_end = 128;
 
     static void *allocate(std::size_t bytes) {
-        return ::operator new(bytes + past_the_end, alignment);
+        void *memory = ::operator new(bytes + past_the_end, alignment);
+        ask_for_huge_pages(memory, bytes);
+        return memory;
     }
     void operator()(void *memory) const {
         ::operator delete(memory, alignment);

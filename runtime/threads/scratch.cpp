@@ -1,5 +1,7 @@
 #include "threads/scratch.h"
 
+#include "threads/huge_pages.h"
+
 #include <aft/threads.h>
 
 #include <algorithm>
@@ -48,7 +50,11 @@ int class_of_size(std::size_t bytes) {
 ScratchPool::Block *ScratchPool::make_block(int size_class) noexcept {
     const std::size_t bytes = sizeof(Block) + size_of_class(size_class) + Block::past_the_end;
     void *memory = ::operator new(bytes, std::align_val_t{alignof(Block)}, std::nothrow);
-    return memory ? new (memory) Block{nullptr, nullptr, nullptr, size_class, false} : nullptr;
+    if (!memory) {
+        return nullptr;
+    }
+    ask_for_huge_pages(memory, bytes);
+    return new (memory) Block{nullptr, nullptr, nullptr, size_class, false};
 }
 
 bool ScratchPool::grow(int size_class) noexcept {
