@@ -213,13 +213,15 @@ std::vector<BenchmarkProblem> quick_benchmark_problems(const std::string &api) {
     sizes.whole = {{2, 197, 192, 32}, {1, 64, 64, 32}};
     sizes.composed = {{1, 64, 64, 32}};
     sizes.projections = sizes.means = {{2, 197, 192, 32}};
-    sizes.cross = {{2, 20, 50, 24}};
+    sizes.cross = {{2, 20, 50, 24}, {2, 4, 50, 24}, {2, 1, 50, 24}};
     sizes.hidden = {4, 65, 64, 16};
     sizes.step = {1, 65, 64, 16};
     std::vector<BenchmarkProblem> problems = problems_of(sizes);
     for (const KernelInfo &kernel : kernels()) {
         const auto is_taken = [&](const BenchmarkProblem &problem) { return judge(kernel, problem).fit != Fit::none; };
-        if (!kernel.usable || kernel.api != api || std::any_of(problems.begin(), problems.end(), is_taken)) {
+        const bool is_of_kept_sources = kernel.operation == "sources" || kernel.operation == "kept";
+        if (!kernel.usable || kernel.api != api || is_of_kept_sources ||
+            std::any_of(problems.begin(), problems.end(), is_taken)) {
             continue;
         }
         const MinimumExtents &m = kernel.minimum;

@@ -47,7 +47,8 @@ std::vector<BenchmarkProblem> benchmark_problems();
 /// The same for GPUs: fewer of them, the largest in a batch that fills a device.
 std::vector<BenchmarkProblem> gpu_benchmark_problems();
 
-/// Small ones. Each kernel of the build for an API takes one of them at least.
+/// Small ones. Each kernel of the build for an API takes one of them at least, or is run by a layer that keeps its
+/// sources, of one target and of several.
 std::vector<BenchmarkProblem> quick_benchmark_problems(const std::string &api);
 
 }  // namespace aft
