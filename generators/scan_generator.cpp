@@ -72,7 +72,7 @@ private:
         Flat form(1, whole_window);
         const ScanInputs in = inputs();
         const Exact scan(form, in, in.sources(form));
-        define(in, scan.mean(in, channel, row, batch), scan.sums);
+        define(in, gated_mean(in, scan.mean(in, channel, row, batch), channel, row, batch), scan.sums);
         if (using_autoscheduler()) {
             permit_failed_unroll();
             set_estimates();
@@ -92,11 +92,12 @@ private:
         Flat form(1, whole_window);
         const ScanInputs in = inputs();
         CertifiedScan<Exact> scan(form, in, vector);
-        define(in, scan.mean(channel, row, batch), scan.exact.sums);
+        define(in, scan.gated_mean_of(channel, row, batch), scan.exact.sums);
         CpuScan(in, vector, TileRequest::or_default(tile_rows, 4)).schedule(scan, y, next_state);
     }
-    void define(const ScanInputs &in, const Expr &mean, const ScanSums &sums) {
-        y(channel, row, batch) = gated_mean(in, mean, channel, row, batch);
+    /// y is 0 at positions that a sequence doesn't have.
+    void define(const ScanInputs &in, const Expr &gated_mean, const ScanSums &sums) {
+        y(channel, row, batch) = kept_if(row < in.rows(batch), gated_mean);
         next_state(channel, row, batch) = stored_state(sums, channel, row, batch);
         constrain();
     }

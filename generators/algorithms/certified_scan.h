@@ -43,7 +43,7 @@ struct CertifiedScan {
     Halide::Func run_sums, sums;  // over a run of the window, (channel, row, run, batch); (channel, row, batch)
     Halide::Func is_doubtful;     // (group, tile, batch)
     Halide::Func exact_mean;      // (channel, row, batch)
-    Halide::Func means;           // (lane, row, group, tile, batch)
+    Halide::Func gated;           // (lane, row, group, tile, batch)
     Halide::Expr runs, run_length;
     Halide::RDom of_window, distance, later, in_run, run, of_tile;
 
@@ -56,7 +56,7 @@ struct CertifiedScan {
           reference(form.stage("reference")), columns(form.stage("columns")), older(form.stage("older")),
           bias_maximum(form.stage("bias_maximum")), weights(form.stage("weights")), run_sums(form.stage("run_sums")),
           sums(form.stage("sums")), is_doubtful(form.stage("is_doubtful")), exact_mean(form.stage("exact_mean")),
-          means(form.stage("means")), runs(ceil_div(in.window, longest_run)),
+          gated(form.stage("gated")), runs(ceil_div(in.window, longest_run)),
           run_length(ceil_div(ceil_div(in.window, runs), steps_at_once) * steps_at_once),
           of_window(0, min(in.seq, chunk_rows) + in.window - 1, "of_window"), distance(0, in.window, "distance"),
           later(1, min(in.seq, chunk_rows) - 1, "later"), in_run(0, run_length, "in_run"), run(0, runs, "run"),
@@ -106,13 +106,13 @@ struct CertifiedScan {
         exact_mean(channel, row, batch) = exact.mean(in, channel, row, batch);
         const Expr of_lane = number * group + in_group;
         const Tuple fast = sums(of_lane, row, batch);
-        means(in_group, row, number, tile, batch) =
-            select(is_doubtful(number, tile, batch) != 0, exact_mean(of_lane, row, batch),
-                   RunningSums::mean(fast[0], fast[1]));
+        const Expr mean = select(is_doubtful(number, tile, batch) != 0, exact_mean(of_lane, row, batch),
+                                 RunningSums::mean(fast[0], fast[1]));
+        gated(in_group, row, number, tile, batch) = gated_mean(in, mean, of_lane, row, batch);
     }
 
-    Halide::Expr mean(const Halide::Expr &c, const Halide::Expr &i, const Halide::Expr &b) const {
-        return means(c % group, i, c / group, i / tile_rows, b);
+    Halide::Expr gated_mean_of(const Halide::Expr &c, const Halide::Expr &i, const Halide::Expr &b) const {
+        return gated(c % group, i, c / group, i / tile_rows, b);
     }
 
 private:

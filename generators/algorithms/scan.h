@@ -120,11 +120,9 @@ struct WindowBias {
         at;
 };
 
-/// The results of every scan: y at (channel, row, batch), 0 at positions that a sequence doesn't have, and the state.
 inline Halide::Expr gated_mean(const ScanInputs &in, const Halide::Expr &mean, const Halide::Expr &channel,
                                const Halide::Expr &row, const Halide::Expr &batch) {
-    const Halide::Expr value = gate(in.rounded, in.gate, in.q(channel, row, batch)) * mean;
-    return kept_if(row < in.rows(batch), value);
+    return gate(in.rounded, in.gate, in.q(channel, row, batch)) * mean;
 }
 inline Halide::Expr stored_state(const ScanSums &sums, const Halide::Expr &channel, const Halide::Expr &value,
                                  const Halide::Expr &batch) {

@@ -56,6 +56,12 @@ private:
     void whole_vectors(Func &f, const Halide::RDom &steps) {
         whole_vectors(f).update(f.num_update_definitions() - 1).reorder(f.args()[0], steps);
     }
+    /// Row by row, for all channels of a job.
+    void schedule_in_rows(Func &f, const Halide::RDom &rows) {
+        const Var channel = f.args()[0];
+        f.vectorize(channel, vector, round_up);
+        f.update().split(channel, vectors, lane, vector).reorder(lane, vectors, rows).vectorize(lane);
+    }
     /// Whether any of the values is doubtful.
     void schedule_doubt(Func &f, const Halide::RVar &lane) {
         f.bound_extent(f.args()[0], 1).update().atomic().vectorize(lane);
@@ -82,9 +88,7 @@ private:
             .parallel(of_chunk)
             .parallel(batch);
         for (Func f : {scan.total_key, scan.total_sums}) {
-            const Var channel = f.args()[0];
-            f.compute_at(total, job).vectorize(channel, vector, round_up);
-            f.update().split(channel, vectors, lane, vector).reorder(lane, vectors, scan.of_chunk).vectorize(lane);
+            schedule_in_rows(f.compute_at(total, job), scan.of_chunk);
         }
         if (scan.factor.defined()) {
             scan.factor.compute_root().vectorize(scan.factor.args()[0], vector, round_up);
@@ -115,10 +119,11 @@ private:
             .reorder(lane, row, tile, vectors, job, chunk, batch)
             .parallel(chunk);
 
-        whole_vectors(scan.means.compute_at(y, tile))
-            .bound_extent(scan.means.args()[2], 1)
-            .bound_extent(scan.means.args()[3], 1);
-        whole_vectors(scan.largest_key.compute_at(y, vectors), scan.of_window);
+        whole_vectors(scan.gated.compute_at(y, tile))
+            .bound_extent(scan.gated.args()[2], 1)
+            .bound_extent(scan.gated.args()[3], 1)
+            .specialize(in.gate == 0);  // sigmoid, the usual one: without the operations of the others
+        schedule_in_rows(scan.largest_key.compute_at(y, job), scan.of_window);
         whole_vectors(scan.reference.compute_at(y, vectors));
         whole_vectors(scan.columns.compute_at(y, vectors));
         whole_vectors(scan.older.compute_at(y, vectors), scan.later);
