@@ -41,11 +41,12 @@ LayerConfig mean_of(LayerForm form, std::int64_t projected, std::int64_t max_seq
     return config;
 }
 
-constexpr std::array<Data, 15> every_data = {Data::outliers,       Data::mismatched_maxima, Data::cancelling_band,
+constexpr std::array<Data, 16> every_data = {Data::outliers,       Data::mismatched_maxima, Data::cancelling_band,
                                              Data::unbounded_bias, Data::unbounded_offsets, Data::huge_queries,
                                              Data::huge_keys,      Data::offset_keys,       Data::offset_biases,
                                              Data::huge_values,    Data::largest_values,    Data::denormal_values,
-                                             Data::rising_keys,    Data::wide_biases,       Data::hidden_keys};
+                                             Data::rising_keys,    Data::wide_biases,       Data::lowest_biases,
+                                             Data::hidden_keys};
 
 Problem without_projections(LayerForm form, const Sizes &size, std::int64_t window, std::int64_t batch) {
     const auto [n, m, P] = size;
@@ -97,6 +98,8 @@ std::vector<Problem> core_problems() {
                 problem.data = data;
                 problem.mask = needs_mask ? Mask::pairs : Mask::none;
                 problem.bias_per_sample = named.form.takes_bias() && i % 4 != 0;
+                const bool is_beyond = data == Data::lowest_biases && named.form.takes_bias() && i % 2 != 0;
+                problem.bias_scale = is_beyond ? 2.0f : 1.0f;
                 problems.push_back(problem);
                 ++i;
             }

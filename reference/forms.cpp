@@ -42,7 +42,8 @@ PairBias position_bias(const LayerConfig &config, const Weights &weights, const 
                 const auto &strides = bias.strides;
                 const double value =
                     bias.data[sample * strides[0] + (target - first) * strides[1] + source * strides[2]];
-                return value == hidden ? hidden : scale * value;
+                constexpr double largest = std::numeric_limits<float>::max();
+                return value == hidden ? hidden : std::clamp(scale * value, -largest, largest);
             };
     }
     return {};

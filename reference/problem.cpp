@@ -13,12 +13,12 @@
 namespace aft {
 namespace {
 
-const std::array<const char *, 16> data_names = {"normal",          "outliers",       "mismatched_maxima",
+const std::array<const char *, 17> data_names = {"normal",          "outliers",       "mismatched_maxima",
                                                  "cancelling_band", "unbounded_bias", "unbounded_offsets",
                                                  "huge_queries",    "huge_keys",      "offset_keys",
                                                  "offset_biases",   "huge_values",    "largest_values",
                                                  "denormal_values", "rising_keys",    "wide_biases",
-                                                 "hidden_keys"};
+                                                 "lowest_biases",   "hidden_keys"};
 
 const std::array<const char *, 4> mask_names = {"", " mask of sources", " mask of pairs", " masks of pairs"};
 
@@ -58,7 +58,8 @@ namespace {
 bool has_wide_bias(const Problem &problem) {
     switch (problem.data) {
         case Data::unbounded_bias:
-        case Data::unbounded_offsets: return problem.config.form.has_bias();
+        case Data::unbounded_offsets:
+        case Data::lowest_biases: return problem.config.form.has_bias();
         case Data::offset_biases: return problem.config.form.has_window();  // 0 outside the band
         default: return false;
     }
@@ -116,9 +117,10 @@ std::vector<Problem> test_problems() {
             const std::int64_t window = form.has_window() ? windows[i % windows.size()] : 0;
             problems.push_back({{form, H, P, S, window}, {B, T}, i % 4 == 3 ? Data::outliers : Data::normal, i + 1});
         }
-        for (const Data data : {Data::mismatched_maxima, Data::cancelling_band, Data::unbounded_bias,
-                                Data::unbounded_offsets, Data::huge_queries, Data::huge_keys, Data::offset_keys,
-                                Data::offset_biases, Data::huge_values, Data::largest_values, Data::denormal_values}) {
+        for (const Data data :
+             {Data::mismatched_maxima, Data::cancelling_band, Data::unbounded_bias, Data::unbounded_offsets,
+              Data::lowest_biases, Data::huge_queries, Data::huge_keys, Data::offset_keys, Data::offset_biases,
+              Data::huge_values, Data::largest_values, Data::denormal_values}) {
             for (const std::int64_t T : {4, 64, 100}) {
                 for (const std::int64_t window : {2, 40}) {
                     const std::int64_t P = T == 64 ? 16 : 5;

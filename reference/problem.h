@@ -32,6 +32,7 @@ enum class Data {
     denormal_values,    ///< values around FLT_MIN
     rising_keys,        ///< each quarter of the sources 120 above the one before; below, in every other channel
     wide_biases,        ///< biases from -1000 to 1000, -inf at one in eight, a row that masks every source
+    lowest_biases,      ///< biases at the ends of float32's range; rows of nothing but the lowest: exact kernels only
     hidden_keys,        ///< keys of -inf: a few, and all of a channel; values there are NaN. Without projections only
 };
 

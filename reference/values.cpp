@@ -85,6 +85,13 @@ void set_biases(const Problem &problem, std::int64_t sample, std::int64_t t, flo
             }
             row[stands_out] = t % 3 == 1 ? masked : -std::numeric_limits<float>::max();
             break;
+        case Data::lowest_biases:
+            for (std::int64_t s = 0; s < columns; ++s) {
+                constexpr float lowest = std::numeric_limits<float>::lowest();
+                const std::array<float, 4> odd = {lowest, std::nextafter(lowest, 0.0f), -lowest, masked};
+                row[s] = s % 3 == 1 ? odd[t % 4] : lowest;
+            }
+            break;
         case Data::offset_biases:
             for (std::int64_t s = 0; s < columns; ++s) {
                 row[s] = above_offset(t % 2, row[s]);  // beyond, a step is more than the fast kernels' range

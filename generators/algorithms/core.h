@@ -50,8 +50,9 @@ struct CoreInputs {
     Halide::Expr sees(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
         return mask(source, target, batch) != 0 && !is_minus_infinity(bias(source, target, batch));
     }
-    Halide::Expr pair_bias(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
-        return bias_scale(batch) * bias(source, target, batch);
+    /// Half of w, so that lowest() is below every one. A product beyond float32's range stops at its end.
+    Halide::Expr half_bias(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
+        return clamp(bias_scale(batch) * 0.5f * bias(source, target, batch), lowest() / 2, -lowest() / 2);
     }
 };
 

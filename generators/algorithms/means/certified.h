@@ -23,7 +23,7 @@ struct Certified {
 
     ExpSources<Form> sources;
     Halide::Func maximum_so_far;  // of the keys, per channel and chunk
-    Halide::Func bias_maximum;    // per target
+    Halide::Func bias_maximum;    // half of it, per target; lowest() where the target sees no source
     typename Form::Left weights;  // E
     typename Form::Product sums;
     Joint<Form> exact;
@@ -52,12 +52,12 @@ struct Certified {
         bias_maximum(target, batch) = lowest();
         bias_maximum(target, batch) =
             max(bias_maximum(target, batch), select(any < in.end(target, batch) && in.sees(target, any, batch),
-                                                    in.pair_bias(target, any, batch), lowest()));
+                                                    in.half_bias(target, any, batch), lowest()));
         weights = form.rows("weights", [&](const Element &e) {
             const Expr t = min(e.row, in.targets - 1), s = min(likely(e.channel), in.sources - 1);
-            const Expr w = in.pair_bias(t, s, e.batch) - bias_maximum(t, e.batch);
+            const Expr half = in.half_bias(t, s, e.batch) - bias_maximum(t, e.batch);
             return kept_if(e.channel < in.end(t, e.batch) && in.sees(t, s, e.batch),
-                           SourceChunk::exponential(in.rounded, w));
+                           SourceChunk::exponential(in.rounded, half, 2));
         });
         sums = form.product_of_chunks(
             "sums", weights, form.from(sources.columns, [](const Expr &) { return Expr(0); }), in.sources,

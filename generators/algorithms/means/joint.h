@@ -36,7 +36,7 @@ private:
             const Expr k = in.key_at(e.channel, step, batch);
             const Expr finite_key =
                 select(is_minus_infinity(k), Score::of_masked_bias, is_nan_bits(k), 0.0f, k * Score::scale);
-            const Expr w = in.pair_bias(target, min(step, in.sources - 1), batch) * Score::scale;
+            const Expr w = in.half_bias(target, min(step, in.sources - 1), batch) * (2 * Score::scale);
             return Score::sum(in.rounded, finite_key, select(sees(step), w, Score::of_masked_bias));
         };
         const auto value = [=](const Expr &step) {
