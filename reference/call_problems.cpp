@@ -98,8 +98,9 @@ std::vector<Problem> core_problems() {
                 problem.data = data;
                 problem.mask = needs_mask ? Mask::pairs : Mask::none;
                 problem.bias_per_sample = named.form.takes_bias() && i % 4 != 0;
-                const bool is_beyond = data == Data::lowest_biases && named.form.takes_bias() && i % 2 != 0;
-                problem.bias_scale = is_beyond ? 2.0f : 1.0f;
+                if (data == Data::lowest_biases && named.form.takes_bias()) {
+                    problem.bias_scale = std::array<float, 3>{1, 2, -2}[i % 3];
+                }
                 problems.push_back(problem);
                 ++i;
             }

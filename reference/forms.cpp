@@ -43,7 +43,7 @@ PairBias position_bias(const LayerConfig &config, const Weights &weights, const 
                 const double value =
                     bias.data[sample * strides[0] + (target - first) * strides[1] + source * strides[2]];
                 constexpr double largest = std::numeric_limits<float>::max();
-                return value == hidden ? hidden : std::clamp(scale * value, -largest, largest);
+                return std::isinf(value) ? hidden : std::clamp(scale * value, -largest, largest);
             };
     }
     return {};
@@ -104,6 +104,35 @@ PairBias pair_bias(const LayerConfig &config, const Weights &weights, const Sigh
     };
 }
 
+BiasParameter bias_parameter(const LayerConfig &config, const Sight &sight, std::int64_t sample, std::int64_t first,
+                             std::int64_t i, std::int64_t j, std::int64_t channel) {
+    const BiasParameter none{BiasParameter::none, 0, 0};
+    const std::int64_t target = first + i, distance = target - j;
+    switch (config.form.bias) {
+        case PositionBias::none: return none;
+        case PositionBias::banded:
+            if (std::abs(distance) >= config.window) {
+                return none;
+            }
+            [[fallthrough]];
+        case PositionBias::dense: return {BiasParameter::position_bias, target * config.max_seq_len + j, 1};
+        case PositionBias::convolution: {
+            const std::int64_t head = channel / (config.projected / config.heads);
+            return distance < config.window
+                       ? BiasParameter{BiasParameter::position_bias, head * config.window + distance, 1}
+                       : none;
+        }
+        case PositionBias::decay:
+            return distance == 0 ? BiasParameter{BiasParameter::bonus, channel, 1}
+                                 : BiasParameter{BiasParameter::decay, channel, -static_cast<double>(distance - 1)};
+        case PositionBias::given: {
+            const auto &extents = sight.position_bias.extents;
+            return {BiasParameter::position_bias, (sample * extents[1] + i) * extents[2] + j, sight.bias_scale};
+        }
+    }
+    return none;
+}
+
 std::vector<Gate> gates() {
     return {Gate::sigmoid, Gate::tanh, Gate::none, Gate::identity};
 }
@@ -134,10 +163,13 @@ template float gate_of(Gate, float);
 
 template<typename Real>
 Real gate_slope(Gate gate, Real query) {
-    const Real g = gate_of(gate, query);
+    const auto logistic_slope = [](Real v) {  // of 1 / (1 + exp(-v)): nothing cancels
+        const Real e = std::exp(-std::abs(v));
+        return e / ((1 + e) * (1 + e));
+    };
     switch (gate) {
-        case Gate::sigmoid: return g * (1 - g);
-        case Gate::tanh: return (1 - g) * (1 + g);
+        case Gate::sigmoid: return logistic_slope(query);
+        case Gate::tanh: return 4 * logistic_slope(2 * query);
         case Gate::none: return 0;
         case Gate::identity: return 1;
     }

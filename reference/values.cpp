@@ -88,7 +88,9 @@ void set_biases(const Problem &problem, std::int64_t sample, std::int64_t t, flo
         case Data::lowest_biases:
             for (std::int64_t s = 0; s < columns; ++s) {
                 constexpr float lowest = std::numeric_limits<float>::lowest();
-                const std::array<float, 4> odd = {lowest, std::nextafter(lowest, 0.0f), -lowest, masked};
+                const bool is_distance = problem.config.form.takes_bias() && t % 8 == 3;
+                const std::array<float, 4> odd = {lowest, std::nextafter(lowest, 0.0f), -lowest,
+                                                  is_distance ? -masked : masked};
                 row[s] = s % 3 == 1 ? odd[t % 4] : lowest;
             }
             break;

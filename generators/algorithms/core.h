@@ -47,8 +47,9 @@ struct CoreInputs {
     Halide::Expr end(const Halide::Expr &target, const Halide::Expr &batch) const {
         return clamp(min(lengths(batch), target + offset(batch) + 1), 0, sources);
     }
+    /// A bias of -inf hides the source, and an infinite distance does.
     Halide::Expr sees(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
-        return mask(source, target, batch) != 0 && !is_minus_infinity(bias(source, target, batch));
+        return mask(source, target, batch) != 0 && !is_infinite(bias(source, target, batch));
     }
     /// Half of w, so that lowest() is below every one. A product beyond float32's range stops at its end.
     Halide::Expr half_bias(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {

@@ -27,6 +27,9 @@ inline Halide::Expr sigmoid(const Halide::Expr &v) {
 inline Halide::Expr is_minus_infinity(const Halide::Expr &v) {
     return Halide::reinterpret<uint32_t>(v) == Halide::Expr(0xff800000u);
 }
+inline Halide::Expr is_infinite(const Halide::Expr &v) {
+    return (Halide::reinterpret<uint32_t>(v) & 0x7fffffff) == Halide::Expr(0x7f800000u);
+}
 inline Halide::Expr is_nan_bits(const Halide::Expr &v) {
     return (Halide::reinterpret<uint32_t>(v) & 0x7fffffff) > 0x7f800000;
 }

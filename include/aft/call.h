@@ -17,7 +17,7 @@ class Sources;
 /// source has A = 0.
 struct Sight {
     /// w: [B, n, m], of forms with PositionBias::given only. The stride of the samples or of the targets may be 0, so
-    /// that all share one. -inf hides a pair; no other value may be infinite or NaN.
+    /// that all share one. An infinite value hides a pair: -inf, or a distance of +inf. None may be NaN.
     TensorView<const float, 3> position_bias = {};
     /// Factor of position_bias: with distances as position_bias, -alpha makes w = -alpha distance. Finite.
     float bias_scale = 1;
