@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+// One sample of a call, and sums with what their roundings are relative to: shared by the results and the gradients.
+
 namespace aft {
 
 template<typename Real>
