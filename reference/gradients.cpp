@@ -11,8 +11,9 @@
 namespace aft {
 namespace {
 
-/// How far float32 may be off, in units of epsilon times the sizes below. Calibrated on plain_gradients() and
-/// plain_core_gradients(), not on the kernels.
+/// How far float32 may be off, in units of epsilon times the sizes below: the same as for results. Checked on
+/// plain_gradients() and plain_core_gradients(), not on the kernels: they stay below half of the tolerance
+/// (tests/gradients_test.cpp).
 constexpr double roundings = 4;
 
 /// Sums of terms, each with what its own roundings are relative to.
@@ -69,7 +70,12 @@ struct MeanGradients {
     Sums<Real> query, key, value;
 };
 
-/// g = dL/d(gate(Q) A), [n, P]. Where p is uncertain by its exponent, so is its whole term.
+/// g = dL/d(gate(Q) A), [n, P]. An exponential is relatively as uncertain as its exponent u is absolutely, and its sum
+/// as their mean, so that by the rules of products and sums
+///     size(h) = |gate(Q)| (size(g) + |g|) + |gate'(Q)| size(Q) |g|
+///     size(p h) = p (size(h) + |h| (u + sum p u))
+///     size(p h (V - A)) = size(p h) (|V| + |A|) + p |h| (size(V) + size(A))
+///     size(dQ) = |gate'(Q)| (|A| (size(g) + |g| (1 + 2 size(Q))) + |g| size(A)),  as |gate''| <= 2 |gate'|
 template<typename Real>
 MeanGradients<Real> mean_gradients(const Sample &sample, const Sight &sight, std::int64_t b, std::int64_t first,
                                    const Rounded<Real> &query, const MeanInput<Real> &in, const Rounded<Real> &g,
@@ -77,7 +83,7 @@ MeanGradients<Real> mean_gradients(const Sample &sample, const Sight &sight, std
     const LayerConfig &config = sample.config;
     const std::int64_t P = config.projected, width = config.form.varies_by_channel() ? P : 1;
     const std::int64_t n = static_cast<std::int64_t>(sample.rows.size()), m = sample.sources;
-    const Real smallest = std::numeric_limits<float>::min() / std::numeric_limits<float>::epsilon();
+    const Real smallest = smallest_size<Real>();
     const Gate gate = config.form.gate;
     MeanGradients<Real> result{{std::vector<Real>(n * P), std::vector<Real>(n * P)},
                                Sums<Real>(n * P),
@@ -93,8 +99,7 @@ MeanGradients<Real> mean_gradients(const Sample &sample, const Sight &sight, std
             const Real q = query.value.empty() ? 0 : query.value[at], q_size = query.size.empty() ? 0 : query.size[at];
             const Real factor = gate_of(gate, q), slope = gate_slope(gate, q), A = mean[c];
             result.gated.value[at] = factor * A;
-            result.gated.size[at] = std::abs(factor) * mean_size[c] + slope * std::abs(A) * q_size + smallest;
-            // A gate's slope changes by twice itself at most.
+            result.gated.size[at] = gated_size(gate, q, q_size, A, mean_size[c]);
             result.query.add(at, g.value[at] * A * slope,
                              slope * (std::abs(A) * (g.size[at] + std::abs(g.value[at]) * (1 + 2 * q_size)) +
                                       std::abs(g.value[at]) * mean_size[c]) +
@@ -198,6 +203,20 @@ Reference with_tolerance(const Rounded<float> &sums) {
     return {{sums.value.begin(), sums.value.end()}, {}};
 }
 
+/// The gradients of the inputs, and those of what all samples share.
+template<typename Real>
+Gradients gradients_of(const Rounded<Real> &query, const Rounded<Real> &key, const Rounded<Real> &value,
+                       const Shared<Real> &shared) {
+    Gradients result;
+    result.query = with_tolerance(query);
+    result.key = with_tolerance(key);
+    result.value = with_tolerance(value);
+    result.position_bias = with_tolerance(shared.position_bias);
+    result.decay = with_tolerance(shared.decay);
+    result.bonus = with_tolerance(shared.bonus);
+    return result;
+}
+
 /// The rows of dy of one sample, in order.
 template<typename Real>
 Rounded<Real> sample_of_output(const std::vector<float> &dy, std::int64_t sample, std::int64_t size) {
@@ -231,14 +250,7 @@ Gradients core_gradients(const LayerConfig &config, const Weights &weights, cons
         append<Real>(key, gradients.key);
         append<Real>(value, gradients.value);
     }
-    Gradients result;
-    result.query = with_tolerance(query);
-    result.key = with_tolerance(key);
-    result.value = with_tolerance(value);
-    result.position_bias = with_tolerance(shared.position_bias);
-    result.decay = with_tolerance(shared.decay);
-    result.bonus = with_tolerance(shared.bonus);
-    return result;
+    return gradients_of(query, key, value, shared);
 }
 
 template<typename Real>
@@ -295,10 +307,7 @@ Gradients layer_gradients(const LayerConfig &config, const Weights &weights, con
         append<Real>(key, dkey);
         append<Real>(value, dvalue);
     }
-    Gradients result;
-    result.query = with_tolerance(query);
-    result.key = with_tolerance(key);
-    result.value = with_tolerance(value);
+    Gradients result = gradients_of(query, key, value, shared);
     result.query_weight = with_tolerance(of_query.weight);
     result.key_weight = with_tolerance(of_key.weight);
     result.value_weight = with_tolerance(of_value.weight);
@@ -310,9 +319,6 @@ Gradients layer_gradients(const LayerConfig &config, const Weights &weights, con
     result.key_bias = of_bias(weights.key_bias, of_key);
     result.value_bias = of_bias(weights.value_bias, of_value);
     result.project_bias = of_bias(weights.project_bias, of_output);
-    result.position_bias = with_tolerance(shared.position_bias);
-    result.decay = with_tolerance(shared.decay);
-    result.bonus = with_tolerance(shared.bonus);
     return result;
 }
 

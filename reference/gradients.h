@@ -15,11 +15,12 @@ namespace aft {
 /// p[i, j, c] = exp(K[j, c] + w[i, j, c]) / sum_j' exp(K[j', c] + w[i, j', c]),
 ///     dQ = dL/d(gate(Q) A) A gate'(Q)     dV[j] = sum_i p[i, j] h[i]     dK[j] = sum_i p[i, j] h[i] (V[j] - A[i])
 ///     dw[i, j, c] = p[i, j, c] h[i, c] (V[j, c] - A[i, c]), summed over all that have one parameter
-/// What no target sees, and targets without a result, have the gradient 0, whatever they hold. `tolerance` says how far
-/// from the gradient a correct float32 result can be: it is relative to the terms that are summed, not to their sum.
+/// Sources that no target sees, and targets without a result, have the gradient 0, whatever they hold. `tolerance` says
+/// how far from the gradient a correct float32 result can be: it is relative to the terms that are summed, not to their
+/// sum.
 struct Gradients {
-    // Of the inputs: [B, n, H] of the query's, which includes what it passes on as key and value input; [B, m, ...]. Of
-    // a mean, those of q, k and v.
+    // The inputs' gradients: [B, n, H], [B, m, key_hidden] and [B, m, value_hidden]. Where the query is the key or
+    // value input as well, its gradient is the sum of theirs. For a mean, the gradients of q, k and v.
     Reference query, key, value;
     Reference query_weight, query_bias, key_weight, key_bias, value_weight, value_bias, project_weight, project_bias;
     // As in Weights, or where the call gives the bias, [B, n, m].

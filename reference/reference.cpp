@@ -20,15 +20,10 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 /// problem and on 1900 random ones.
 constexpr double roundings = 4;
 
-/// The gated mean of one sample, [rows, P]. An exponential is relatively as uncertain as its exponent is absolutely,
-/// and the gate by its slope times what the query is:
-///     size = |g| sum p (size(V) + |V| size(exponent)) + |g'| |A| size(Q),  g = gate(Q)
-/// `query` is empty if the layer has none.
+/// The gated mean of one sample, [rows, P]. `query` is empty if the layer has none.
 template<typename Real>
 Rounded<Real> gated_mean(const Sample &sample, const Rounded<Real> &query, const MeanInput<Real> &sources) {
     const std::int64_t P = sample.config.projected, width = sample.config.form.varies_by_channel() ? P : 1;
-    // A value below FLT_MIN may be flushed to 0 wherever it appears.
-    const Real smallest = std::numeric_limits<float>::min() / std::numeric_limits<float>::epsilon();
     const Gate gate = sample.config.form.gate;
     const std::size_t count = sample.rows.size() * P;
     Rounded<Real> gated{std::vector<Real>(count), std::vector<Real>(count)};
@@ -47,9 +42,8 @@ Rounded<Real> gated_mean(const Sample &sample, const Rounded<Real> &query, const
         for (std::int64_t c = 0; c < P; ++c) {
             const std::size_t i = r * P + c;
             const Real q = query.value.empty() ? 0 : query.value[i], q_size = query.size.empty() ? 0 : query.size[i];
-            const Real g = gate_of(gate, q);
-            gated.value[i] = g * mean[c];
-            gated.size[i] = std::abs(g) * mean_size[c] + gate_slope(gate, q) * std::abs(mean[c]) * q_size + smallest;
+            gated.value[i] = gate_of(gate, q) * mean[c];
+            gated.size[i] = gated_size(gate, q, q_size, mean[c], mean_size[c]);
         }
     }
     return gated;

@@ -141,6 +141,21 @@ inline BiasRow bias_of_target(const PairBias &bias, std::int64_t target, std::in
     return row;
 }
 
+/// A value below FLT_MIN may be flushed to 0 wherever it appears.
+template<typename Real>
+Real smallest_size() {
+    return std::numeric_limits<float>::min() / std::numeric_limits<float>::epsilon();
+}
+
+/// What the roundings of gate(Q) A are relative to. An exponential is relatively as uncertain as its exponent is
+/// absolutely, and the gate by its slope times what the query is:
+///     size = |g| size(A) + |g'| |A| size(Q),  g = gate(Q),  size(A) = sum p (size(V) + |V| size(exponent))
+template<typename Real>
+Real gated_size(Gate gate, Real query, Real query_size, Real mean, Real mean_size) {
+    return std::abs(gate_of(gate, query)) * mean_size + gate_slope(gate, query) * std::abs(mean) * query_size +
+           smallest_size<Real>();
+}
+
 /// The part of a call that one sample sees.
 struct Sample {
     const LayerConfig &config;
