@@ -47,7 +47,7 @@ struct CoreInputs {
     Halide::Expr end(const Halide::Expr &target, const Halide::Expr &batch) const {
         return clamp(min(lengths(batch), target + offset(batch) + 1), 0, sources);
     }
-    /// A bias of -inf hides the source, and an infinite distance does.
+    /// A bias of -inf hides the source, and so does an infinite distance.
     Halide::Expr sees(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
         return mask(source, target, batch) != 0 && !is_infinite(bias(source, target, batch));
     }

@@ -118,8 +118,8 @@ private:
         in_order(sources.key_maximum, chunk);
         in_order(sources.key_maximum.update(), sources.row, chunk);
     }
-    /// An exponential takes as long as some 32 multiply-adds. With fewer than four blocks, a row gives a job less than
-    /// four lines of a cache, and memory is read at half the speed.
+    /// An exponential takes as long as some 32 multiply-adds. A single block of each row is a line
+    /// of a cache at most, and a job that reads no more of it waits for memory at every row.
     Halide::Expr blocks_per_source_job(const CoreInputs &in) const {
         const Halide::Expr work = 32.0f * tiles.vector * in.sources;
         return Halide::max(pieces_per_job(ceil_div(in.projected, tiles.vector), work, knobs.target_group, in.batch), 4);
