@@ -8,6 +8,8 @@ set(aft_operations [[
     forward   | prepare        | batch seq hidden projected window
     linear    | prepare_linear | batch seq hidden projected
     core      | none           | batch seq projected
+    core_training  | none      | batch seq projected
+    core_gradients | none      | batch seq projected
     sources   | none           | batch seq projected
     kept      | none           | batch seq projected
     scan      | none           | batch seq projected window
@@ -31,6 +33,11 @@ set(aft_algorithms [[
     core      | given        | given       | certified             | packed            | float32          | yes
     core      | given        | given       | joint                 | flat tiled        | float32          | yes
     core      | simple       | none        | softmax               | flat packed tiled | float32          | yes
+    core_training  | given   | given       | certified             | packed            | float32          | yes
+    core_training  | given   | given       | joint                 | flat              | float32          | yes
+    core_gradients | given   | given       | certified             | packed            | float32          | yes
+    core_gradients | given   | given       | joint                 | flat              | float32          | yes
+    core_gradients | simple  | none        | softmax               | flat packed       | float32          | yes
     sources   | given        | given       | exponential           | packed            | float32          | yes
     kept      | given        | given       | certified             | packed            | float32          | yes
     scan      | wkv          | decay       | certified_recurrent   | packed            | float32          | yes

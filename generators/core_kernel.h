@@ -4,10 +4,10 @@
 
 namespace aft {
 
-/// The gated mean of sources without projections: q, k, v and what a target sees of the sources -> y. See CoreCall of
+/// The inputs of a mean of sources without projections: q, k, v and what a target sees of the sources. See CoreCall of
 /// include/aft/call.h. Per target and source, the inputs are the same for all that a stride of 0 passes over.
 template<typename Derived>
-class CoreKernel : public KernelGenerator<Derived> {
+class CoreOperands : public KernelGenerator<Derived> {
 public:
     template<typename T>
     using Param = Halide::GeneratorParam<T>;
@@ -18,7 +18,6 @@ public:
 
     Input<Buffer<float, 3>> q{"q"}, k{"k"}, v{"v"};
     Input<int32_t> gate{"gate"};
-    Output<Buffer<float, 3>> y{"y"};
 
     // Autoscheduled kernels are made for these extents, and take no smaller ones.
     Param<int> estimated_batch{"estimated_batch", 4};
@@ -43,30 +42,14 @@ protected:
         }
     }
 
-    template<template<typename> class Mean, typename Form>
-    void define_and_schedule(Form &form) {
-        const CoreInputs in = inputs();
-        Core<Form, Mean> core(form, in);
-        y(channel, row, batch) = core.gated(form.at(channel, row, batch));
-
-        constrain();
-        if (this->using_autoscheduler()) {
-            this->permit_failed_unroll();
-            set_estimates();
-        } else {
-            Scheduler{this->schedule_name,  this->device,          this->get_target(),
-                      this->tile_request(), this->short_sequences, this->own}
-                .apply(form, core, y, in);
-        }
-    }
-
-private:
-    CoreInputs inputs() {
+    /// of_targets: a tensor (channel, target, batch).
+    template<typename Tensor>
+    CoreInputs inputs(const Tensor &of_targets) {
         CoreInputs in;
-        in.batch = y.dim(2).extent();
-        in.targets = y.dim(1).extent();
+        in.batch = of_targets.dim(2).extent();
+        in.targets = of_targets.dim(1).extent();
         in.sources = k.dim(1).extent();
-        in.projected = y.dim(0).extent();
+        in.projected = of_targets.dim(0).extent();
         in.q = q, in.k = k, in.v = v;
         in.mask = *mask, in.lengths = *sources;
         if (bias) {
@@ -84,9 +67,6 @@ private:
             for (int i = 0; i < 3; ++i) {
                 tensor->dim(i).set_min(0);
             }
-        }
-        for (int i = 0; i < 3; ++i) {
-            y.dim(i).set_min(0);
         }
         for (int i = 0; i < mask->dimensions(); ++i) {
             mask->dim(i).set_min(0);
@@ -117,7 +97,6 @@ private:
         for (auto *tensor : {&q, &k, &v}) {
             tensor->set_estimates({{0, P}, {0, T}, {0, B}});
         }
-        y.set_estimates({{0, P}, {0, T}, {0, B}});
         gate.set_estimate(0);
         sources->set_estimates({{0, B}});
         if (bias) {
@@ -130,6 +109,7 @@ private:
         }
     }
 
+private:
     Input<Buffer<float, 3>> *bias = nullptr;        // (source, target, batch)
     Input<Buffer<float, 1>> *bias_scale = nullptr;  // (batch)
     Input<Buffer<uint8_t>> *mask = nullptr;         // (source, target, batch), or (source, batch)
@@ -138,6 +118,35 @@ private:
     // The exponentials of kept sources: (lane, row, group of channels, batch), and (channel, chunk, batch).
     Input<Buffer<float, 4>> *exp_key = nullptr, *exp_value = nullptr;
     Input<Buffer<float, 3>> *key_maximum = nullptr;
+};
+
+/// The gated mean -> y.
+template<typename Derived>
+class CoreKernel : public CoreOperands<Derived> {
+public:
+    Halide::GeneratorOutput<Buffer<float, 3>> y{"y"};
+
+protected:
+    template<template<typename> class Mean, typename Form>
+    void define_and_schedule(Form &form) {
+        const CoreInputs in = this->inputs(y);
+        Core<Form, Mean> core(form, in);
+        y(channel, row, batch) = core.gated(form.at(channel, row, batch));
+
+        this->constrain();
+        for (int i = 0; i < 3; ++i) {
+            y.dim(i).set_min(0);
+        }
+        if (this->using_autoscheduler()) {
+            this->permit_failed_unroll();
+            this->set_estimates();
+            y.set_estimates({{0, this->estimated_projected}, {0, this->estimated_seq}, {0, this->estimated_batch}});
+        } else {
+            this->scheduler().apply(form, core, y, in);
+        }
+    }
+
+private:
     Halide::Var channel{"channel"}, row{"row"}, batch{"batch"};
 };
 

@@ -64,8 +64,7 @@ private:
             permit_failed_unroll();
             set_estimates();
         } else {
-            Scheduler{schedule_name, device, get_target(), tile_request(), short_sequences, own}.apply(form, layer, y,
-                                                                                                       in);
+            scheduler().apply(form, layer, y, in);
         }
     }
 

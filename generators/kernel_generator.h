@@ -54,6 +54,9 @@ protected:
     TileRequest tile_request() const {
         return {tile_rows, depth, block_rows, panel_vectors, unrolled_steps, key_value_group, target_group, jobs};
     }
+    Scheduler scheduler() const {
+        return {schedule_name, device, this->get_target(), tile_request(), short_sequences, own};
+    }
     /// Calls f with the form that the schedule works on.
     template<typename F>
     void with_form(const F &f) {

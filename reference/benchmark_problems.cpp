@@ -219,8 +219,7 @@ std::vector<BenchmarkProblem> quick_benchmark_problems(const std::string &api) {
     std::vector<BenchmarkProblem> problems = problems_of(sizes);
     for (const KernelInfo &kernel : kernels()) {
         const auto is_taken = [&](const BenchmarkProblem &problem) { return judge(kernel, problem).fit != Fit::none; };
-        const bool is_of_kept_sources = kernel.operation == "sources" || kernel.operation == "kept";
-        if (!kernel.usable || kernel.api != api || is_of_kept_sources ||
+        if (!kernel.usable || kernel.api != api || !can_be_named(kernel) ||
             std::any_of(problems.begin(), problems.end(), is_taken)) {
             continue;
         }

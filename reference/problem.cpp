@@ -72,6 +72,11 @@ Judgement judge(const KernelInfo &kernel, const Problem &problem) {
     return judge(kernel, {"forward", problem.config, bias}, problem.shape);
 }
 
+bool can_be_named(const KernelInfo &kernel) {
+    return kernel.operation == "forward" || kernel.operation == "linear" || kernel.operation == "core" ||
+           kernel.operation == "scan";
+}
+
 bool computes_mean(const KernelInfo &kernel, const Problem &problem) {
     const LayerForm &form = problem.config.form;
     const bool has_pairs = problem.mask == Mask::pairs || problem.mask == Mask::pairs_of_samples;

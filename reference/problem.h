@@ -90,6 +90,9 @@ CallTensors make_call(const Problem &problem);
 /// Whether the kernel runs the problem here, by the library's own selector (runtime/kernels/selector.h).
 Judgement judge(const KernelInfo &kernel, const Problem &problem);
 
+/// Whether a caller of a layer or a mean can name the kernel: not one of kept sources or of training.
+bool can_be_named(const KernelInfo &kernel);
+
 /// Whether a kernel of `core` or `scan` computes the mean of a problem when it is named, if its extents allow it.
 bool computes_mean(const KernelInfo &kernel, const Problem &problem);
 

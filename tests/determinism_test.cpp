@@ -100,8 +100,7 @@ std::vector<float> run_call(const Problem &problem, const KernelInfo &kernel, st
 void for_each_call_kernel(const std::function<void(const KernelInfo &, const Problem &)> &check) {
     for (const KernelInfo &kernel : kernels()) {
         const bool is_quick = kernel.minimum.seq <= 256 || std::getenv("AFT_LONG_TESTS");
-        const bool is_named = kernel.operation != "sources" && kernel.operation != "kept";  // which a call can't name
-        if (kernel.operation != "forward" && is_named && runs_here(kernel) && is_quick) {
+        if (kernel.operation != "forward" && can_be_named(kernel) && runs_here(kernel) && is_quick) {
             INFO(kernel.id);
             check(kernel, call_problem(kernel));
         }

@@ -21,7 +21,8 @@ struct CoreInputs {
     Halide::Func mask;                                // (source, target, batch); without a bias (source, batch)
     Halide::Func bias_scale, lengths, offset;         // (batch)
     Halide::Expr gate;
-    KeptExponentials kept;  // where the call has them
+    KeptExponentials kept;         // where the call has them
+    bool has_weight_sums = false;  // whether the sums of the weights are results, too
     Rounding rounded;
 
     // Channels past the last one, targets and steps of a reduction may be padding: they stand for the last ones. Most
@@ -60,13 +61,24 @@ struct CoreInputs {
 /// The weighted mean of the values, gated: y = gate(q) * mean.
 template<typename Form, template<typename> class Mean>
 struct Core {
+    using Element = typename Form::Element;
+
     Mean<Form> mean;
     typename Form::Targets gated;
 
     Core(Form &form, const CoreInputs &in)
-        : mean(form, in), gated(form.targets("gated", [&](const typename Form::Element &target) {
-              return gate(in.rounded, in.gate, in.query_at(target.channel, target.row, target.batch)) * mean(target);
-          })) {}
+        : Core(form, in, [](const Mean<Form> &, const Element &) { return std::vector<Halide::Expr>(); }) {}
+    /// others: values of a target after its gated mean.
+    template<typename Others>
+    Core(Form &form, const CoreInputs &in, const Others &others)
+        : mean(form, in),
+          gated(form.targets("gated", typename Form::SeveralValues([&](const Element &target) {
+                                 std::vector<Halide::Expr> values = others(mean, target);
+                                 const Halide::Expr factor =
+                                     gate(in.rounded, in.gate, in.query_at(target.channel, target.row, target.batch));
+                                 values.insert(values.begin(), factor * mean(target));
+                                 return values;
+                             }))) {}
 };
 
 }  // namespace aft

@@ -14,7 +14,7 @@ struct SourceChunk {
     }
     /// exp(factor v) for v <= 0, which is 0 from 2^-127 on.
     static Halide::Expr exponential(const Rounding &rounded, const Halide::Expr &v, float factor = 1) {
-        return exp2_nonpositive(rounded, clamp(v * (factor * 1.44269504f), -127.0f, 0.0f));
+        return exp2_bounded(rounded, clamp(v * (factor * 1.44269504f), -127.0f, 0.0f));
     }
 };
 

@@ -27,6 +27,13 @@ struct ScoredSums {
     }
 };
 
+/// The sum of all exp(K + w) that a target sees in a channel, exp(reference) times `sum`. Without a source, both are
+/// whatever they are.
+struct WeightSum {
+    Score reference;
+    Halide::Expr sum;
+};
+
 /// The sums over the sources of each target and channel, relative to the largest score among them, so that the largest
 /// term is 1 whatever the others are. It costs an exponential per target, source and channel. Sources are taken in
 /// chunks, whose sums are merged in order.

@@ -4,8 +4,8 @@
 
 namespace aft {
 
-/// 2^exponent for -127 <= exponent <= 0, to the last bit; 0 at -127.
-inline Halide::Expr exp2_nonpositive(const Rounding &rounded, const Halide::Expr &exponent) {
+/// 2^exponent for -127 <= exponent <= 127, to the last bit; 0 at -127.
+inline Halide::Expr exp2_bounded(const Rounding &rounded, const Halide::Expr &exponent) {
     // Rounded throughout: what is rounded and what isn't are different expressions, and would both be computed.
     const Halide::Expr t = rounded(exponent);
     // Added to 1.5 x 2^23, t is rounded to an integer n, which is in the lowest bits of the sum: with 127, as the
@@ -56,7 +56,7 @@ struct Score {
     /// exp of a difference that isn't positive.
     static Halide::Expr exp_nonpositive(const Rounding &rounded, const Halide::Expr &difference) {
         const float to_exponent_of_2 = 1.44269504f / scale;
-        return exp2_nonpositive(rounded, Halide::max(difference, -127 / to_exponent_of_2) * to_exponent_of_2);
+        return exp2_bounded(rounded, Halide::max(difference, -127 / to_exponent_of_2) * to_exponent_of_2);
     }
     /// exp(this - maximum); of two masked ones it is 1.
     Halide::Expr weight(const Rounding &rounded, const Score &maximum) const {

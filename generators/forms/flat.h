@@ -100,10 +100,22 @@ public:
         f(channel, row, batch) = values(variable());
         return [f](Expr step, Expr row, Expr batch) { return f(step, row, batch); };
     }
-    using Targets = Values;
+    using SeveralValues = std::function<std::vector<Expr>(const Element &)>;
+    struct Targets {
+        SeveralValues values;
+        Expr operator()(const Element &e) const {
+            return values(e)[0];
+        }
+        Halide::Tuple all(const Element &e) const {
+            return Halide::Tuple(values(e));
+        }
+    };
     /// Within the expression that uses them.
-    Targets targets(const std::string & /*name*/, const Values &values) const {
-        return values;
+    Targets targets(const std::string & /*name*/, const SeveralValues &values) const {
+        return {values};
+    }
+    Targets targets(const std::string &name, const Values &value) const {
+        return targets(name, SeveralValues([value](const Element &e) { return std::vector<Expr>{value(e)}; }));
     }
     Left shared_rows(const Halide::Func &matrix, const Expr & /*rows*/) const {
         return [matrix](Expr step, Expr row, Expr) { return matrix(step, row); };
@@ -119,12 +131,12 @@ public:
             return values_of(func, at);
         }
     };
-    Columns columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
+    Columns columns(const std::string &name, const SeveralValues &values) {
         Columns result{stage(name)};
         result.func(source_vars()) = Halide::Tuple(values(variable()));
         return result;
     }
-    Columns stored_columns(const std::string &name, const std::function<std::vector<Expr>(const Element &)> &values) {
+    Columns stored_columns(const std::string &name, const SeveralValues &values) {
         return columns(name, values);
     }
     struct PerTile {

@@ -29,7 +29,7 @@ namespace aft {
 //   Input, input(x, ...)      the input of the layer as a left operand, and its stages
 //   rows(name, values)        an activation as a left operand
 //   shared_rows(matrix, ...)  a matrix that all samples share, as a left operand
-//   targets(name, values)     values of the targets that a schedule may compute apart
+//   targets(name, values)     one or more values of the targets that a schedule may compute apart
 //   weights(matrix)           prepared weights as a right operand
 //   columns(name, values)     one or more values per source row in one Func; stored_columns(): kept as weights are
 //   from(columns, first)      columns as right operands, from row first(tile) on

@@ -177,16 +177,23 @@ public:
                     return f(lane, row_in_tile, block, tile, batch);
                 }};
     }
+    using SeveralValues = std::function<std::vector<Expr>(const Element &)>;
     struct Targets {
         Halide::Func func;
         Expr operator()(const Element &e) const {
-            return func(e.lane, e.row_in_tile, e.block, e.tile, e.batch);
+            return all(e)[0];
+        }
+        Halide::Tuple all(const Element &e) const {
+            return values_of(func, {e.lane, e.row_in_tile, e.block, e.tile, e.batch});
         }
     };
-    Targets targets(const std::string &name, const Values &values) {
+    Targets targets(const std::string &name, const SeveralValues &values) {
         Targets result{stage(name)};
-        result.func(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
+        result.func(lane, row_in_tile, block, tile, batch) = Halide::Tuple(values(in_tile(row_in_tile, tile)));
         return result;
+    }
+    Targets targets(const std::string &name, const Values &value) {
+        return targets(name, SeveralValues([value](const Element &e) { return std::vector<Expr>{value(e)}; }));
     }
     Left shared_rows(const Halide::Func &matrix, const Expr &rows) {
         const Expr last_tile = row_tiles(rows) - 1;
@@ -220,14 +227,13 @@ public:
             return Halide::Tuple(values);
         }
     };
-    using ColumnValues = std::function<std::vector<Expr>(const Element &)>;
-    Columns columns(const std::string &name, const ColumnValues &values) {
+    Columns columns(const std::string &name, const SeveralValues &values) {
         Columns result{stage(name)};
         result.func(lane, row, block, batch) = Halide::Tuple(values(variable()));
         return result;
     }
     /// The same, kept as the prepared parameters are.
-    Columns stored_columns(const std::string &name, const ColumnValues &values) {
+    Columns stored_columns(const std::string &name, const SeveralValues &values) {
         return columns(name, [&](const Element &e) {
             std::vector<Expr> kept = values(e);
             for (Expr &value : kept) {

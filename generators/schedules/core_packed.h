@@ -7,7 +7,7 @@
 namespace aft {
 
 /// The hand schedule of the weighted mean of sources on the CPU.
-class CorePacked : PackedProducts {
+class CorePacked : protected PackedProducts {
 public:
     using PackedProducts::PackedProducts;
 
@@ -16,7 +16,7 @@ public:
     /// With few targets a job makes blocks of channels of a sample instead, from the exponentials of their keys on.
     void schedule(Core<Panels, Certified> &core, const Halide::Func &y, const CoreInputs &in) {
         Certified<Panels> &mean = core.mean;
-        schedule_sources(mean, y, in);
+        schedule_sources(mean.factors, y, in);
         if (short_sequences) {
             schedule_stored(y, tiles.vector, JobsOf::panels, blocks_per_job(in));
         } else {
@@ -40,7 +40,7 @@ public:
             .reorder(form.lane, form.row_in_tile, form.block, form.tile)
             .vectorize(form.lane)
             .unroll(form.row_in_tile);
-        schedule_bias_maximum(mean, y);
+        schedule_bias_maximum(mean.factors, Halide::LoopLevel(y, job));
 
         // Halide skips a stage whose only use is in a select, by a condition that is known before the loop around it:
         // the doubtful tiles of a block of channels are known before the first of them is computed.
@@ -53,9 +53,18 @@ public:
         schedule_exact(mean.exact, core.gated.func);
     }
 
-    /// One job makes the sums of a chunk of rows for a channel block of a sample.
     void schedule(Core<Panels, Pooled> &core, const Halide::Func &y, const CoreInputs &in) {
-        Pooled<Panels> &mean = core.mean;
+        schedule_pooled(core.mean);
+        schedule_rows(y, in);
+    }
+    template<typename Mean>
+    void schedule(Mean &, const Halide::Func &, const CoreInputs &) {
+        _halide_user_error << "packed doesn't schedule this algorithm\n";
+    }
+
+protected:
+    /// One job makes the sums of a chunk of rows for a channel block of a sample.
+    void schedule_pooled(Pooled<Panels> &mean) {
         const Var chunk = mean.chunk_state.args().back();
         mean.chunk_state.compute_root()
             .bound(form.lane, 0, tiles.vector)
@@ -72,18 +81,23 @@ public:
             f.compute_at(mean.mean, form.block).vectorize(form.lane, tiles.vector);
             f.update().vectorize(form.lane, tiles.vector);
         }
-        schedule_rows(y, in);
     }
-    template<typename Mean>
-    void schedule(Mean &, const Halide::Func &, const CoreInputs &) {
-        _halide_user_error << "packed doesn't schedule this algorithm\n";
+    /// A maximum per lane, then that of the lanes.
+    void schedule_bias_maximum(CertifiedFactors<Panels> &factors, const Halide::LoopLevel &at) {
+        Halide::RVar vectors("vectors"), lanes("lanes");
+        const Var of_lane("of_lane"), target = factors.bias_maximum.args()[0];
+        factors.bias_maximum.update().split(factors.any, vectors, lanes, tiles.vector, guard);
+        Func lane_maximum = factors.bias_maximum.update().rfactor(lanes, of_lane);
+        factors.bias_maximum.compute_at(at).update().atomic().vectorize(lanes);
+        lane_maximum.compute_at(factors.bias_maximum, target).vectorize(of_lane, tiles.vector);
+        lane_maximum.update().reorder(of_lane, vectors).vectorize(of_lane, tiles.vector);
     }
 
 private:
     /// Row by row, as the inputs lie in memory, for a few blocks of channels.
-    void schedule_sources(Certified<Panels> &mean, const Func &y, const CoreInputs &in) {
-        ExpSources<Panels> &sources = mean.sources;
-        const Var chunk = mean.maximum_so_far.args().back(), batch = y.args().back();
+    void schedule_sources(CertifiedFactors<Panels> &factors, const Func &y, const CoreInputs &in) {
+        ExpSources<Panels> &sources = factors.sources;
+        const Var chunk = factors.maximum_so_far.args().back(), batch = y.args().back();
         const auto in_order = [&](auto stage, auto... inner) {
             if (short_sequences) {
                 stage.reorder(form.lane, form.block, inner..., form.batch);
@@ -103,9 +117,9 @@ private:
                 f.compute_at(y, batch);
             }
         };
-        place(mean.maximum_so_far);
-        in_order(mean.maximum_so_far, chunk);
-        mean.maximum_so_far.update().vectorize(form.lane);
+        place(factors.maximum_so_far);
+        in_order(factors.maximum_so_far, chunk);
+        factors.maximum_so_far.update().vectorize(form.lane);
         if (sources.are_kept) {
             return;
         }
@@ -128,16 +142,6 @@ private:
     Halide::Expr blocks_per_job(const CoreInputs &in) const {
         const Halide::Expr work = 2.0f * tiles.vector * product_of(in.targets, in.sources);
         return pieces_per_job(ceil_div(in.projected, tiles.vector), work, knobs.target_group, in.batch);
-    }
-    /// A maximum per lane, then that of the lanes.
-    void schedule_bias_maximum(Certified<Panels> &mean, const Func &y) {
-        Halide::RVar vectors("vectors"), lanes("lanes");
-        const Var of_lane("of_lane"), target = mean.bias_maximum.args()[0];
-        mean.bias_maximum.update().split(mean.any, vectors, lanes, tiles.vector, guard);
-        Func lane_maximum = mean.bias_maximum.update().rfactor(lanes, of_lane);
-        mean.bias_maximum.compute_at(y, job).update().atomic().vectorize(lanes);
-        lane_maximum.compute_at(mean.bias_maximum, target).vectorize(of_lane, tiles.vector);
-        lane_maximum.update().reorder(of_lane, vectors).vectorize(of_lane, tiles.vector);
     }
     void schedule_rows(const Func &y, const CoreInputs &in) {
         schedule_stored(y, tiles.vector, JobsOf::row_tiles,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core_gradients_packed.h"
 #include "core_packed.h"
 #include "core_tiled.h"
 #include "cpu_packed.h"
@@ -47,6 +48,20 @@ struct Scheduler {
     template<template<typename> class Mean>
     void apply(Panels &form, Core<Panels, Mean> &core, const Halide::Func &y, const CoreInputs &in) const {
         apply_library_schedule<CorePacked, CoreTiled>(form, core, y, in);
+    }
+    /// The gradients of a mean, in two outputs.
+    template<typename Gradients>
+    void apply(Flat &form, Gradients &gradients, const Halide::Func &dq, const Halide::Func &d,
+               const GradientInputs &in) const {
+        form.stages.push_back(dq);
+        apply(form, gradients, d, in);
+    }
+    template<typename Gradients>
+    void apply(Panels &form, Gradients &gradients, const Halide::Func &dq, const Halide::Func &d,
+               const GradientInputs &in) const {
+        _halide_user_assert(schedule == Schedule::packed && device == Device::cpu)
+            << "packed is the only schedule of gradients in panels\n";
+        CoreGradientsPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(gradients, dq, d, in);
     }
 
 private:

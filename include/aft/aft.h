@@ -14,6 +14,7 @@
 #include <aft/state.h>
 #include <aft/tensor_view.h>
 #include <aft/threads.h>
+#include <aft/training.h>
 #include <aft/version.h>
 #include <aft/weights.h>
 

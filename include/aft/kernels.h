@@ -42,7 +42,8 @@ struct KernelInfo {
     std::string id;  ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
     /// The operation that it computes. `forward`: y = layer(x) of a whole layer. `linear`: a projection. `core`: the
     /// weighted mean of all sources of a call. `sources`: the exponentials of sources that are kept. `kept`: the
-    /// weighted mean of kept sources. `scan`: the running mean of a causal form, with its state. A layer whose form has
+    /// weighted mean of kept sources. `core_training`: `core`, with what its gradients need. `core_gradients`: those of
+    /// query, key and value. `scan`: the running mean of a causal form, with its state. A layer whose form has
     /// no forward kernel runs on the others.
     std::string operation;
     std::optional<LayerForm> layer;  ///< the form that it computes; none: it serves every form (linear)

@@ -90,6 +90,7 @@ struct Tensor {
 
 /// A tensor that a call passes to a kernel, as the argument with the same name.
 struct Operand : Tensor {
+    Operand() = default;
     Operand(std::string_view argument, const Tensor &tensor) : Tensor(tensor), name(argument) {}
 
     std::string_view name;

@@ -32,9 +32,14 @@ MinimumExtents minimum_extents(const halide_filter_metadata_t &call) {
     MinimumExtents minimum;
     const bool is_layer = argument(call, "bq") != nullptr;  // whose y has the channels of x
     minimum.hidden = is_layer ? std::max(estimate(call, "x", 0), estimate(call, "y", 0)) : estimate(call, "x", 0);
-    minimum.projected = is_layer ? estimate(call, "bq", 0) : estimate(call, "y", 0);
-    minimum.seq = std::max(estimate(call, "x", 1), estimate(call, "y", 1));
-    minimum.batch = std::max(estimate(call, "x", 2), estimate(call, "y", 2));
+    minimum.projected = is_layer ? estimate(call, "bq", 0) : std::max(estimate(call, "y", 0), estimate(call, "q", 0));
+    // A layer has x, a mean has q, whatever its results are.
+    const auto of_rows = [&](int dimension) {
+        return std::max(
+            {estimate(call, "x", dimension), estimate(call, "y", dimension), estimate(call, "q", dimension)});
+    };
+    minimum.seq = of_rows(1);
+    minimum.batch = of_rows(2);
     const halide_filter_argument_t *window = argument(call, "window");
     if (window && window->scalar_estimate) {
         minimum.window = window->scalar_estimate->u.i32;

@@ -207,26 +207,27 @@ void PreparedKernel::query_bounds() const {
     }
 }
 
-void PreparedKernel::call(std::initializer_list<Operand> operands, CallMemory &memory) const {
+void PreparedKernel::call(const Operand *operands, const Operand *end, CallMemory &memory) const {
     const std::vector<Arguments::Place> &places = arguments_->operands;
-    if (operands.size() != places.size()) {
-        throw KernelError(std::string(row_.id) + ": " + std::to_string(operands.size()) + " operands, must be " +
+    if (static_cast<std::size_t>(end - operands) != places.size()) {
+        throw KernelError(std::string(row_.id) + ": " + std::to_string(end - operands) + " operands, must be " +
                           std::to_string(places.size()));
     }
     std::array<void *, max_arguments> arguments;
     std::copy(arguments_->call.begin(), arguments_->call.end(), arguments.begin());
     std::array<std::optional<CallBuffer>, max_operands> buffers;
     auto buffer = buffers.begin();
-    for (const Operand &operand : operands) {
-        const auto place =
-            std::find_if(places.begin(), places.end(), [&](const auto &each) { return each.operand == operand.name; });
+    for (const Operand *each = operands; each != end; ++each) {
+        const Operand &operand = *each;
+        const auto place = std::find_if(places.begin(), places.end(),
+                                        [&](const auto &known) { return known.operand == operand.name; });
         if (place == places.end() || arguments[place->argument]) {
             throw KernelError(std::string(row_.id) + ": operand '" + std::string(operand.name) +
                               (place == places.end() ? "' doesn't exist" : "' is given twice"));
         }
         arguments[place->argument] = &(buffer++)->emplace(operand).header;
     }
-    memory.call().batch = operands.size() == 0 ? 0 : operands.begin()->extents[0];
+    memory.call().batch = operands == end ? 0 : operands->extents[0];
     call_kernel(row_.id, row_.call.call, arguments.data(), arguments_->context, memory.call());
 }
 

@@ -30,7 +30,10 @@ public:
 
     /// Runs the kernel on operands where it runs, which the layer has checked. On a device, this queues it.
     /// Thread-safe. Throws KernelError and DeviceError.
-    void call(std::initializer_list<Operand> operands, CallMemory &memory) const;
+    void call(std::initializer_list<Operand> operands, CallMemory &memory) const {
+        call(operands.begin(), operands.end(), memory);
+    }
+    void call(const Operand *operands, const Operand *end, CallMemory &memory) const;
 
 private:
     struct Arguments;

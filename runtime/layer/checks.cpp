@@ -195,25 +195,51 @@ void check_sight(const Sight &sight, const LayerForm &form, const CallShape &sha
     }
 }
 
-void check_apart(const TensorView<float, 3> &y, const char *name, const Tensor &input) {
-    const Tensor output(y);
+CallShape check_core_call(const CoreCall &call, const char *name, const TensorView<float, 3> &y,
+                          const LayerConfig &config, const Device &device) {
+    const std::int64_t longest = longest_of(config), P = config.projected;
+    const CallShape shape{y.extents[0], y.extents[1], call.key.extents[1]};
+    if (config.form.has_query()) {
+        check_tensor("query", call.query, {"projected", P, longest, true});
+        check_same_extents(name, y, call.query, "query");
+    }
+    check_tensor(name, y, {"projected", P, longest});
+    check_tensor("key", call.key, {"projected", P, longest, true});
+    check_tensor("value", call.value, {"projected", P, longest, true});
+    check_batch(name, shape.batch, device);
+    check_same_extents("value", call.value, call.key, "key");
+    if (call.key.extents[0] != shape.batch) {
+        throw ShapeError("key: batch is " + std::to_string(call.key.extents[0]) + ", must be " +
+                         std::to_string(shape.batch) + " like " + name);
+    }
+    check_targets(config, shape);
+    return shape;
+}
+
+void check_apart(const char *output_name, const Tensor &output, const CoreCall &call) {
+    check_apart(output_name, output, "query", call.query);
+    check_apart(output_name, output, "key", call.key);
+    check_apart(output_name, output, "value", call.value);
+    check_apart(output_name, output, call.sight);
+}
+
+void check_apart(const char *output_name, const Tensor &output, const char *name, const Tensor &input) {
     if (!is_empty(output) && !is_empty(input) &&
         overlap(static_cast<const char *>(output.data), end_of(output), static_cast<const char *>(input.data),
                 end_of(input))) {
-        throw ShapeError(std::string("y overlaps ") + name + " in memory");
+        throw ShapeError(std::string(output_name) + " overlaps " + name + " in memory");
     }
 }
 
-void check_apart(const TensorView<float, 3> &y, const Sight &sight) {
-    check_apart(y, "position_bias", sight.position_bias);
-    check_apart(y, "mask", sight.mask);
+void check_apart(const char *output_name, const Tensor &output, const Sight &sight) {
+    check_apart(output_name, output, "position_bias", sight.position_bias);
+    check_apart(output_name, output, "mask", sight.mask);
     const auto &lengths = sight.lengths;
-    const Tensor output(y);
     if (lengths.data && lengths.extents[0] > 0 && !is_empty(output)) {
         const auto *last = lengths.data + (lengths.extents[0] - 1) * lengths.strides[0];
         if (overlap(static_cast<const char *>(output.data), end_of(output),
                     reinterpret_cast<const char *>(lengths.data), reinterpret_cast<const char *>(last + 1))) {
-            throw ShapeError("y overlaps lengths in memory");
+            throw ShapeError(std::string(output_name) + " overlaps lengths in memory");
         }
     }
 }

@@ -48,9 +48,14 @@ void check_targets(const LayerConfig &config, const CallShape &shape);
 /// The bias is there where the form takes one, and has the extents of the call; so have lengths and mask.
 void check_sight(const Sight &sight, const LayerForm &form, const CallShape &shape);
 
+/// All of a call without projections but its sight. name: of the result y, or of its gradient.
+CallShape check_core_call(const CoreCall &call, const char *name, const TensorView<float, 3> &y,
+                          const LayerConfig &config, const Device &device);
+
 /// The output shares no memory with an input. Either may be empty.
-void check_apart(const TensorView<float, 3> &y, const char *name, const Tensor &input);
-void check_apart(const TensorView<float, 3> &y, const Sight &sight);
+void check_apart(const char *output_name, const Tensor &output, const char *name, const Tensor &input);
+void check_apart(const char *output_name, const Tensor &output, const Sight &sight);
+void check_apart(const char *output_name, const Tensor &output, const CoreCall &call);
 
 /// Whether a mask says something else for different targets of a sample.
 bool has_mask_of_pairs(const Sight &sight);

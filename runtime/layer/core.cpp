@@ -29,31 +29,6 @@ TensorView<float, 3> behind(CallMemory &memory, const char *name, const TensorVi
     return result;
 }
 
-/// Checks all but the sight.
-CallShape check_call(const CoreCall &call, const TensorView<float, 3> &y, const LayerConfig &config,
-                     const Device &device) {
-    const std::int64_t longest = longest_of(config), P = config.projected;
-    const CallShape shape{y.extents[0], y.extents[1], call.key.extents[1]};
-    if (config.form.has_query()) {
-        check_tensor("query", call.query, {"projected", P, longest, true});
-        check_same_extents("y", y, call.query, "query");
-        check_apart(y, "query", call.query);
-    }
-    check_tensor("y", y, {"projected", P, longest});
-    check_tensor("key", call.key, {"projected", P, longest, true});
-    check_tensor("value", call.value, {"projected", P, longest, true});
-    check_batch("y", shape.batch, device);
-    check_same_extents("value", call.value, call.key, "key");
-    if (call.key.extents[0] != shape.batch) {
-        throw ShapeError("key: batch is " + std::to_string(call.key.extents[0]) + ", must be " +
-                         std::to_string(shape.batch) + " like y");
-    }
-    check_apart(y, "key", call.key);
-    check_apart(y, "value", call.value);
-    check_targets(config, shape);
-    return shape;
-}
-
 }  // namespace
 
 struct Core::Implementation {
@@ -113,9 +88,9 @@ Core &Core::operator=(Core &&) noexcept = default;
 
 void Core::forward(const CoreCall &call, TensorView<float, 3> y) const {
     const Implementation &core = *implementation_;
-    const CallShape shape = check_call(call, y, config(), device());
+    const CallShape shape = check_core_call(call, "y", y, config(), device());
     check_sight(call.sight, config().form, shape);
-    check_apart(y, call.sight);
+    check_apart("y", y, call);
     if (shape.batch == 0 || shape.targets == 0) {
         return;
     }
@@ -151,13 +126,13 @@ void Core::step(State &state, const CoreCall &call, TensorView<float, 3> y) cons
     const Implementation &core = *implementation_;
     StateValues &positions = StateAccess::of(state);
     check_state(positions, config());
-    const CallShape shape = check_call(call, y, config(), device());
+    const CallShape shape = check_core_call(call, "y", y, config(), device());
     check_same_extents("key", call.key, y, "y");
     if (call.sight.mask.data != nullptr || call.sight.position_bias.data != nullptr || call.sight.bias_scale != 1) {
         throw ShapeError("the sight of a step has more than lengths");
     }
     check_step(positions, {shape.batch, shape.targets}, call.sight.lengths);
-    check_apart(y, call.sight);
+    check_apart("y", y, call);
     if (shape.batch == 0 || shape.targets == 0) {
         return;
     }

@@ -29,7 +29,7 @@ void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 
     check_tensor("y", y, {"hidden", config.hidden, longest});
     check_batch("x", x.extents[0], device);
     check_same_extents("y", y, x, "x");
-    check_apart(y, "x", x);
+    check_apart("y", y, "x", x);
 }
 
 bool is_empty(const Shape &shape) {
@@ -289,7 +289,7 @@ void Layer::step(State &state, TensorView<const float, 3> x, TensorView<float, 3
     check_step(positions, {x.extents[0], x.extents[1]}, lengths);
     Sight sight;
     sight.lengths = lengths;
-    check_apart(y, sight);
+    check_apart("y", y, sight);
     if (!is_empty(shape_of(x))) {
         const Composed &composed = implementation_->composed();
         composed.mean().prepare_steps();

@@ -97,38 +97,6 @@ void clear_beyond_window(std::vector<float> &bias, std::int64_t max_seq_len, std
     }
 }
 
-/// The sources, or rows, of each sample.
-Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const std::int64_t, 1> &lengths,
-                 std::int64_t batch, std::int64_t all) {
-    if (!lengths.data) {
-        return same_for_all(memory, name, static_cast<std::int32_t>(all), batch);
-    }
-    const TensorView<std::int32_t, 1> counts = memory.on_host<std::int32_t, 1>(name, {batch});
-    for (std::int64_t b = 0; b < batch; ++b) {
-        counts.data[b] = static_cast<std::int32_t>(lengths.data[b * lengths.strides[0]]);
-    }
-    return memory.send(name, TensorView<const std::int32_t, 1>(counts));
-}
-
-/// [B, before + m]: the rows before a whole sequence aren't there.
-Tensor mask_of_sources(CallMemory &memory, const TensorView<const bool, 3> &mask, std::int64_t batch,
-                       std::int64_t before, std::int64_t sources) {
-    const std::int64_t width = before + sources;
-    if (!mask.data && before == 0) {
-        return memory.constant("mask", std::uint8_t{1},
-                               TensorView<const std::uint8_t, 2>(nullptr, {batch, width}, {0, 1}));
-    }
-    const TensorView<std::uint8_t, 2> rows = memory.on_host<std::uint8_t, 2>("mask", {batch, width});
-    for (std::int64_t b = 0; b < batch; ++b) {
-        std::uint8_t *row = rows.data + b * width;
-        std::memset(row, 0, before);
-        for (std::int64_t j = 0; j < sources; ++j) {
-            row[before + j] = !mask.data || mask.data[b * mask.strides[0] + j] ? 1 : 0;
-        }
-    }
-    return memory.send("mask", TensorView<const std::uint8_t, 2>(rows));
-}
-
 }  // namespace
 
 Demand Mean::demand(const LayerConfig &config, const KernelRow *named) {
@@ -230,18 +198,10 @@ Tensor Mean::bias_of(CallMemory &memory, const CallShape &shape, const Sight &si
     if (form == PositionBias::given) {
         return memory.send("position_bias", sight.position_bias);
     }
-    if (first >= 0) {
-        if (bias_on_device_ && first == 0) {
-            return with<3>(bias_on_device_->tensor(), {B, n, m}, {0, S, 1});
-        }
-        return memory.send("position_bias", TensorView<const float, 3>(bias_.data() + first * S, {B, n, m}, {0, S, 1}));
+    if (bias_on_device_ && first == 0) {
+        return with<3>(bias_on_device_->tensor(), {B, n, m}, {0, S, 1});
     }
-    const TensorView<float, 2> pairs = memory.on_host<float, 2>("position_bias", {n, m});
-    std::fill_n(pairs.data, n * m, 0.0f);
-    for (std::int64_t i = -first; i < n; ++i) {
-        std::copy_n(bias_.data() + (i + first) * S, m, pairs.data + i * m);
-    }
-    return memory.send("position_bias", TensorView<const float, 3>(pairs.data, {B, n, m}, {0, m, 1}));
+    return bias_of_positions(memory, {bias_.data(), {S, S}}, shape, first);
 }
 
 void Mean::run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, float scale, const Tensor &mask,
@@ -304,8 +264,7 @@ void Mean::forward(CallMemory &memory, Way way, const Call &call, const Sight &s
     const auto [B, n, m] = call.shape;
     const std::int64_t P = config_.projected, rows = std::max<std::int64_t>(m, 1);
     if (way == Way::pairs) {
-        const Tensor mask = sight.mask.data && m > 0 ? memory.send("mask", sight.mask)
-                                                     : same_for_all_pairs(memory, "mask", std::uint8_t{1}, call.shape);
+        const Tensor mask = mask_of_pairs(memory, sight.mask, call.shape);
         const Tensor bias = bias_of(memory, call.shape, sight);
         run_pairs(memory, call, bias, sight.bias_scale, mask, counts_of(memory, "sources", sight.lengths, B, m),
                   config_.form.is_causal() ? m - n : m);

@@ -4,6 +4,7 @@
 #include "kernels/prepared_selection.h"
 #include "layer/checks.h"
 #include "layer/exponentials.h"
+#include "layer/sight.h"
 #include "layer/state.h"
 
 #include <aft/call.h>
@@ -120,20 +121,6 @@ TensorView<T, 3> samples(const TensorView<T, 3> &view, std::int64_t first, std::
 /// [B, rows, P] on the host, from row `first` on.
 inline Tensor rows_from(const Tensor &tensor, std::int64_t first) {
     return tensor.part(1, first, tensor.extents[1] - first);
-}
-
-/// One value for all samples.
-template<typename T>
-Tensor same_for_all(CallMemory &memory, const char *name, T value, std::int64_t batch) {
-    return memory.constant(name, value, TensorView<const T, 1>(nullptr, {batch}, {0}));
-}
-
-/// The same value for each source of each target.
-template<typename T>
-Tensor same_for_all_pairs(CallMemory &memory, const char *name, T value, const CallShape &shape) {
-    const std::int64_t sources = std::max<std::int64_t>(shape.sources, 1);
-    return memory.constant(name, value,
-                           TensorView<const T, 3>(nullptr, {shape.batch, shape.targets, sources}, {0, 0, 1}));
 }
 
 /// Sets the rows to 0 that a sample doesn't have.

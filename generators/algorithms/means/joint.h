@@ -11,16 +11,25 @@ struct Joint {
     using Element = typename Form::Element;
 
     JointSums<Form> joint;
-    Halide::Func mean;
+    Halide::Func mean;  // where weight sums are wanted, a Tuple of the mean and of them
 
     Joint(Form &form, const CoreInputs &in)
         : joint(form, in.rounded, terms(form, in)), mean(form.stage("mean")), form(form) {
         const ScoredSums all(joint.sums(form.source_vars()));
-        mean(form.source_vars()) = select(all.m.is_visible(), all.n / all.d, 0.0f);
+        std::vector<Halide::Expr> values = {select(all.m.is_visible(), all.n / all.d, 0.0f)};
+        if (in.has_weight_sums) {
+            values.insert(values.end(), {all.m.high, all.m.low, all.d});
+        }
+        mean(form.source_vars()) = Halide::Tuple(values);
     }
 
     Halide::Expr operator()(const Element &target) const {
-        return mean(form.at_source(target));
+        return values_of(mean, form.at_source(target))[0];
+    }
+
+    WeightSum weight_sum(const Element &target) const {
+        const Halide::Tuple all = mean(form.at_source(target));
+        return {{all[1], all[2]}, all[3]};
     }
 
 private:

@@ -1,0 +1,61 @@
+#pragma once
+
+#include "../means/pooled.h"
+#include "targets.h"
+
+namespace aft {
+
+/// The gradients of a mean that is the same for every target:
+///     dV[j] = p[j] G     dK[j] = p[j] G (V[j] - A)     p = softmax of the keys, G = sum of h over the targets
+/// Nothing is kept for them: the mean takes one pass over the sources.
+template<typename Form>
+struct PooledGradients {
+    using Element = typename Form::Element;
+
+    Pooled<Form> mean;
+    TargetGradients<Form> targets;
+    Halide::Func chunk_sum, sum;  // of h: of the targets of a chunk, of all
+    Halide::RDom row;             // of a chunk
+
+    PooledGradients(Form &form, const GradientInputs &in)
+        : mean(form, in), targets(form, in, [this](const Element &e) { return mean(e); }),
+          chunk_sum(form.stage("chunk_sum")), sum(form.stage("sum_of_h")), form(form), in(in) {
+        using namespace Halide;
+        const Element e = form.variable();
+        const auto chunks = form.chunks(in.targets);
+        row = chunks.row;
+        const Var chunk("chunk");
+        std::vector<Var> vars = form.channel_vars();
+        vars.push_back(chunk);
+        chunk_sum(vars) = 0.0f;
+        chunk_sum(vars) += select(chunks.inside(chunk), targets.h(form.at_source(chunks.at(form, e, chunk))), 0.0f);
+
+        const RDom c(0, chunks.count, "summed_chunk");
+        std::vector<Expr> at = as_exprs(form.channel_vars());
+        at.emplace_back(c);
+        sum(form.channel_vars()) = 0.0f;
+        sum(form.channel_vars()) += chunk_sum(at);
+    }
+
+    /// dK and dV.
+    Halide::Tuple operator()(const Element &source) const {
+        using namespace Halide;
+        const std::vector<Expr> channel = form.at_channel(source);
+        const Expr k = in.key_at(source.channel, source.row, source.batch);
+        const Expr p = exp_nonpositive(k - mean.maximum(channel)) / mean.sums(channel)[1];
+        const Expr of_value = p * sum(channel);
+        const Expr v = in.value_at(source.channel, source.row, source.batch);
+        const Expr counts = in.has_key(source.channel, source.row, source.batch) &&
+                            in.mask(min(source.row, in.sources - 1), source.batch) != 0;
+        return {kept_if(counts, of_value * (v - mean(source))), kept_if(counts, of_value)};
+    }
+    Halide::Expr dq(const Element &target) const {
+        return targets.dq(target);
+    }
+
+private:
+    const Form &form;
+    const GradientInputs in;
+};
+
+}  // namespace aft

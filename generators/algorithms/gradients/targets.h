@@ -1,0 +1,68 @@
+#pragma once
+
+#include "../core.h"
+#include "../joint_sums.h"
+
+namespace aft {
+
+/// The inputs of the gradients of a mean: those of the mean, the gradient of its result, and what core_training saves.
+struct GradientInputs : CoreInputs {
+    Halide::Func dy;           // (channel, target, batch)
+    Halide::Func saved;        // (channel, target, batch, number): the mean, and the sum of the weights
+    Halide::Func with_result;  // (batch): how many targets of a sample have a result
+
+    Halide::Expr mean_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
+        return saved_at(channel, target, batch, 0);
+    }
+    WeightSum weight_sum_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
+        return {{saved_at(channel, target, batch, 1), saved_at(channel, target, batch, 2)},
+                saved_at(channel, target, batch, 3)};
+    }
+    /// 0 where there is no result, whatever dy has there.
+    Halide::Expr dy_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
+        return kept_if(target < min(targets, with_result(batch)),
+                       dy(channel_at(channel), min(target, targets - 1), batch));
+    }
+    /// A key of -inf hides its source.
+    Halide::Expr has_key(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
+        return source < length(batch) && !is_minus_infinity(key_at(channel, source, batch));
+    }
+
+private:
+    Halide::Expr saved_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch,
+                          int number) const {
+        return saved(channel_at(channel), min(target, targets - 1), batch, number);
+    }
+};
+
+/// The gradients at the targets. y = gate(Q) A, so that
+///     dQ = dy A gate'(Q)      h = dL/dA = dy gate(Q)
+template<typename Form>
+struct TargetGradients {
+    using Element = typename Form::Element;
+
+    Halide::Func h;  // per target, in the coordinates of a source
+
+    /// Of a mean that was saved.
+    TargetGradients(Form &form, const GradientInputs &in)
+        : TargetGradients(form, in, [in](const Element &e) { return in.mean_at(e.channel, e.row, e.batch); }) {}
+    /// mean: A as a function of an Element.
+    TargetGradients(Form &form, const GradientInputs &in, const typename Form::Values &mean)
+        : h(form.stage("mean_gradient")), in(in), mean(mean) {
+        const Element e = form.variable();
+        h(form.source_vars()) =
+            in.dy_at(e.channel, e.row, e.batch) * gate(in.rounded, in.gate, in.query_at(e.channel, e.row, e.batch));
+    }
+
+    Halide::Expr dq(const Element &e) const {
+        const Halide::Expr dy = in.dy_at(e.channel, e.row, e.batch);
+        return select(dy == 0.0f, 0.0f,
+                      dy * mean(e) * gate_slope(in.rounded, in.gate, in.query_at(e.channel, e.row, e.batch)));
+    }
+
+private:
+    const GradientInputs in;
+    const typename Form::Values mean;
+};
+
+}  // namespace aft

@@ -1,0 +1,58 @@
+#include "layer/sight.h"
+
+#include <cstring>
+
+namespace aft {
+
+Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const std::int64_t, 1> &lengths,
+                 std::int64_t batch, std::int64_t all) {
+    if (!lengths.data) {
+        return same_for_all(memory, name, static_cast<std::int32_t>(all), batch);
+    }
+    const TensorView<std::int32_t, 1> counts = memory.on_host<std::int32_t, 1>(name, {batch});
+    for (std::int64_t b = 0; b < batch; ++b) {
+        counts.data[b] = static_cast<std::int32_t>(lengths.data[b * lengths.strides[0]]);
+    }
+    return memory.send(name, TensorView<const std::int32_t, 1>(counts));
+}
+
+Tensor mask_of_sources(CallMemory &memory, const TensorView<const bool, 3> &mask, std::int64_t batch,
+                       std::int64_t before, std::int64_t sources) {
+    const std::int64_t width = before + sources;
+    if (!mask.data && before == 0) {
+        return memory.constant("mask", std::uint8_t{1},
+                               TensorView<const std::uint8_t, 2>(nullptr, {batch, width}, {0, 1}));
+    }
+    const TensorView<std::uint8_t, 2> rows = memory.on_host<std::uint8_t, 2>("mask", {batch, width});
+    for (std::int64_t b = 0; b < batch; ++b) {
+        std::uint8_t *row = rows.data + b * width;
+        std::memset(row, 0, before);
+        for (std::int64_t j = 0; j < sources; ++j) {
+            row[before + j] = !mask.data || mask.data[b * mask.strides[0] + j] ? 1 : 0;
+        }
+    }
+    return memory.send("mask", TensorView<const std::uint8_t, 2>(rows));
+}
+
+Tensor mask_of_pairs(CallMemory &memory, const TensorView<const bool, 3> &mask, const CallShape &shape) {
+    return mask.data && shape.sources > 0 ? memory.send("mask", mask)
+                                          : same_for_all_pairs(memory, "mask", std::uint8_t{1}, shape);
+}
+
+Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape,
+                         std::int64_t first) {
+    const auto [B, n, m] = shape;
+    const std::int64_t row = bias.strides[0];
+    if (first >= 0) {
+        return memory.send("position_bias",
+                           TensorView<const float, 3>(bias.data + first * row, {B, n, m}, {0, row, 1}));
+    }
+    const TensorView<float, 2> pairs = memory.on_host<float, 2>("position_bias", {n, m});
+    std::fill_n(pairs.data, n * m, 0.0f);
+    for (std::int64_t i = -first; i < n; ++i) {
+        std::copy_n(bias.data + (i + first) * row, m, pairs.data + i * m);
+    }
+    return memory.send("position_bias", TensorView<const float, 3>(pairs.data, {B, n, m}, {0, m, 1}));
+}
+
+}  // namespace aft

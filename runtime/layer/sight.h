@@ -1,0 +1,45 @@
+#pragma once
+
+#include "devices/call_memory.h"
+#include "layer/checks.h"
+
+#include <aft/call.h>
+
+#include <algorithm>
+#include <cstdint>
+
+// What targets see of the sources, as kernels read it.
+
+namespace aft {
+
+/// One value for all samples.
+template<typename T>
+Tensor same_for_all(CallMemory &memory, const char *name, T value, std::int64_t batch) {
+    return memory.constant(name, value, TensorView<const T, 1>(nullptr, {batch}, {0}));
+}
+
+/// The same value for each source of each target.
+template<typename T>
+Tensor same_for_all_pairs(CallMemory &memory, const char *name, T value, const CallShape &shape) {
+    const std::int64_t sources = std::max<std::int64_t>(shape.sources, 1);
+    return memory.constant(name, value,
+                           TensorView<const T, 3>(nullptr, {shape.batch, shape.targets, sources}, {0, 0, 1}));
+}
+
+/// The sources, or rows, of each sample.
+Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const std::int64_t, 1> &lengths,
+                 std::int64_t batch, std::int64_t all);
+
+/// [B, before + m]: the rows before a whole sequence aren't there.
+Tensor mask_of_sources(CallMemory &memory, const TensorView<const bool, 3> &mask, std::int64_t batch,
+                       std::int64_t before, std::int64_t sources);
+
+/// [B, n, m], with one source at least.
+Tensor mask_of_pairs(CallMemory &memory, const TensorView<const bool, 3> &mask, const CallShape &shape);
+
+/// The bias of every pair, [B, n, m], of a bias [S, S] of positions. Source j is at position j, target i at first + i;
+/// a target before position 0 has the bias 0.
+Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape,
+                         std::int64_t first);
+
+}  // namespace aft
