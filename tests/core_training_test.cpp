@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <map>
 #include <string>
@@ -166,18 +165,20 @@ Problem smallest_problem(const KernelInfo &kernel) {
     return problem;
 }
 
-void for_each_kernel(const std::function<void(const KernelInfo &)> &check) {
+std::vector<KernelInfo> tested_kernels() {
+    std::vector<KernelInfo> tested;
     for (const KernelInfo &kernel : kernels()) {
         if ((kernel.operation == "core_training" || kernel.operation == "core_gradients") && runs_here(kernel)) {
-            check(kernel);
+            tested.push_back(kernel);
         }
     }
+    return tested;
 }
 
 }  // namespace
 
 TEST_CASE("every kernel of a mean that is trained matches the reference", "[kernels][training]") {
-    for_each_kernel([](const KernelInfo &kernel) {
+    for (const KernelInfo &kernel : tested_kernels()) {
         DYNAMIC_SECTION(kernel.id) {
             std::vector<Problem> problems = quick_problems(training_problems());
             problems.push_back(smallest_problem(kernel));
@@ -190,11 +191,11 @@ TEST_CASE("every kernel of a mean that is trained matches the reference", "[kern
             }
             CHECK(checked > 0);
         }
-    });
+    }
 }
 
 TEST_CASE("gradients have the same bits on any number of threads", "[training][determinism]") {
-    for_each_kernel([](const KernelInfo &kernel) {
+    for (const KernelInfo &kernel : tested_kernels()) {
         INFO(kernel.id);
         const Problem problem = smallest_problem(kernel);
         const CoreTraining training(problem.config, {kernel.id});
@@ -210,7 +211,7 @@ TEST_CASE("gradients have the same bits on any number of threads", "[training][d
             CHECK(again.key == step.key);
             CHECK(again.value == step.value);
         }
-    });
+    }
 }
 
 namespace {
