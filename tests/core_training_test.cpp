@@ -278,13 +278,13 @@ TEST_CASE("a step of training with wrong tensors is refused before anything is w
     refused_backward(call, {tensors.dy.data(), {B, 2, P}}, gradients, "dy is [2, 2, 5], must be [2, 3, 5] like query");
     CoreGradients other = gradients;
     other.key.extents[1] = 2;
-    refused_backward(call, dy, other, "the gradient of key is [2, 2, 5], must be [2, 4, 5] like key");
+    refused_backward(call, dy, other, "dkey is [2, 2, 5], must be [2, 4, 5] like key");
     other = gradients;
     other.value = gradients.key;
-    refused_backward(call, dy, other, "the gradient of key overlaps the gradient of value in memory");
+    refused_backward(call, dy, other, "dkey overlaps dvalue in memory");
     other = {};
     other.query = {tensors.y.data(), {B, n, P}};
-    refused_backward(call, {tensors.y.data(), {B, n, P}}, other, "the gradient of query overlaps dy in memory");
+    refused_backward(call, {tensors.y.data(), {B, n, P}}, other, "dquery overlaps dy in memory");
     CHECK(tensors.is_untouched());
 
     for (const LayerForm &form : {aft_conv, aft_wkv}) {

@@ -62,7 +62,7 @@ public:
 
     /// The gradients of a loss L with dy = dL/dy, [B, n, P], at a call and its `saved`. Those of hidden sources are 0,
     /// whatever they hold, and so are those of targets without a result; what dy has there isn't read. The same bits
-    /// for any number of threads. Throws ShapeError.
+    /// for any number of threads. Throws ShapeError, whose text calls the gradients dquery, dkey and dvalue.
     void backward(const CoreParameters &parameters, const CoreCall &call, TensorView<const float, 3> dy,
                   TensorView<const float, 1> saved, const CoreGradients &gradients) const;
 

@@ -176,9 +176,9 @@ struct CoreTraining::Implementation {
             const char *input_name;
             const TensorView<const float, 3> &input;
         };
-        const std::array<Gradient, 3> all = {{{"the gradient of query", gradients.query, "dy", dy},
-                                              {"the gradient of key", gradients.key, "key", call.key},
-                                              {"the gradient of value", gradients.value, "value", call.value}}};
+        const std::array<Gradient, 3> all = {{{"dquery", gradients.query, "dy", dy},
+                                              {"dkey", gradients.key, "key", call.key},
+                                              {"dvalue", gradients.value, "value", call.value}}};
         for (const auto &[name, tensor, input_name, input] : all) {
             if (!tensor.data) {
                 continue;
