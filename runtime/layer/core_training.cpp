@@ -356,7 +356,7 @@ void CoreTraining::backward(const CoreParameters &parameters, const CoreCall &ca
     const auto output = [&](const char *operand, const TensorView<float, 3> &gradient, std::int64_t rows) {
         operands.add(operand, gradient.data && gradient.extents[1] > 0
                                   ? Tensor(gradient)
-                                  : memory.temporary<3>(operand, {B, std::max<std::int64_t>(rows, 1), P}));
+                                  : memory.temporary<3>(operand, {shape.batch, std::max<std::int64_t>(rows, 1), P}));
     };
     output("dq", gradients.query, n);
     output("d.0", gradients.key, m);
