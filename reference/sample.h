@@ -147,8 +147,8 @@ Real smallest_size() {
     return std::numeric_limits<float>::min() / std::numeric_limits<float>::epsilon();
 }
 
-/// What the roundings of gate(Q) A are relative to. An exponential is relatively as uncertain as its exponent is
-/// absolutely, and the gate by its slope times what the query is:
+/// The size that the roundings of gate(Q) A are relative to. The relative error of an exponential is the absolute error
+/// of its exponent. The error of the gate is its slope times that of the query:
 ///     size = |g| size(A) + |g'| |A| size(Q),  g = gate(Q),  size(A) = sum p (size(V) + |V| size(exponent))
 template<typename Real>
 Real gated_size(Gate gate, Real query, Real query_size, Real mean, Real mean_size) {

@@ -66,7 +66,7 @@ public:
     }
 
 private:
-    /// What the products need of the targets: for a few blocks of channels of a sample at a time.
+    /// The stages before the products. A job makes a few blocks of channels of a sample.
     void schedule_targets(CertifiedGradients<Panels> &gradients, const Func &d) {
         CertifiedFactors<Panels> &factors = gradients.factors;
         const Var chunk = factors.maximum_so_far.args().back(), batch = d.args().back(), group("group");

@@ -34,32 +34,13 @@ std::vector<Demand> demands(const LayerConfig &config, bool of_pairs) {
             demand_of_mean("core_gradients", config, form)};
 }
 
-std::vector<Operand> operands_of_sight(std::int64_t B, std::int64_t n, std::int64_t m, bool of_pairs) {
-    const auto shape = [](Element element, auto extents) {
-        Tensor result(TensorView<float, std::tuple_size_v<decltype(extents)>>(nullptr, extents));
-        result.element = element;
-        return result;
-    };
-    using Triple = std::array<std::int64_t, 3>;
-    using Pair = std::array<std::int64_t, 2>;
-    const Tensor counts = shape(Element::int32, std::array<std::int64_t, 1>{B});
-    if (!of_pairs) {
-        return {{"mask", shape(Element::uint8, Pair{B, m})}, {"sources", counts}};
-    }
-    return {{"bias", shape(Element::float32, Triple{B, n, m})},
-            {"bias_scale", shape(Element::float32, std::array<std::int64_t, 1>{B})},
-            {"mask", shape(Element::uint8, Triple{B, n, m})},
-            {"sources", counts},
-            {"offset", counts}};
-}
-
 /// The operands of the smallest call.
 std::vector<Operand> operands(const Candidate &candidate, const LayerConfig &config, bool of_pairs, bool of_gradients) {
     const MinimumExtents &minimum = candidate.kernel->info.minimum;
     const std::int64_t B = minimum.batch, n = minimum.seq, P = config.projected;
     const TensorView<float, 3> tensor(nullptr, {B, n, P});
     const TensorView<std::int32_t, 1> counts(nullptr, {B});
-    std::vector<Operand> result = operands_of_sight(B, n, n, of_pairs);
+    std::vector<Operand> result = operands_of_sight({B, n, n}, of_pairs);
     result.insert(result.end(), {{"q", tensor}, {"k", tensor}, {"v", tensor}});
     if (of_gradients) {
         result.insert(result.end(),
@@ -215,38 +196,29 @@ struct CoreTraining::Implementation {
             const std::int64_t S = config.max_seq_len;
             const TensorView<float, 2> within = memory.on_host<float, 2>("position_bias", {S, S});
             for (std::int64_t t = 0; t < S; ++t) {
-                const std::int64_t first = std::max<std::int64_t>(t - config.window + 1, 0),
-                                   end = config.window < S - t ? t + config.window : S;
-                std::fill_n(within.data + t * S, S, 0.0f);
-                std::copy_n(bias.data + t * bias.strides[0] + first, std::max<std::int64_t>(end - first, 0),
-                            within.data + t * S + first);
+                std::copy_n(bias.data + t * bias.strides[0], S, within.data + t * S);
             }
+            clear_beyond_window(within.data, S, config.window);
             bias = within;
         }
         return bias_of_positions(memory, bias, shape, config.form.is_causal() ? shape.sources - shape.targets : 0);
     }
 
-    /// At least one row of sources, as kernels need one; of no sample.
+    /// Kernels need a row of sources, even where no sample has one.
     static Tensor sources(CallMemory &memory, const char *name, const TensorView<const float, 3> &rows) {
-        if (rows.extents[1] > 0) {
-            return memory.input(name, rows);
-        }
-        const TensorView<float, 3> zeros = memory.on_host<float, 3>(name, {rows.extents[0], 1, rows.extents[2]});
-        clear(zeros);
-        return memory.send(name, zeros);
+        return rows.extents[1] > 0 ? memory.input(name, rows)
+                                   : zeros(memory, name, {rows.extents[0], 1, rows.extents[2]});
+    }
+    static Tensor zeros(CallMemory &memory, const char *name, const std::array<std::int64_t, 3> &extents) {
+        return memory.constant(name, 0.0f, TensorView<const float, 3>(nullptr, extents, {0, 0, 1}));
     }
     Operands inputs(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
                     const CallShape &shape) const {
         const auto [B, n, m] = shape;
         const std::int64_t P = config.projected, rows = std::max<std::int64_t>(m, 1);
-        TensorView<const float, 3> query = call.query;
-        if (!config.form.has_query()) {
-            const TensorView<float, 1> zeros = memory.on_host<float, 1>("query", {P});
-            std::fill_n(zeros.data, P, 0.0f);
-            query = TensorView<const float, 3>(zeros.data, {B, n, P}, {0, 0, 1});
-        }
         Operands result;
-        result.add("q", memory.input("query", query));
+        result.add("q",
+                   config.form.has_query() ? memory.input("query", call.query) : zeros(memory, "query", {B, n, P}));
         result.add("k", sources(memory, "key", call.key));
         result.add("v", sources(memory, "value", call.value));
         result.add("sources", counts_of(memory, "sources", call.sight.lengths, B, m));

@@ -3,7 +3,6 @@
 #include <aft/error.h>
 
 #include <algorithm>
-#include <cstring>
 #include <string_view>
 
 namespace aft {
@@ -39,13 +38,6 @@ Way first_way(const LayerConfig &config, std::string_view operation, const std::
                : usual_way(config.form);
 }
 
-template<std::size_t Rank>
-Tensor shape(Element element, const std::array<std::int64_t, Rank> &extents) {
-    Tensor result(TensorView<float, Rank>(nullptr, extents));
-    result.element = element;
-    return result;
-}
-
 /// The same memory with other extents and strides.
 template<std::size_t Rank>
 Tensor with(Tensor tensor, const std::array<std::int64_t, Rank> &extents,
@@ -66,16 +58,11 @@ std::vector<Operand> operands_of(const Candidate &candidate, const LayerConfig &
     const auto add = [&](const char *name, const Tensor &tensor) { result.emplace_back(name, tensor); };
     switch (way) {
         case Way::pairs:
-            add("bias", shape<3>(Element::float32, {B, n, m}));
-            add("bias_scale", shape<1>(Element::float32, {B}));
-            add("mask", shape<3>(Element::uint8, {B, n, m}));
-            add("sources", counts);
-            add("offset", counts);
+        case Way::shared: {
+            const std::vector<Operand> of_sight = operands_of_sight({B, n, m}, way == Way::pairs);
+            result.insert(result.end(), of_sight.begin(), of_sight.end());
             break;
-        case Way::shared:
-            add("mask", shape<2>(Element::uint8, {B, m}));
-            add("sources", counts);
-            break;
+        }
         case Way::scan:
             add("mask", shape<2>(Element::uint8, {B, m}));
             add("rows", counts);
@@ -86,15 +73,6 @@ std::vector<Operand> operands_of(const Candidate &candidate, const LayerConfig &
             }
     }
     return result;
-}
-
-/// Position biases outside the window are 0.
-void clear_beyond_window(std::vector<float> &bias, std::int64_t max_seq_len, std::int64_t window) {
-    for (std::int64_t t = 0; t < max_seq_len; ++t) {
-        float *row = bias.data() + t * max_seq_len;
-        std::fill_n(row, std::max<std::int64_t>(t - window + 1, 0), 0.0f);
-        std::fill(row + std::min(t + window, max_seq_len), row + max_seq_len, 0.0f);
-    }
 }
 
 }  // namespace
@@ -122,7 +100,7 @@ Mean::Mean(const LayerConfig &config, const Weights &weights, const Selection &s
         }
     }
     if (config.form.bias == PositionBias::banded) {
-        clear_beyond_window(bias_, S, config.window);
+        clear_beyond_window(bias_.data(), S, config.window);
     }
     if (device && usual_ == Way::pairs && !bias_.empty()) {
         bias_on_device_.emplace("position_bias", std::vector<std::int64_t>{S, S}, bias_.data(), device);

@@ -4,6 +4,19 @@
 
 namespace aft {
 
+std::vector<Operand> operands_of_sight(const CallShape &call, bool of_pairs) {
+    const auto [B, n, m] = call;
+    const Tensor counts = shape<1>(Element::int32, {B});
+    if (!of_pairs) {
+        return {{"mask", shape<2>(Element::uint8, {B, m})}, {"sources", counts}};
+    }
+    return {{"bias", shape<3>(Element::float32, {B, n, m})},
+            {"bias_scale", shape<1>(Element::float32, {B})},
+            {"mask", shape<3>(Element::uint8, {B, n, m})},
+            {"sources", counts},
+            {"offset", counts}};
+}
+
 Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const std::int64_t, 1> &lengths,
                  std::int64_t batch, std::int64_t all) {
     if (!lengths.data) {
@@ -53,6 +66,14 @@ Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &b
         std::copy_n(bias.data + (i + first) * row, m, pairs.data + i * m);
     }
     return memory.send("position_bias", TensorView<const float, 3>(pairs.data, {B, n, m}, {0, m, 1}));
+}
+
+void clear_beyond_window(float *bias, std::int64_t max_seq_len, std::int64_t window) {
+    for (std::int64_t t = 0; t < max_seq_len; ++t) {
+        float *row = bias + t * max_seq_len;
+        std::fill_n(row, std::max<std::int64_t>(t - window + 1, 0), 0.0f);
+        std::fill(row + std::min(t + window, max_seq_len), row + max_seq_len, 0.0f);
+    }
 }
 
 }  // namespace aft

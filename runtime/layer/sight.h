@@ -6,9 +6,11 @@
 #include <aft/call.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <vector>
 
-// What targets see of the sources, as kernels read it.
+// The bias, mask and lengths of a call, as kernels read them.
 
 namespace aft {
 
@@ -26,6 +28,17 @@ Tensor same_for_all_pairs(CallMemory &memory, const char *name, T value, const C
                            TensorView<const T, 3>(nullptr, {shape.batch, shape.targets, sources}, {0, 0, 1}));
 }
 
+/// A tensor without data.
+template<std::size_t Rank>
+Tensor shape(Element element, const std::array<std::int64_t, Rank> &extents) {
+    Tensor result(TensorView<float, Rank>(nullptr, extents));
+    result.element = element;
+    return result;
+}
+
+/// The operands of the sight of a call, without data. of_pairs: with a bias, a mask and a limit for every pair.
+std::vector<Operand> operands_of_sight(const CallShape &shape, bool of_pairs);
+
 /// The sources, or rows, of each sample.
 Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const std::int64_t, 1> &lengths,
                  std::int64_t batch, std::int64_t all);
@@ -41,5 +54,8 @@ Tensor mask_of_pairs(CallMemory &memory, const TensorView<const bool, 3> &mask, 
 /// a target before position 0 has the bias 0.
 Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape,
                          std::int64_t first);
+
+/// Sets position biases [S, S], without gaps, to 0 outside the window.
+void clear_beyond_window(float *bias, std::int64_t max_seq_len, std::int64_t window);
 
 }  // namespace aft

@@ -43,7 +43,7 @@ struct TargetGradients {
 
     Halide::Func h;  // per target, in the coordinates of a source
 
-    /// Of a mean that was saved.
+    /// Takes A from `saved`.
     TargetGradients(Form &form, const GradientInputs &in)
         : TargetGradients(form, in, [in](const Element &e) { return in.mean_at(e.channel, e.row, e.batch); }) {}
     /// mean: A as a function of an Element.
