@@ -7,9 +7,12 @@ set(aft_operations [[
 #   operation | prepared by    | extents
     forward   | prepare        | batch seq hidden projected window
     linear    | prepare_linear | batch seq hidden projected
+    linear_training  | none    | batch seq hidden projected
+    linear_gradients | none    | batch seq hidden projected
     core      | none           | batch seq projected
     core_training  | none      | batch seq projected
     core_gradients | none      | batch seq projected
+    bias_gradients | none      | batch seq projected
     sources   | none           | batch seq projected
     kept      | none           | batch seq projected
     scan      | none           | batch seq projected window
@@ -30,6 +33,8 @@ set(aft_algorithms [[
     forward   | full         | dense       | exact                 | packed tiled      | float32          | yes
     forward   | local        | banded      | exact                 | packed tiled      | float32          | yes
     linear    | none         | none        | product               | flat packed tiled | float32          | yes
+    linear_training  | none  | none        | product               | flat packed       | float32          | yes
+    linear_gradients | none  | none        | product               | flat packed       | float32          | yes
     core      | given        | given       | certified             | packed            | float32          | yes
     core      | given        | given       | joint                 | flat tiled        | float32          | yes
     core      | simple       | none        | softmax               | flat packed tiled | float32          | yes
@@ -38,6 +43,8 @@ set(aft_algorithms [[
     core_gradients | given   | given       | certified             | packed            | float32          | yes
     core_gradients | given   | given       | joint                 | flat              | float32          | yes
     core_gradients | simple  | none        | softmax               | flat packed       | float32          | yes
+    bias_gradients | given   | given       | certified             | packed            | float32          | yes
+    bias_gradients | given   | given       | joint                 | flat              | float32          | yes
     sources   | given        | given       | exponential           | packed            | float32          | yes
     kept      | given        | given       | certified             | packed            | float32          | yes
     scan      | wkv          | decay       | certified_recurrent   | packed            | float32          | yes

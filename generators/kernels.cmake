@@ -56,6 +56,24 @@ aft_kernel_rows(aft OPERATION core DEVICE cpu ROWS [[
     usual joint | naive         | float32  |            |                    |
 ]])
 
+# Projections by weights that change from call to call, and the gradients of the weights.
+aft_kernel_rows(aft OPERATION linear_training DEVICE cpu ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual       | packed        | float32  |            |                    |
+    usual       | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    usual       | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    usual       | li2018        | float32  | t192       | 2  192 192 192 32  |
+    usual       | naive         | float32  |            |                    | tile_rows=1
+]])
+aft_kernel_rows(aft OPERATION linear_gradients DEVICE cpu ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual       | packed        | float32  |            |                    |
+    usual       | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    usual       | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    usual       | li2018        | float32  | t192       | 2  192 192 192 32  |
+    usual       | naive         | float32  |            |                    | tile_rows=1
+]])
+
 # The mean that saves what its gradients need, and the gradients. mullapudi2016 comes to no end with a Tuple of five.
 aft_kernel_rows(aft OPERATION core_training DEVICE cpu ROWS [[
 #   algorithms  | schedule      | storage  | variant    | extents            | parameters
@@ -73,6 +91,15 @@ aft_kernel_rows(aft OPERATION core_gradients DEVICE cpu ROWS [[
     usual joint | adams2019     | float32  | t192       | 2  192 192 192 32  |
     usual joint | li2018        | float32  | t192       | 2  192 192 192 32  |
     usual joint | naive         | float32  |            |                    |
+]])
+
+aft_kernel_rows(aft OPERATION bias_gradients DEVICE cpu ROWS [[
+#   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual       | packed        | float32  |            |                    |
+    joint       | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    joint       | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    joint       | li2018        | float32  | t192       | 2  192 192 192 32  |
+    joint       | naive         | float32  |            |                    |
 ]])
 
 # Sources that are kept for many calls of a few targets; calls of more take the keys and values.
@@ -142,7 +169,8 @@ aft_kernel_rows(aft OPERATION scan DEVICE cuda opencl vulkan ROWS [[
 ]])
 
 aft_left_out(aft [[
-#   operations                   | algorithms | schedules     | devices            | reason
-    core_training core_gradients | *          | *             | cuda opencl vulkan | training runs on the CPU
-    core_training                | joint      | mullapudi2016 | cpu                | mullapudi2016 comes to no end with a Tuple of five
+#   operations                                  | algorithms | schedules     | devices            | reason
+    core_training core_gradients bias_gradients | *          | *             | cuda opencl vulkan | training runs on the CPU
+    linear_training linear_gradients            | *          | *             | cuda opencl vulkan | training runs on the CPU
+    core_training                               | joint      | mullapudi2016 | cpu                | mullapudi2016 comes to no end with a Tuple of five
 ]])

@@ -10,7 +10,7 @@ namespace {
 using Sizes = std::array<std::int64_t, 3>;  // targets, sources, channels
 
 /// 1, primes, and both sides of vector widths, register tiles and chunks of sources (16, 64, 256).
-constexpr std::array<Sizes, 16> sizes = {{{1, 1, 1},
+constexpr std::array<Sizes, 18> sizes = {{{1, 1, 1},
                                           {2, 3, 5},
                                           {1, 64, 16},
                                           {7, 2, 17},
@@ -25,7 +25,9 @@ constexpr std::array<Sizes, 16> sizes = {{{1, 1, 1},
                                           {97, 47, 7},
                                           {64, 64, 47},
                                           {129, 128, 3},
-                                          {20, 259, 49}}};
+                                          {20, 259, 49},
+                                          {300, 300, 5},
+                                          {263, 540, 4}}};
 
 LayerConfig mean_of(LayerForm form, std::int64_t projected, std::int64_t max_seq_len, std::int64_t window) {
     LayerConfig config{form, 0, projected, max_seq_len, form.has_window() ? window : 0};

@@ -23,7 +23,7 @@ struct ScoredSums {
         const ScoredSums a(first), b(second);
         const Score m = Score::max(a.m, b.m);
         const Halide::Expr scale_a = a.m.weight(rounded, m), scale_b = b.m.weight(rounded, m);
-        return tuple(m, scale_a * a.n + scale_b * b.n, scale_a * a.d + scale_b * b.d);
+        return tuple(m, rounded(scale_a * a.n + scale_b * b.n), rounded(scale_a * a.d + scale_b * b.d));
     }
 };
 
@@ -36,7 +36,8 @@ struct WeightSum {
 
 /// The sums over the sources of each target and channel, relative to the largest score among them, so that the largest
 /// term is 1 whatever the others are. It costs an exponential per target, source and channel. Sources are taken in
-/// chunks, whose sums are merged in order.
+/// chunks, whose sums are merged in order. Every operation is rounded: else LLVM makes fused operations of some, which
+/// in another kernel would be others.
 template<typename Form>
 struct JointSums {
     static constexpr int longest_chunk = 16;
@@ -79,8 +80,8 @@ struct JointSums {
         chunk_maximum(with(c)) = Tuple(larger.high, larger.low);
         const Expr weight = each.weight(rounded, maximum);
         chunk_sums(with(c)) = Tuple(0.0f, 0.0f);
-        chunk_sums(with(c)) =
-            Tuple(chunk_sums(with(c))[0] + weight * terms.value(in_chunk), chunk_sums(with(c))[1] + weight);
+        chunk_sums(with(c)) = Tuple(rounded(chunk_sums(with(c))[0] + weight * terms.value(in_chunk)),
+                                    rounded(chunk_sums(with(c))[1] + weight));
 
         if (terms.end.defined()) {
             chunk.where(chunk * chunk_length < terms.end);

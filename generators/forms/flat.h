@@ -139,6 +139,11 @@ public:
     Columns stored_columns(const std::string &name, const SeveralValues &values) {
         return columns(name, values);
     }
+    /// Within the product that uses them.
+    using Rows = std::function<Expr(const Expr &channel, const Expr &step, const Expr &batch)>;
+    static Right by_rows(const std::string & /*name*/, const Rows &values) {
+        return [values](Expr channel, Expr step, Expr, Expr batch) { return values(channel, step, batch); };
+    }
     struct PerTile {
         Halide::Func func;
         Halide::Tuple operator()(const Element &e, const Expr &tile) const {

@@ -32,11 +32,12 @@ namespace aft {
 //   targets(name, values)     one or more values of the targets that a schedule may compute apart
 //   weights(matrix)           prepared weights as a right operand
 //   columns(name, values)     one or more values per source row in one Func; stored_columns(): kept as weights are
+//   by_rows(name, values)     rows as the steps of a product, as one right operand
 //   from(columns, first)      columns as right operands, from row first(tile) on
 //   Product, product(name, left, rights, depth)   sum over k of left(row, k) right(k, channel), for each right operand.
 //                             (e, i) is the i-th sum at an Element, at(channel, row, batch) that of one right operand
-//   (Panels) product_of_chunks(name, left, rights, sources, rows, end, factor)   the same over the sources before
-//                             end(tile, batch), the sums of each chunk of so many rows times a factor
+//   (Panels) product_of_chunks(name, left, rights, steps, rows, end, factor)   the same over the steps before
+//                             end(tile, panel, batch), the sums of each chunk of so many times a factor
 //   pads_reductions, padded(extent)   whether reductions run past the last row of their operands, and how far
 //   stage(name)               a new Func of the algorithm
 //
@@ -56,6 +57,13 @@ struct WholeWindow {
 inline Halide::Expr ceil_div(const Halide::Expr &a, const Halide::Expr &b) {
     return (a + b - 1) / b;
 }
+
+/// `count` things in equal parts of at most `longest`; 0: in one part.
+struct EqualParts {
+    Halide::Expr parts, length;
+    EqualParts(const Halide::Expr &count, int longest)
+        : parts(longest > 0 ? ceil_div(count, longest) : 1), length(ceil_div(count, parts)) {}
+};
 
 /// All values of a Func of one or of several values.
 inline Halide::Tuple values_of(const Halide::Func &f, const std::vector<Halide::Expr> &at) {

@@ -58,12 +58,6 @@ public:
     Panels(const Tiles &tiles, bool bfloat16, WholeWindow is_whole)
         : tiles(tiles), tile_rows(tiles.rows), bfloat16(bfloat16), is_whole(is_whole) {}
 
-    /// `count` things in equal parts of at most `longest`.
-    struct EqualParts {
-        Expr parts, length;
-        EqualParts(const Expr &count, int longest)
-            : parts(longest > 0 ? ceil_div(count, longest) : 1), length(ceil_div(count, parts)) {}
-    };
     /// A reduction as equal chunks of whole blocks.
     EqualParts depth_chunks(const Expr &extent) const {
         return {ceil_div(extent, tiles.vector), tiles.depth / tiles.vector};
@@ -242,6 +236,13 @@ public:
             return kept;
         });
     }
+    /// Rows as the steps of a product, as one right operand.
+    using Rows = std::function<Expr(const Expr &channel, const Expr &step, const Expr &batch)>;
+    Right by_rows(const std::string &name, const Rows &values) {
+        Halide::Func f = stage(name);
+        f(lane, row, block, batch) = values(block * tiles.width + lane, row, batch);
+        return {f, [f](Expr lane, Expr step, Expr panel, Expr, Expr batch) { return f(lane, step, panel, batch); }};
+    }
     struct PerTile {
         Halide::Func func;
         Halide::Tuple operator()(const Element &e, const Expr &tile) const {
@@ -291,13 +292,13 @@ public:
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
         return product(name, left, rights, depth_chunks(depth), nullptr, nullptr);
     }
-    /// The same over the sources of a sample, in chunks of so many rows: only those before end(tile, batch), and the
-    /// sums of each chunk times factor(chunk, end, element).
-    using EndOfTile = std::function<Expr(const Expr &tile, const Expr &batch)>;
+    /// The same over the steps before end(tile, panel, batch), in chunks of so many, the sums of each chunk times
+    /// factor(chunk, end, element), if there is one.
+    using EndOfTile = std::function<Expr(const Expr &tile, const Expr &panel, const Expr &batch)>;
     using ChunkFactor = std::function<Expr(const Expr &chunk, const Expr &end, const Element &)>;
     Product product_of_chunks(const std::string &name, const Left &left, const std::vector<Right> &rights,
-                              const Expr &sources, int chunk_rows, const EndOfTile &end, const ChunkFactor &factor) {
-        EqualParts chunks(sources, chunk_rows);
+                              const Expr &steps, int chunk_rows, const EndOfTile &end, const ChunkFactor &factor) {
+        EqualParts chunks(steps, chunk_rows);
         chunks.length = chunk_rows / tiles.vector;
         return product(name, left, rights, chunks, end, factor);
     }
@@ -368,7 +369,7 @@ private:
             if (!factor) {
                 return sums;
             }
-            const Expr f = factor(chunk, end(tile, batch), in_tile(row_in_tile, tile));
+            const Expr f = factor(chunk, end(tile, block, batch), in_tile(row_in_tile, tile));
             std::vector<Expr> result;
             for (const Expr &sum : sums.as_vector()) {
                 result.push_back(f * sum);
@@ -379,10 +380,10 @@ private:
         if (end) {
             p.ends_early = true;
             p.partial_k = reduction("_partial_k");
-            p.k.where(p.k.z * tiles.vector + p.k.y * steps < end(tile, batch));
+            p.k.where(p.k.z * tiles.vector + p.k.y * steps < end(tile, block, batch));
             p.partial_k.where((chunk * chunks.length + p.partial_k.z) * tiles.vector + p.partial_k.y * steps <
-                              end(tile, batch));
-            p.chunk.where(p.chunk * chunks.length * tiles.vector < end(tile, batch));
+                              end(tile, block, batch));
+            p.chunk.where(p.chunk * chunks.length * tiles.vector < end(tile, block, batch));
         }
         p.first(lane, row_in_tile, tile, block, batch) += terms(p.k, 0);
         p.sums(lane, row_in_tile, tile, block, batch) =

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../algorithms/gradients/certified.h"
+#include "../algorithms/gradients/certified_bias.h"
 #include "../algorithms/gradients/pooled.h"
 #include "core_packed.h"
 
@@ -39,6 +40,87 @@ public:
         schedule_elementwise(dq, in.targets, in);
     }
 
+    /// Each sample begins with its operands. A job makes a row block of targets, one panel of sources after the other,
+    /// and adds one sample after the other.
+    void schedule(CertifiedBiasGradients<Panels> &gradients, const Func &bias, const BiasGradientInputs &in) {
+        CertifiedFactors<Panels> &factors = gradients.factors;
+        const Halide::LoopLevel root = Halide::LoopLevel::root();
+        schedule_factors(factors, root);
+        schedule_scaled(gradients.targets, root);
+        for (Func f : {factors.maximum_so_far, factors.sources.key_maximum, gradients.targets.value_range,
+                       gradients.targets.scaled}) {
+            f.parallel(form.batch);
+            for (int i = 0; i < f.num_update_definitions(); ++i) {
+                f.update(i).parallel(form.batch);
+            }
+        }
+        schedule_bias_maximum(factors, root);
+        const Var tile = gradients.doubtful.args()[0];
+        gradients.doubtful.compute_root()
+            .parallel(gradients.doubtful.args()[1])
+            .update()
+            .parallel(gradients.doubtful.args()[1])
+            .reorder(gradients.any.x, gradients.any.z, gradients.any.y, tile)
+            .atomic()
+            .vectorize(gradients.any.x);
+        gradients.rows.func.compute_root()
+            .bound(form.lane, 0, tiles.vector)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile)
+            .parallel(form.tile)
+            .parallel(form.batch);
+
+        gradients.steps.compute_root().vectorize(form.tile, tiles.vector).parallel(form.batch);
+        Func by_step = gradients.sources.func;
+        by_step.compute_root()
+            .bound(form.lane, 0, tiles.width)
+            .vectorize(form.lane, tiles.vector)
+            .unroll(form.lane)
+            .parallel(form.block)
+            .parallel(form.batch);
+        gradients.columns.func.compute_at(by_step, form.block)
+            .bound(form.lane, 0, tiles.vector)
+            .reorder(form.lane, form.block, form.row)
+            .vectorize(form.lane);
+
+        const Var source = bias.args()[0], target = bias.args()[1];
+        const Halide::Expr per_job = tiles_per_block(in.targets, in.sources, in.projected, 1);
+        Func(bias).vectorize(source, tiles.vector, guard).parallel(target);
+        Func(bias)
+            .update()
+            .split(target, form.tile, form.row_in_tile, tiles.rows, guard)
+            .split(source, form.block, form.lane, tiles.width, guard)
+            .split(form.tile, job, row_tile, per_job, guard)
+            .reorder(form.lane, form.row_in_tile, row_tile, form.block, gradients.sample, job, bias.args()[2])
+            .vectorize(form.lane, tiles.vector)
+            .unroll(form.lane)
+            .unroll(form.row_in_tile)
+            .parallel(job)
+            .parallel(bias.args()[2]);
+        schedule_product(gradients.sums);
+        gradients.sums.sums.compute_at(bias, form.block);
+        gradients.of_sample.compute_at(bias, row_tile)
+            .bound(form.lane, 0, tiles.width)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .bound_extent(form.tile, 1)
+            .bound_extent(form.block, 1)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch)
+            .vectorize(form.lane, tiles.vector)
+            .unroll(form.lane)
+            .unroll(form.row_in_tile)
+            .store_in(Halide::MemoryType::Stack);
+        Func exact = gradients.exact.sums;
+        const Var source_of_exact = exact.args()[0], target_of_exact = exact.args()[1];
+        exact.compute_at(gradients.of_sample, form.tile)
+            .bound_extent(source_of_exact, tiles.width)
+            .bound_extent(target_of_exact, tiles.rows)
+            .vectorize(source_of_exact, tiles.vector);
+        exact.update()
+            .reorder(source_of_exact, target_of_exact, gradients.exact.term.x)
+            .vectorize(source_of_exact, tiles.vector);
+    }
+
     void schedule(PooledGradients<Panels> &gradients, const Func &dq, const Func &d, const GradientInputs &in) {
         schedule_pooled(gradients.mean);
         for (Func f : {gradients.mean.maximum, gradients.mean.sums}) {
@@ -61,6 +143,9 @@ public:
         schedule_elementwise(dq, in.targets, in);
         schedule_elementwise(d, in.sources, in);
     }
+    void schedule(JointBiasGradients<Panels> &, const Func &, const BiasGradientInputs &) {
+        _halide_user_error << "packed doesn't schedule this algorithm\n";
+    }
     void schedule(JointGradients<Panels> &, const Func &, const Func &, const GradientInputs &) {
         _halide_user_error << "packed doesn't schedule this algorithm\n";
     }
@@ -68,34 +153,49 @@ public:
 private:
     /// The stages before the products. A job makes a few blocks of channels of a sample.
     void schedule_targets(CertifiedGradients<Panels> &gradients, const Func &d) {
-        CertifiedFactors<Panels> &factors = gradients.factors;
-        const Var chunk = factors.maximum_so_far.args().back(), batch = d.args().back(), group("group");
-        const auto by_groups = [&](auto stage, auto... inner) {
-            stage.split(form.block, group, form.block, 4, guard)
-                .reorder(form.lane, form.block, inner..., group, form.batch)
-                .vectorize(form.lane)
-                .parallel(group);
-        };
-        const auto place = [&](Func f) { f.compute_at(d, batch).bound(form.lane, 0, tiles.vector); };
-        place(factors.maximum_so_far);
-        by_groups(factors.maximum_so_far, chunk);
-        factors.maximum_so_far.update().vectorize(form.lane);
-        place(factors.sources.key_maximum);
-        by_groups(factors.sources.key_maximum, chunk);
-        by_groups(factors.sources.key_maximum.update(), factors.sources.row, chunk);
-        place(gradients.value_range);
-        gradients.value_range.vectorize(form.lane);
-        by_groups(gradients.value_range.update(), gradients.of_values);
-        place(gradients.scaled);
-        by_groups(gradients.scaled, form.row);
-        place(gradients.columns.func);
+        const Halide::LoopLevel of_sample(d, d.args().back());
+        schedule_factors(gradients.factors, of_sample);
+        schedule_scaled(gradients.targets, of_sample);
+        place(gradients.columns.func, of_sample);
         by_groups(gradients.columns.func, form.row);
-        gradients.doubtful.compute_at(d, batch)
+        gradients.doubtful.compute_at(of_sample)
             .update()
             .reorder(gradients.any.x, gradients.any.y, form.block)
             .atomic()
             .vectorize(gradients.any.x);
-        schedule_bias_maximum(factors, Halide::LoopLevel(d, batch));
+        schedule_bias_maximum(gradients.factors, of_sample);
+    }
+    void schedule_factors(CertifiedFactors<Panels> &factors, const Halide::LoopLevel &at) {
+        const Var chunk = factors.maximum_so_far.args().back();
+        place(factors.maximum_so_far, at);
+        by_groups(factors.maximum_so_far, chunk);
+        factors.maximum_so_far.update().vectorize(form.lane);
+        place(factors.sources.key_maximum, at);
+        by_groups(factors.sources.key_maximum, chunk);
+        by_groups(factors.sources.key_maximum.update(), factors.sources.row, chunk);
+    }
+    void schedule_scaled(ScaledTargets<Panels> &targets, const Halide::LoopLevel &at) {
+        place(targets.value_range, at);
+        targets.value_range.vectorize(form.lane);
+        by_groups(targets.value_range.update(), targets.of_values);
+        // Row by row, as the inputs lie in memory.
+        const Var rows("rows");
+        place(targets.scaled, at);
+        targets.scaled.split(form.row, rows, form.row, 16, guard)
+            .reorder(form.lane, form.block, form.row, rows, form.batch)
+            .vectorize(form.lane)
+            .parallel(rows);
+    }
+    void place(Func f, const Halide::LoopLevel &at) const {
+        f.compute_at(at).bound(form.lane, 0, tiles.vector);
+    }
+    template<typename Stage, typename... Inner>
+    void by_groups(Stage stage, const Inner &...inner) const {
+        const Var group("group");
+        stage.split(form.block, group, form.block, 4, guard)
+            .reorder(form.lane, form.block, inner..., group, form.batch)
+            .vectorize(form.lane)
+            .parallel(group);
     }
     /// Source by source, in the tile that needs it.
     void schedule_exact(JointGradients<Panels> &exact, const Func &both) {

@@ -5,6 +5,7 @@
 #include "core_tiled.h"
 #include "cpu_packed.h"
 #include "gpu_tiled.h"
+#include "linear_gradients_packed.h"
 #include "naive.h"
 #include "own.h"
 
@@ -59,12 +60,43 @@ struct Scheduler {
     template<typename Gradients>
     void apply(Panels &form, Gradients &gradients, const Halide::Func &dq, const Halide::Func &d,
                const GradientInputs &in) const {
-        _halide_user_assert(schedule == Schedule::packed && device == Device::cpu)
-            << "packed is the only schedule of gradients in panels\n";
-        CoreGradientsPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(gradients, dq, d, in);
+        gradients_packed(form).schedule(gradients, dq, d, in);
+    }
+    template<typename Gradients>
+    void apply(Panels &form, Gradients &gradients, const Halide::Func &bias, const BiasGradientInputs &in) const {
+        gradients_packed(form).schedule(gradients, bias, in);
+    }
+
+    /// A projection in training, and the gradients of its parameters.
+    void apply(Flat &form, Linear<Flat> &linear, const Halide::Func & /*packed*/, const Halide::Func &y,
+               const LinearInputs &in) const {
+        apply(form, linear, y, in);
+    }
+    void apply(Panels &form, Linear<Panels> &linear, const Halide::Func &packed, const Halide::Func &y,
+               const LinearInputs &in) const {
+        assert_packed();
+        LinearTrainingPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(linear, packed, y, in);
+    }
+    void apply(Flat &form, LinearGradients<Flat> &gradients, const Halide::Func &dw, const Halide::Func &db,
+               const LinearGradientInputs &in) const {
+        form.stages.push_back(db);
+        apply(form, gradients, dw, in);
+    }
+    void apply(Panels &form, LinearGradients<Panels> &gradients, const Halide::Func &dw, const Halide::Func &db,
+               const LinearGradientInputs &in) const {
+        assert_packed();
+        LinearTrainingPacked(form, knobs_for(form.tiles, tiles), short_sequences).schedule(gradients, dw, db, in);
     }
 
 private:
+    void assert_packed() const {
+        _halide_user_assert(schedule == Schedule::packed && device == Device::cpu)
+            << "packed is the only schedule of training in panels\n";
+    }
+    CoreGradientsPacked gradients_packed(const Panels &form) const {
+        assert_packed();
+        return {form, knobs_for(form.tiles, tiles), short_sequences};
+    }
     template<typename Packed = CpuPacked, typename Tiled = GpuTiled, typename Algorithm, typename Inputs>
     void apply_library_schedule(Panels &form, Algorithm &algorithm, const Halide::Func &y, const Inputs &in) const {
         if (schedule == Schedule::packed && device == Device::cpu) {

@@ -18,10 +18,12 @@ struct GradientInputs : CoreInputs {
         return {{saved_at(channel, target, batch, 1), saved_at(channel, target, batch, 2)},
                 saved_at(channel, target, batch, 3)};
     }
-    /// 0 where there is no result, whatever dy has there.
+    /// Whether there is a result, so that dy counts.
+    Halide::Expr has_result(const Halide::Expr &target, const Halide::Expr &batch) const {
+        return target < min(targets, with_result(batch));
+    }
     Halide::Expr dy_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
-        return kept_if(target < min(targets, with_result(batch)),
-                       dy(channel_at(channel), min(target, targets - 1), batch));
+        return kept_if(has_result(target, batch), dy(channel_at(channel), min(target, targets - 1), batch));
     }
     /// A key of -inf hides its source.
     Halide::Expr has_key(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
@@ -35,11 +37,23 @@ private:
     }
 };
 
+/// The inputs of the gradient of a position bias.
+struct BiasGradientInputs : GradientInputs {
+    Halide::Func first;    // (batch): target i is at position first + i, source j at position j
+    Halide::Expr window;   // positions at this distance or more have no parameter
+    Halide::Expr samples;  // that share the parameters: as many as there are, or 1
+
+    Halide::Expr in_window(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &sample) const {
+        return abs(first(sample) + target - source) < window;
+    }
+};
+
 /// The gradients at the targets. y = gate(Q) A, so that
 ///     dQ = dy A gate'(Q)      h = dL/dA = dy gate(Q)
 template<typename Form>
 struct TargetGradients {
     using Element = typename Form::Element;
+    using Expr = Halide::Expr;
 
     Halide::Func h;  // per target, in the coordinates of a source
 
@@ -50,12 +64,12 @@ struct TargetGradients {
     TargetGradients(Form &form, const GradientInputs &in, const typename Form::Values &mean)
         : h(form.stage("mean_gradient")), in(in), mean(mean) {
         const Element e = form.variable();
-        h(form.source_vars()) =
-            in.dy_at(e.channel, e.row, e.batch) * gate(in.rounded, in.gate, in.query_at(e.channel, e.row, e.batch));
+        const Expr factor = gate(in.rounded, in.gate, in.query_at(e.channel, e.row, e.batch));
+        h(form.source_vars()) = kept_if(in.has_result(e.row, e.batch), in.dy_at(e.channel, e.row, e.batch) * factor);
     }
 
-    Halide::Expr dq(const Element &e) const {
-        const Halide::Expr dy = in.dy_at(e.channel, e.row, e.batch);
+    Expr dq(const Element &e) const {
+        const Expr dy = in.dy_at(e.channel, e.row, e.batch);
         return select(dy == 0.0f, 0.0f,
                       dy * mean(e) * gate_slope(in.rounded, in.gate, in.query_at(e.channel, e.row, e.batch)));
     }

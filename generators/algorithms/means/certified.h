@@ -8,7 +8,7 @@ namespace aft {
 /// The mean over the sources that a target sees as one product for numerator and denominator, with a proof for each
 /// result that it is right:
 ///     [N | D][i] = sum over chunks k of f_k(i) (E(i, k) @ [EK V | EK](k))     A = N / D
-/// with the factors of CertifiedFactors; f_k(i) is f_k of the chunk in which target i ends.
+/// with the factors of CertifiedFactors; f_k(i) is f_k of the chunk in which the tile of target i ends.
 /// All terms of D are positive and at most 1. If D >= 2^-24, a term that was flushed to zero, below 2^-126, is less
 /// than 2^-102 of it, and the exponents of the terms that count are at least -17 - ln m, so that their roundings are
 /// small. Where D is smaller, or N isn't finite, the sums relative to the joint maximum are taken instead,
@@ -36,9 +36,7 @@ struct Certified {
         sums = form.product_of_chunks(
             "sums", weights, form.from(factors.sources.columns, [](const Expr &) { return Expr(0); }), in.sources,
             SourceChunk::rows,
-            [&in, &form](const Expr &tile, const Expr &b) {
-                return in.end(min(tile * form.tile_rows + form.tile_rows - 1, in.targets - 1), b);
-            },
+            [this](const Expr &tile, const Expr & /*panel*/, const Expr &b) { return end_of_tile(tile, b); },
             [&](const Expr &chunk, const Expr &end, const Element &e) {
                 return factors.factor(e, chunk, factors.last_chunk(end));
             });
@@ -58,8 +56,7 @@ struct Certified {
 
     WeightSum weight_sum(const Element &target) const {
         using namespace Halide;
-        const Expr t = min(target.row, in.targets - 1), last = factors.last_chunk(in.end(t, target.batch));
-        const Score reference = factors.reference(target, last);
+        const Score reference = factors.reference(target, factors.last_chunk(end_of_tile(target.tile, target.batch)));
         const WeightSum of_exact = exact.weight_sum(target);
         const auto chosen = [&](const Expr &exact, const Expr &certain) {
             return select(is_doubtful(target), exact, certain);
@@ -69,6 +66,11 @@ struct Certified {
     }
 
 private:
+    /// Every source that a target of the tile sees stands before this one.
+    Halide::Expr end_of_tile(const Halide::Expr &tile, const Halide::Expr &batch) const {
+        const Halide::Expr last = tile * form.tile_rows + form.tile_rows - 1;
+        return in.end(min(last, in.targets - 1), batch);
+    }
     Halide::Expr sees_none(const Element &e) const {
         return factors.sees_none(min(e.row, in.targets - 1), e.batch);
     }
