@@ -21,8 +21,8 @@ struct CrossSize {
 
 /// The sizes that a device is measured on.
 struct Sizes {
-    std::vector<Size> whole, composed, projections, means;
-    std::vector<CrossSize> cross;
+    std::vector<Size> whole, composed, projections, means, trained;
+    std::vector<CrossSize> cross, trained_cross;
     Size hidden, step;  // calls with masks and lengths; the last position of a sequence
 };
 
@@ -108,6 +108,20 @@ std::vector<BenchmarkProblem> problems_of(const Sizes &sizes) {
             problems.back().keeps_sources = true;
         }
     }
+    const auto add = [&](const std::vector<BenchmarkProblem> &some) {
+        problems.insert(problems.end(), some.begin(), some.end());
+    };
+    for (const Size &size : sizes.trained) {
+        for (const LayerForm &form : {aft_full, aft_causal_full, aft_local, aft_simple}) {
+            add(training_of(problem_of(form, size)));
+        }
+        for (const char *operation : {"linear_training", "linear_gradients"}) {
+            problems.push_back(trained_projection(problem_of(aft_full, size), operation));
+        }
+    }
+    for (const CrossSize &size : sizes.trained_cross) {
+        add(training_of(cross_problem(size)));
+    }
     return problems;
 }
 
@@ -122,16 +136,56 @@ BenchmarkProblem mean_alone(Problem problem) {
     return {problem, is_running(problem.config.form) ? "scan" : "core"};
 }
 
+std::vector<BenchmarkProblem> training_of(const Problem &layer) {
+    Problem problem = layer;
+    problem.config.hidden = 0;
+    const LayerForm &form = problem.config.form;
+    const bool has_bias = form.has_bias() || form.takes_bias(), has_pairs = has_bias || form.is_causal();
+    std::vector<BenchmarkProblem> problems;
+    if (!form.takes_bias()) {
+        problems.emplace_back(layer, "training");
+    }
+    problems.emplace_back(problem, "training");
+    if (has_pairs) {
+        problems.emplace_back(problem, "core_training");
+    }
+    problems.emplace_back(problem, "core_gradients");
+    if (has_bias) {
+        problems.emplace_back(problem, "bias_gradients");
+    }
+    for (BenchmarkProblem &each : problems) {
+        each.only_chosen = has_pairs && is_long(problem);
+    }
+    return problems;
+}
+
+BenchmarkProblem trained_projection(const Problem &problem, const char *operation) {
+    return {problem, operation};
+}
+
+bool is_of_training(const BenchmarkProblem &problem) {
+    return problem.operation == "training" || problem.operation == "linear_training" ||
+           problem.operation == "linear_gradients" || problem.operation == "core_training" ||
+           problem.operation == "core_gradients" || problem.operation == "bias_gradients";
+}
+
+bool is_projection(const BenchmarkProblem &problem) {
+    return problem.operation == "linear" || problem.operation == "linear_training" ||
+           problem.operation == "linear_gradients";
+}
+
 std::vector<std::string> operations_of_parts() {
-    return {"linear", "core", "scan"};
+    return {"linear",           "core",          "scan",           "training",      "linear_training",
+            "linear_gradients", "core_training", "core_gradients", "bias_gradients"};
 }
 
 bool has_kernels(const BenchmarkProblem &problem) {
-    return problem.operation != "forward" || (is_plain(problem) && has_forward(problem.config.form));
+    return problem.operation != "training" &&
+           (problem.operation != "forward" || (is_plain(problem) && has_forward(problem.config.form)));
 }
 
 bool computes(const KernelInfo &kernel, const BenchmarkProblem &problem) {
-    if (kernel.operation != problem.operation || kernel.operation == "linear") {
+    if (kernel.operation != problem.operation || !kernel.layer) {
         return kernel.operation == problem.operation;
     }
     const LayerForm &form = problem.config.form;
@@ -139,6 +193,9 @@ bool computes(const KernelInfo &kernel, const BenchmarkProblem &problem) {
         return kernel.layer == form;
     }
     const bool is_for_pairs = kernel.layer->takes_bias(), has_pairs = form.bias != PositionBias::none;
+    if (is_of_training(problem)) {
+        return is_for_pairs == (has_pairs || form.is_causal());
+    }
     return computes_mean(kernel, problem) && (kernel.operation == "scan" || is_for_pairs == has_pairs);
 }
 
@@ -151,7 +208,7 @@ Judgement judge(const KernelInfo &kernel, const BenchmarkProblem &problem) {
     }
     LayerConfig config = problem.config;
     config.form = kernel.layer.value_or(config.form);
-    config.hidden = kernel.operation == "linear" ? config.hidden : config.projected;
+    config.hidden = kernel.layer ? config.projected : config.hidden;
     config.max_seq_len = std::numeric_limits<std::int32_t>::max();
     return judge(kernel, Demand{kernel.operation, config}, problem.shape);
 }
@@ -190,6 +247,8 @@ std::vector<BenchmarkProblem> benchmark_problems() {
     sizes.projections = {{4, 1024, 512, 0}, {16, 197, 192, 0}, {1, 1, 512, 0}};
     sizes.means = {{4, 1024, 512, 32}, {2, 197, 192, 32}};
     sizes.cross = {{64, 100, 100, 128}, {32, 1000, 1000, 128}, {1, 1000, 1000, 128}, {256, 1, 1000, 128}};
+    sizes.trained = {{4, 1024, 512, 32}, {2, 197, 192, 32}};
+    sizes.trained_cross = {{64, 100, 100, 128}, {1, 1000, 1000, 128}};
     sizes.hidden = {4, 1024, 512, 32};
     sizes.step = {1, 1025, 512, 32};
     return problems_of(sizes);
@@ -214,6 +273,10 @@ std::vector<BenchmarkProblem> quick_benchmark_problems(const std::string &api) {
     sizes.composed = {{1, 64, 64, 32}};
     sizes.projections = sizes.means = {{2, 197, 192, 32}};
     sizes.cross = {{2, 20, 50, 24}, {2, 4, 50, 24}, {2, 1, 50, 24}};
+    if (api == "cpu") {
+        sizes.trained = {{2, 197, 192, 32}};
+        sizes.trained_cross = {{2, 20, 50, 24}};
+    }
     sizes.hidden = {4, 65, 64, 16};
     sizes.step = {1, 65, 64, 16};
     std::vector<BenchmarkProblem> problems = problems_of(sizes);

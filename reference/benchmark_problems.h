@@ -14,7 +14,8 @@ struct BenchmarkProblem : Problem {
     BenchmarkProblem(const Problem &problem, const char *what = "forward") : Problem(problem), operation(what) {}
 
     /// The part that is timed: `forward`, the whole layer; `linear`, its projection of the queries; `core` or `scan`,
-    /// its mean.
+    /// its mean; `training`, a step of training of a layer or of its mean; `linear_training`, `linear_gradients`,
+    /// `core_training`, `core_gradients`, `bias_gradients`, the parts of a step.
     std::string operation;
     bool keeps_sources = false;  ///< of `forward`: keys and values were projected before
     bool only_chosen = false;    ///< only the kernel that the library chooses: another one may take a minute a call
@@ -23,6 +24,17 @@ struct BenchmarkProblem : Problem {
 /// The projection of a layer's queries; its weighted mean, by the operation that the library takes for it.
 BenchmarkProblem projection_alone(const Problem &problem);
 BenchmarkProblem mean_alone(Problem problem);
+
+/// A step of training of a layer without a bias of the call, a step of its mean, and the parts of that: core_training,
+/// core_gradients, bias_gradients.
+std::vector<BenchmarkProblem> training_of(const Problem &layer);
+/// The projection of a layer's queries: linear_training, linear_gradients.
+BenchmarkProblem trained_projection(const Problem &problem, const char *operation);
+/// Whether it is one of these.
+bool is_of_training(const BenchmarkProblem &problem);
+
+/// Whether it is a projection alone, which is the same in every form.
+bool is_projection(const BenchmarkProblem &problem);
 
 /// The name of an operation that is a part of a layer.
 std::vector<std::string> operations_of_parts();

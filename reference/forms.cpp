@@ -188,10 +188,14 @@ double work(const Problem &problem, const std::string &operation) {
         return 2 * batch * rows * static_cast<double>(inputs) * projected;
     };
     const double query = linear(targets, config.hidden);
-    if (operation == "linear") {
+    if (operation == "linear" || operation == "linear_training" || operation == "linear_gradients") {
         return query;
     }
     const double mean = batch * projected * mean_work(config, targets, sources);
+    if (operation == "training") {  // the result, the gradients of the inputs, and those of the parameters
+        const bool has_bias = config.form.has_bias() || config.form.takes_bias();
+        return 3 * (config.hidden > 0 ? work(problem) - mean : 0) + (has_bias ? 3 : 2) * mean;
+    }
     if (operation != "forward") {
         return mean;
     }

@@ -351,6 +351,16 @@ Gradients reference_core_gradients(const LayerConfig &config, const Weights &wei
     return core_gradients<double>(config, weights, call, dy);
 }
 
+std::pair<Reference, Reference> reference_projection_gradients(const std::vector<float> &x,
+                                                               const std::vector<float> &dy, std::int64_t inputs,
+                                                               std::int64_t outputs) {
+    ProjectionGradients<double> gradients(inputs, outputs);
+    const std::vector<double> of_y(dy.begin(), dy.end());
+    gradients.add(exact(std::vector<double>(x.begin(), x.end())), {of_y, std::vector<double>(of_y.size())}, inputs,
+                  outputs);
+    return {with_tolerance(gradients.weight), with_tolerance(gradients.bias)};
+}
+
 Gradients plain_gradients(const LayerConfig &config, const Weights &weights, const LayerCall &call,
                           const std::vector<float> &dy) {
     return layer_gradients<float>(config, weights, call, dy);

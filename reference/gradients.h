@@ -6,6 +6,7 @@
 #include <aft/config.h>
 #include <aft/weights.h>
 
+#include <utility>
 #include <vector>
 
 namespace aft {
@@ -37,6 +38,11 @@ Gradients reference_gradients(const LayerConfig &config, const Weights &weights,
 /// dy: [B, n, P].
 Gradients reference_core_gradients(const LayerConfig &config, const Weights &weights, const CoreCall &call,
                                    const std::vector<float> &dy);
+
+/// Those of the weight [outputs, inputs] and of the bias of a projection y = x W^T + b, in every row of x and dy.
+std::pair<Reference, Reference> reference_projection_gradients(const std::vector<float> &x,
+                                                               const std::vector<float> &dy, std::int64_t inputs,
+                                                               std::int64_t outputs);
 
 /// The same computations in float32, which `tolerance` is calibrated on.
 Gradients plain_gradients(const LayerConfig &config, const Weights &weights, const LayerCall &call,

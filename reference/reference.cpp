@@ -171,6 +171,16 @@ std::vector<float> plain_forward(const LayerConfig &config, const Weights &weigh
     return plain_layer(config, weights, call_with(config, x, shape), std::move(rows));
 }
 
+Reference sum_of_samples(const Reference &each, std::int64_t samples) {
+    const std::size_t size = each.output.size() / static_cast<std::size_t>(std::max<std::int64_t>(samples, 1));
+    Reference sum{std::vector<double>(size), std::vector<double>(size)};
+    for (std::size_t i = 0; i < each.output.size(); ++i) {
+        sum.output[i % size] += each.output[i];
+        sum.tolerance[i % size] += each.tolerance[i];
+    }
+    return sum;
+}
+
 double error_in_tolerances(const Reference &reference, const std::vector<float> &actual) {
     if (actual.size() != reference.output.size()) {
         return infinity;

@@ -21,6 +21,9 @@ struct Reference {
     std::vector<double> tolerance;  ///< same shape: how far from `output` a correct float32 result can be
 };
 
+/// Added up, of values that each sample has.
+Reference sum_of_samples(const Reference &each, std::int64_t samples);
+
 /// y = layer(call). `rows` are the targets to compute, of every sample; empty: all of them. In a causal form, the last
 /// target is at the last source. Where the targets are the sources, rows beyond a sample's length are 0.
 Reference reference_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,

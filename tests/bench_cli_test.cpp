@@ -66,7 +66,7 @@ TEST_CASE("aft bench measures every kernel of the parts of layers on a device", 
                 for (const KernelInfo &kernel : kernels()) {
                     if (kernel.api == device.api && judge(kernel, problem).fit != Fit::none) {
                         INFO(kernel.id);
-                        const std::string layer = problem.operation == "linear" ? "" : std::string(named.name);
+                        const std::string layer = is_projection(problem) ? "" : std::string(named.name);
                         CHECK(outcome.out.find("\n" + kernel.id + "," + device.id + "," + problem.operation + "," +
                                                layer + ",") != std::string::npos);
                     }

@@ -39,7 +39,7 @@ std::string extents_of(const KernelInfo &kernel) {
     std::ostringstream text;
     if (minimum.seq > 1) {
         text << "B >= " << minimum.batch << ", T >= " << minimum.seq;
-        if (kernel.operation == "forward" || kernel.operation == "linear") {
+        if (kernel.operation == "forward" || !kernel.layer) {
             text << ", H >= " << minimum.hidden;
         }
         text << ", P >= " << minimum.projected;

@@ -43,7 +43,7 @@ public:
         double error = 0;
         std::string text;
         try {
-            arena_.check([this] { call(); }, allowed_tolerances(info_), error, text);
+            arena_.check({{}, {}, [this] { call(); }}, allowed_tolerances(info_), error, text);
         } catch (const std::exception &failed) {
             text = bench::what_failed(failed);
         }

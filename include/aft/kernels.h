@@ -40,11 +40,13 @@ struct PreferredExtents {
 /// One kernel of this build: an operation of one layer, by one algorithm, scheduled one way for one target.
 struct KernelInfo {
     std::string id;  ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
-    /// The operation that it computes. `forward`: y = layer(x) of a whole layer. `linear`: a projection. `core`: the
-    /// weighted mean of all sources of a call. `sources`: the exponentials of sources that are kept. `kept`: the
-    /// weighted mean of kept sources. `core_training`: `core`, with what its gradients need. `core_gradients`: those of
-    /// query, key and value. `scan`: the running mean of a causal form, with its state. A layer whose form has
-    /// no forward kernel runs on the others.
+    /// The operation that it computes. `forward`: y = layer(x) of a whole layer. `linear`: a projection.
+    /// `linear_training`: one by a weight that changes from call to call. `linear_gradients`: those of the weight and
+    /// the bias of a projection. `core`: the weighted mean of all sources of a call. `sources`: the exponentials of
+    /// sources that are kept. `kept`: the weighted mean of kept sources. `core_training`: `core`, with what its
+    /// gradients need. `core_gradients`: those of query, key and value. `bias_gradients`: that of the position bias.
+    /// `scan`: the running mean of a causal form, with its state. A layer whose form has no forward kernel runs on the
+    /// others.
     std::string operation;
     std::optional<LayerForm> layer;  ///< the form that it computes; none: it serves every form (linear)
     /// How it computes the mean of the values. `dense` (AFTFull) sums over all sources, `banded` (AFTLocal) over the

@@ -141,4 +141,10 @@ Sight read_sight(const aft_sight *pointer, const std::int64_t *extents) {
     return result;
 }
 
+CoreCall read_inputs(const aft_core_inputs *pointer, const std::int64_t *extents) {
+    const aft_core_inputs inputs = read_struct("inputs", pointer);
+    return {read_tensor(inputs.query), read_tensor(inputs.key), read_tensor(inputs.value),
+            read_sight(inputs.sight, extents)};
+}
+
 }  // namespace aft

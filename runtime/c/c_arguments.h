@@ -57,6 +57,7 @@ void write_config(const LayerConfig &config, aft_config *pointer);
 LayerOptions read_options(const aft_layer_options *pointer);
 LoadOptions read_options(const aft_load_options *pointer);
 Sight read_sight(const aft_sight *pointer, const std::int64_t *extents);
+CoreCall read_inputs(const aft_core_inputs *pointer, const std::int64_t *extents);
 
 TensorView<const float, 3> read_tensor(const aft_tensor &tensor);
 /// [batch], without gaps; nothing if it is null.

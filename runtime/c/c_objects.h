@@ -2,6 +2,7 @@
 
 #include <aft/aft.h>
 #include <aft/aft_c.h>
+#include <aft/training_c.h>
 
 // The objects behind the pointers of C.
 
@@ -23,4 +24,8 @@ struct aft_sources {
 
 struct aft_core {
     aft::Core core;
+};
+
+struct aft_core_training {
+    aft::CoreTraining training;
 };

@@ -32,7 +32,8 @@ MinimumExtents minimum_extents(const halide_filter_metadata_t &call) {
     MinimumExtents minimum;
     const bool is_layer = argument(call, "bq") != nullptr;  // whose y has the channels of x
     minimum.hidden = is_layer ? std::max(estimate(call, "x", 0), estimate(call, "y", 0)) : estimate(call, "x", 0);
-    minimum.projected = is_layer ? estimate(call, "bq", 0) : std::max(estimate(call, "y", 0), estimate(call, "q", 0));
+    minimum.projected = is_layer ? estimate(call, "bq", 0)
+                                 : std::max({estimate(call, "y", 0), estimate(call, "q", 0), estimate(call, "dy", 0)});
     // A layer has x, a mean has q, whatever its results are.
     const auto of_rows = [&](int dimension) {
         return std::max(

@@ -198,7 +198,8 @@ struct Layer::Implementation {
         const bool is_plain = whole && is_of_one_input(call) && !call.sight.mask.data;
         const bool may_share_samples = !is_x;
         const TensorRule queries{"hidden", config.hidden, is_plain ? longest() : longest_of(config), may_share_samples};
-        const Composed::Call checked = check_call(call, kept, y, config, is_x ? "x" : "query", queries, device->info);
+        const Composed::Call checked =
+            check_call(call, kept, "y", y, config, is_x ? "x" : "query", queries, device->info);
         if (checked.shape.batch == 0 || checked.shape.targets == 0) {
             return;
         }

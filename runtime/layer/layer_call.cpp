@@ -28,15 +28,15 @@ void check_sources(const TensorView<const float, 3> &key, const TensorView<const
     }
 }
 
-Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const TensorView<float, 3> &y,
-                          const LayerConfig &config, const char *query_name, const TensorRule &queries,
-                          const Device &device) {
+Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const char *y_name,
+                          const TensorView<float, 3> &y, const LayerConfig &config, const char *query_name,
+                          const TensorRule &queries, const Device &device) {
     const TensorView<const float, 3> &query = call.query;
     check_tensor(query_name, query, queries);
-    check_tensor("y", y, {"hidden", config.hidden, queries.longest});
+    check_tensor(y_name, y, {"hidden", config.hidden, queries.longest});
     check_batch(query_name, query.extents[0], device);
-    check_same_extents("y", y, query, query_name);
-    check_apart("y", y, query_name, query);
+    check_same_extents(y_name, y, query, query_name);
+    check_apart(y_name, y, query_name, query);
 
     const TensorView<const float, 3> key = is_given(call.key) ? call.key : query,
                                      value = is_given(call.value) ? call.value : key;
@@ -56,12 +56,12 @@ Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const 
             throw ShapeError("key: batch is " + std::to_string(key.extents[0]) + ", must be " +
                              std::to_string(result.shape.batch) + " like " + query_name);
         }
-        check_apart("y", y, "key", key);
-        check_apart("y", y, "value", value);
+        check_apart(y_name, y, "key", key);
+        check_apart(y_name, y, "value", value);
     }
     check_targets(config, result.shape);
     check_sight(call.sight, config.form, result.shape);
-    check_apart("y", y, call.sight);
+    check_apart(y_name, y, call.sight);
     return result;
 }
 

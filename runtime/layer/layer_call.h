@@ -20,9 +20,10 @@ void check_sources(const TensorView<const float, 3> &key, const TensorView<const
                    const LayerConfig &config);
 
 /// Checks all that a call has, and finds the inputs that it leaves out. `kept` are its sources, or null. `queries` is
-/// the rule for the query, whose name in messages is `query_name`. Throws ShapeError.
-Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const TensorView<float, 3> &y,
-                          const LayerConfig &config, const char *query_name, const TensorRule &queries,
-                          const Device &device);
+/// the rule for the query, whose name in messages is `query_name`, and `y_name` that of the result, or of its gradient.
+/// Throws ShapeError.
+Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const char *y_name,
+                          const TensorView<float, 3> &y, const LayerConfig &config, const char *query_name,
+                          const TensorRule &queries, const Device &device);
 
 }  // namespace aft

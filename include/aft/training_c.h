@@ -1,0 +1,86 @@
+#pragma once
+
+/// @file
+/// Training in C: <aft/training.h>, with the same bits. <aft/aft_c.h> has the rules for errors, ownership, threads and
+/// structs, and is included.
+#include <aft/aft_c.h>
+
+// NOLINTBEGIN(modernize-use-using,readability-identifier-naming): C
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// The weighted mean of a form, without projections, with its gradients: aft::CoreTraining of <aft/training.h>. It
+/// holds no weights, as they change from step to step. It runs on the CPU.
+typedef struct aft_core_training aft_core_training;
+
+/// The trained parameters of a weighted mean, in one step of training.
+typedef struct aft_core_parameters {
+    uint64_t struct_size;        ///< sizeof(aft_core_parameters)
+    const float *position_bias;  ///< w: [S, S], without gaps, of forms that have such a parameter; else null
+} aft_core_parameters;
+
+/// Where a gradient is written. All 0 means that it isn't computed.
+typedef struct aft_gradient {
+    float *data;         ///< the first element
+    int64_t extents[3];  ///< outermost first
+    /// Three, in elements, outermost first. Null means row-major without gaps.
+    const int64_t *strides;
+} aft_gradient;
+
+/// Where aft_core_training_backward() writes gradients.
+typedef struct aft_core_gradients {
+    uint64_t struct_size;  ///< sizeof(aft_core_gradients)
+    aft_gradient query;    ///< [B, n, P]
+    aft_gradient key;      ///< [B, m, P]
+    aft_gradient value;    ///< [B, m, P]
+    /// Of aft_sight.position_bias, [B, n, m]: of each sample, or with a stride of 0 of the samples, summed over them. 0
+    /// where a bias of -inf hides the source.
+    aft_gradient given_bias;
+    /// Of aft_core_parameters.position_bias, [S, S], without gaps, summed over the samples; null: it isn't computed. 0
+    /// for positions without a target or source, and outside the window.
+    float *position_bias;
+} aft_core_gradients;
+
+/// Checks `config`, whose hidden isn't read, and chooses the kernels. `options` may be null. AFT_ERROR_CONFIG for a
+/// config that aft_core_create() refuses, and for AFT_LAYER_CONV and AFT_LAYER_WKV, which have no gradients yet.
+AFT_API aft_status aft_core_training_create(const aft_config *config, const aft_layer_options *options,
+                                            aft_core_training **training);
+
+/// Destroys the object. Null is allowed.
+AFT_API void aft_core_training_destroy(aft_core_training *training);
+
+/// How many floats aft_core_training_forward() saves for the gradients of a call of B samples (batch) of n targets.
+/// `sight` may be null, and needs nothing but its mask.
+AFT_API aft_status aft_core_training_saved_size(const aft_core_training *training, int64_t batch, int64_t targets,
+                                                const aft_sight *sight, int64_t *size);
+
+/// aft_core_forward() of the inputs, and what aft_core_training_backward() needs.
+/// - parameters: null for forms without parameters.
+/// - extents, y, y_strides: as in aft_core_forward().
+/// - saved: as many floats as aft_core_training_saved_size() says; null for 0. It must overlap neither y nor an input.
+///
+/// AFT_ERROR_SHAPE, AFT_ERROR_KERNEL.
+AFT_API aft_status aft_core_training_forward(const aft_core_training *training, const aft_core_parameters *parameters,
+                                             const aft_core_inputs *inputs, const int64_t extents[3], float *y,
+                                             const int64_t *y_strides, float *saved);
+
+/// The gradients of a loss L with dy = dL/dy at a call and its `saved`. They overlap nothing else of the call, and
+/// those of hidden sources and of targets without a result are 0. extents and dy_strides are those of dy, [B, n, P];
+/// its rows without a result aren't read. The same bits for any number of threads. AFT_ERROR_SHAPE, whose message calls
+/// the gradients dquery, dkey, dvalue, dgiven_bias and dposition_bias; AFT_ERROR_KERNEL.
+AFT_API aft_status aft_core_training_backward(const aft_core_training *training, const aft_core_parameters *parameters,
+                                              const aft_core_inputs *inputs, const int64_t extents[3], const float *dy,
+                                              const int64_t *dy_strides, const float *saved,
+                                              const aft_core_gradients *gradients);
+
+/// The config that it was made with. Set the struct_size of `config` before the call.
+AFT_API aft_status aft_core_training_config(const aft_core_training *training, aft_config *config);
+
+/// Bytes of memory that it keeps between calls as scratch. aft_core_training_destroy() frees them.
+AFT_API aft_status aft_core_training_scratch_bytes(const aft_core_training *training, uint64_t *bytes);
+
+#ifdef __cplusplus
+}
+#endif
+// NOLINTEND(modernize-use-using,readability-identifier-naming)

@@ -1,0 +1,370 @@
+#include "layer/layer_call.h"
+#include "layer/linear_training.h"
+#include "layer/mean_training.h"
+#include "layer/training_checks.h"
+#include "threads/float_environment.h"
+#include "weights/parameters.h"
+
+#include <aft/error.h>
+#include <aft/training.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+namespace aft {
+namespace {
+
+template<typename T>
+TensorView<T, 3> rows_of(T *data, std::int64_t batch, std::int64_t rows, std::int64_t channels) {
+    return {data, {batch, rows, channels}};
+}
+
+enum Part { query, key, value };
+
+/// The projections of one input: they are one product. Their results lie side by side, [B, rows, projections P].
+struct Group {
+    TensorView<const float, 3> x;
+    Part input = query;  // whose gradient has theirs
+    Part first = query;
+    int count = 0;  // of projections: query, key, value in this order
+};
+
+class Groups {
+public:
+    Groups(const LayerCall &call, bool has_query) {
+        const bool has_key = is_given(call.key), has_value = is_given(call.value);
+        const std::array<TensorView<const float, 3>, 3> inputs = {call.query, has_key ? call.key : call.query,
+                                                                  has_value ? call.value
+                                                                  : has_key ? call.key
+                                                                            : call.query};
+        for (const Part part : {query, key, value}) {
+            const bool is_first = part == query || (part == key ? has_key : has_value);
+            if (is_first && (count_ == 0 || groups_[count_ - 1].count > 0)) {
+                ++count_;
+            }
+            Group &group = groups_[count_ - 1];
+            if (part == query && !has_query) {
+                continue;
+            }
+            if (group.count++ == 0) {
+                group.x = inputs[part];
+                group.input = part == query || (part == key && !has_key) ? query
+                              : part == key || !has_value                ? key
+                                                                         : value;
+                group.first = part;
+            }
+        }
+    }
+    const Group *begin() const {
+        return groups_.data();
+    }
+    const Group *end() const {
+        return begin() + count_;
+    }
+
+private:
+    std::array<Group, 3> groups_;
+    std::size_t count_ = 0;
+};
+
+/// What is saved of a call, or the gradients of it, [results of the groups | gated mean | what the mean saves].
+template<typename T>
+class Saved {
+public:
+    Saved(T *data, const Groups &groups, std::int64_t batch, std::int64_t targets, std::int64_t projected) {
+        for (const Group &group : groups) {
+            const std::int64_t rows = group.x.extents[1], channels = group.count * projected;
+            all_[&group - groups.begin()] = rows_of(data, batch, rows, channels);
+            for (int i = 0; i < group.count; ++i) {
+                parts_[group.first + i] = {data + i * projected,
+                                           {batch, rows, projected},
+                                           {rows * channels, channels, 1}};
+            }
+            data += batch * rows * channels;
+        }
+        gated_ = rows_of(data, batch, targets, projected);
+        rest_ = data + batch * targets * projected;
+    }
+    const TensorView<T, 3> &of(std::ptrdiff_t group) const {
+        return all_[group];
+    }
+    const TensorView<T, 3> &operator[](Part part) const {
+        return parts_[part];
+    }
+    const TensorView<T, 3> &gated() const {
+        return gated_;
+    }
+    T *rest() const {
+        return rest_;
+    }
+
+private:
+    std::array<TensorView<T, 3>, 3> all_, parts_;
+    TensorView<T, 3> gated_;
+    T *rest_;
+};
+
+/// The weights of a group's projections, one below the other, as one.
+struct Projection {
+    TensorView<const float, 2> weight;
+    TensorView<const float, 1> bias;
+};
+
+template<typename Matrix, typename Vector>
+struct Parts {
+    std::array<Matrix, 3> weights;
+    std::array<Vector, 3> biases;
+};
+
+Parts<TensorView<const float, 2>, TensorView<const float, 1>> parts_of(const LayerParameters &p) {
+    return {{p.query_weight, p.key_weight, p.value_weight}, {p.query_bias, p.key_bias, p.value_bias}};
+}
+Parts<TensorView<float, 2>, TensorView<float, 1>> parts_of(const LayerGradients &g) {
+    return {{g.query_weight, g.key_weight, g.value_weight}, {g.query_bias, g.key_bias, g.value_bias}};
+}
+
+Projection stacked(CallMemory &memory, const Group &group, const LayerParameters &parameters, std::int64_t projected) {
+    const auto parts = parts_of(parameters);
+    if (group.count == 1) {
+        return {parts.weights[group.first], parts.biases[group.first]};
+    }
+    const std::int64_t inputs = group.x.extents[2], outputs = group.count * projected;
+    const TensorView<float, 2> weight = memory.on_host<float, 2>("weight", {outputs, inputs});
+    const TensorView<float, 1> bias = memory.on_host<float, 1>("bias", {outputs});
+    std::fill_n(bias.data, outputs, 0.0f);
+    for (int i = 0; i < group.count; ++i) {
+        const auto &w = parts.weights[group.first + i];
+        const auto &b = parts.biases[group.first + i];
+        for (std::int64_t row = 0; row < projected; ++row) {
+            std::copy_n(w.data + row * w.strides[0], inputs, weight.data + (i * projected + row) * inputs);
+        }
+        if (b.data) {
+            std::copy_n(b.data, projected, bias.data + i * projected);
+        }
+    }
+    return {weight, bias};
+}
+
+TensorView<const float, 2> transposed(const TensorView<const float, 2> &matrix) {
+    return {matrix.data, {matrix.extents[1], matrix.extents[0]}, {matrix.strides[1], matrix.strides[0]}};
+}
+
+void clear(const LayerGradients &g) {
+    for (const TensorView<float, 3> &each : {g.query, g.key, g.value, g.given_bias}) {
+        clear(each);
+    }
+    for (const TensorView<float, 2> &each :
+         {g.query_weight, g.key_weight, g.value_weight, g.project_weight, g.position_bias}) {
+        clear(as_one_sample(each));
+    }
+    for (const TensorView<float, 1> &each : {g.query_bias, g.key_bias, g.value_bias, g.project_bias}) {
+        std::fill_n(each.data, each.data ? each.extents[0] : 0, 0.0f);
+    }
+}
+
+/// Rows of a matrix without gaps.
+void copy_rows(const float *from, const TensorView<float, 2> &to) {
+    for (std::int64_t row = 0; to.data && row < to.extents[0]; ++row) {
+        std::copy_n(from + row * to.extents[1], to.extents[1], to.data + row * to.strides[0]);
+    }
+}
+void copy_rows(const float *from, const TensorView<float, 1> &to) {
+    if (to.data) {
+        std::copy_n(from, to.extents[0], to.data);
+    }
+}
+
+}  // namespace
+
+struct LayerTraining::Implementation {
+    LayerConfig config;
+    MeanTraining mean;
+    LinearTraining linear;
+    const Device &device;
+    mutable ScratchPool scratch;
+
+    /// The targets that have a result: as many as the sources, where those are the same rows.
+    static TensorView<const std::int64_t, 1> with_result(const LayerCall &call) {
+        return is_given(call.key) ? TensorView<const std::int64_t, 1>() : call.sight.lengths;
+    }
+
+    /// dy without what rows without a result hold.
+    static TensorView<const float, 3> clean(CallMemory &memory, const TensorView<const float, 3> &dy,
+                                            const TensorView<const std::int64_t, 1> &lengths) {
+        if (!lengths.data) {
+            return dy;
+        }
+        const TensorView<float, 3> copy = memory.on_host<float, 3>("dy", dy.extents);
+        for (std::int64_t b = 0; b < dy.extents[0]; ++b) {
+            for (std::int64_t t = 0; t < lengths.data[b * lengths.strides[0]]; ++t) {
+                std::copy_n(dy.data + b * dy.strides[0] + t * dy.strides[1], dy.extents[2],
+                            copy.data + b * copy.strides[0] + t * copy.strides[1]);
+            }
+        }
+        clear_rows_beyond(lengths, copy);
+        return copy;
+    }
+};
+
+LayerTraining::LayerTraining(const LayerConfig &config, const LayerOptions &options) {
+    const FloatEnvironment during;
+    check_config(config);
+    if (config.form.varies_by_channel()) {
+        throw ConfigError("layer " + std::string(name(config.form)) + " has no gradients: its bias varies by channel");
+    }
+    const KernelRow *named = named_kernel(options);
+    LayerOptions on_cpu = options;
+    if (on_cpu.device.empty()) {
+        on_cpu.device = "cpu";
+    }
+    std::vector<Demand> demands = MeanTraining::demands(config, named);
+    const std::size_t of_mean = demands.size();
+    const std::int64_t smallest = std::min({config.hidden, config.projected, key_hidden(config), value_hidden(config)});
+    for (const Demand &demand : LinearTraining::demands(smallest, smallest)) {
+        demands.push_back(demand);
+    }
+    const Plan plan = select(demands, on_cpu).front();
+    implementation_.reset(new Implementation{config,
+                                             MeanTraining(config, named, plan),
+                                             LinearTraining(plan[of_mean], plan[of_mean + 1], smallest, smallest),
+                                             plan[0].device->info,
+                                             {}});
+}
+
+LayerTraining::~LayerTraining() = default;
+LayerTraining::LayerTraining(LayerTraining &&) noexcept = default;
+LayerTraining &LayerTraining::operator=(LayerTraining &&) noexcept = default;
+
+std::int64_t LayerTraining::saved_size(const LayerCall &call) const {
+    const auto [B, n, H] = call.query.extents;
+    std::int64_t rows = n;  // of the gated mean
+    for (const Group &group : Groups(call, config().form.has_query())) {
+        rows += group.count * group.x.extents[1];
+    }
+    return B * rows * config().projected + implementation_->mean.saved_size({B, n}, call.sight);
+}
+
+void LayerTraining::forward(const LayerParameters &parameters, const LayerCall &call, TensorView<float, 3> y,
+                            TensorView<float, 1> saved) const {
+    const Implementation &layer = *implementation_;
+    const std::int64_t P = config().projected;
+    const Composed::Call checked = check_training_call(layer.config, layer.device, parameters, call, "y", y);
+    const auto [B, n, m] = checked.shape;
+    check_saved(saved, saved_size(call));
+    check_results(y, saved, parameters, checked, call.sight);
+    if (B == 0 || n == 0) {
+        return;
+    }
+    CallMemory memory(nullptr, layer.scratch);
+    const Groups groups(call, config().form.has_query());
+    const Saved<float> kept(saved.data, groups, B, n, P);
+    for (const Group &group : groups) {
+        if (group.x.extents[1] > 0) {
+            const Projection projection = stacked(memory, group, parameters, P);
+            layer.linear.forward(memory, group.x, projection.weight, projection.bias, kept.of(&group - groups.begin()));
+        }
+    }
+    const std::int64_t rest = layer.mean.saved_size({B, n}, call.sight);
+    layer.mean.forward(memory, {parameters.position_bias}, {kept[query], kept[key], kept[value], call.sight},
+                       checked.shape, kept.gated(), {kept.rest(), {rest}});
+    if (parameters.project_weight.data) {
+        layer.linear.forward(memory, kept.gated(), parameters.project_weight, parameters.project_bias, y);
+    } else {
+        for (std::int64_t b = 0; b < B; ++b) {
+            for (std::int64_t t = 0; t < n; ++t) {
+                std::copy_n(kept.gated().data + (b * n + t) * P, P, y.data + b * y.strides[0] + t * y.strides[1]);
+            }
+        }
+    }
+    clear_rows_beyond(layer.with_result(call), y);
+}
+
+void LayerTraining::backward(const LayerParameters &parameters, const LayerCall &call, TensorView<const float, 3> dy,
+                             TensorView<const float, 1> saved, const LayerGradients &gradients) const {
+    const Implementation &layer = *implementation_;
+    const std::int64_t P = config().projected;
+    const Composed::Call checked = check_training_call(layer.config, layer.device, parameters, call, "dy",
+                                                       {const_cast<float *>(dy.data), dy.extents, dy.strides});
+    const auto [B, n, m] = checked.shape;
+    check_saved({const_cast<float *>(saved.data), saved.extents, saved.strides}, saved_size(call));
+    check_gradients(layer.config, gradients, parameters, call, checked, dy, saved);
+    if (B == 0 || n == 0) {
+        clear(gradients);
+        return;
+    }
+
+    CallMemory memory(nullptr, layer.scratch);
+    const Groups groups(call, config().form.has_query());
+    const Saved<const float> kept(saved.data, groups, B, n, P);
+    const std::int64_t rest = layer.mean.saved_size({B, n}, call.sight);
+    std::int64_t all_rows = 0;
+    for (const Group &group : groups) {
+        all_rows += group.count * group.x.extents[1];
+    }
+    const TensorView<float, 1> memory_of_d = memory.on_host<float, 1>("d", {B * (all_rows + n) * P});
+    const Saved<float> d(memory_of_d.data, groups, B, n, P);
+
+    const TensorView<const std::int64_t, 1> lengths = layer.with_result(call);
+    TensorView<const float, 3> of_gated = dy;
+    if (parameters.project_weight.data) {
+        const TensorView<const float, 3> of_y = layer.clean(memory, dy, lengths);
+        layer.linear.forward(memory, of_y, transposed(parameters.project_weight), {}, d.gated());
+        of_gated = d.gated();
+        if (gradients.project_weight.data || gradients.project_bias.data) {
+            const std::int64_t H = config().hidden;
+            const TensorView<float, 2> weight = memory.on_host<float, 2>("dweight", {H, P});
+            const TensorView<float, 1> bias = memory.on_host<float, 1>("dbias", {H});
+            layer.linear.gradients(memory, kept.gated(), of_y, weight.data, bias.data);
+            copy_rows(weight.data, gradients.project_weight);
+            copy_rows(bias.data, gradients.project_bias);
+        }
+    }
+    CoreGradients of_mean;
+    if (config().form.has_query()) {
+        of_mean.query = d[query];
+    }
+    of_mean.key = d[key];
+    of_mean.value = d[value];
+    of_mean.given_bias = gradients.given_bias;
+    of_mean.position_bias = gradients.position_bias;
+    const CoreCall core{kept[query], kept[key], kept[value], call.sight};
+    layer.mean.backward(memory, {parameters.position_bias}, core, checked.shape, of_gated, lengths,
+                        {kept.rest(), {rest}}, of_mean);
+
+    if (groups.begin()->input != query) {  // without a gate, the query touches nothing
+        clear(gradients.query);
+    }
+    const auto of_parts = parts_of(gradients);
+    const std::array<TensorView<float, 3>, 3> of_inputs = {gradients.query, gradients.key, gradients.value};
+    for (const Group &group : groups) {
+        const TensorView<float, 3> of_results = d.of(&group - groups.begin());
+        const std::int64_t inputs = group.x.extents[2], outputs = of_results.extents[2];
+        const TensorView<float, 2> weight = memory.on_host<float, 2>("dweight", {outputs, inputs});
+        const TensorView<float, 1> bias = memory.on_host<float, 1>("dbias", {outputs});
+        if (group.x.extents[1] > 0) {
+            layer.linear.gradients(memory, group.x, of_results, weight.data, bias.data);
+        } else {
+            std::fill_n(weight.data, outputs * inputs, 0.0f);
+            std::fill_n(bias.data, outputs, 0.0f);
+        }
+        for (int i = 0; i < group.count; ++i) {
+            copy_rows(weight.data + i * P * inputs, of_parts.weights[group.first + i]);
+            copy_rows(bias.data + i * P, of_parts.biases[group.first + i]);
+        }
+        if (of_inputs[group.input].data && group.x.extents[1] > 0) {
+            const Projection projection = stacked(memory, group, parameters, P);
+            layer.linear.forward(memory, of_results, transposed(projection.weight), {}, of_inputs[group.input]);
+        }
+    }
+}
+
+const LayerConfig &LayerTraining::config() const {
+    return implementation_->config;
+}
+
+std::size_t LayerTraining::scratch_bytes() const {
+    return implementation_->scratch.bytes();
+}
+
+}  // namespace aft

@@ -1,0 +1,320 @@
+#include "layer/mean_training.h"
+
+#include "layer/mean.h"
+#include "layer/sight.h"
+
+#include <aft/error.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace aft {
+
+/// How the kernels see the sources of a call: with a bias, a mask and a limit for every pair, or all the same.
+struct MeanTraining::Kernels {
+    PreparedSelection forward, backward;
+    std::unique_ptr<const PreparedSelection> of_bias;  // where there is a bias that can have a gradient
+};
+
+/// The operands of a call; a call must not allocate.
+class MeanTraining::Operands {
+public:
+    void add(const char *name, const Tensor &tensor) {
+        operands_[count_++] = {name, tensor};
+    }
+    const Operand *begin() const {
+        return operands_.data();
+    }
+    const Operand *end() const {
+        return begin() + count_;
+    }
+
+private:
+    std::array<Operand, PreparedKernel::max_operands> operands_;
+    std::size_t count_ = 0;
+};
+
+namespace {
+
+LayerForm kernel_form(bool of_pairs) {
+    const LayerForm no_bias{PositionBias::none};
+    return of_pairs ? no_bias.with_given_bias() : no_bias;
+}
+
+bool has_bias(const LayerConfig &config) {
+    return config.form.takes_bias() || config.form.has_positions();
+}
+
+/// Whether the calls without a mask of pairs run on kernels of pairs.
+bool are_usually_of_pairs(const LayerConfig &config, const KernelRow *named) {
+    const bool needs_pairs = config.form.bias != PositionBias::none || config.form.is_causal();
+    return needs_pairs || (named && named->layer == kernel_form(true));
+}
+
+std::vector<Demand> demands_of(const LayerConfig &config, bool of_pairs) {
+    const LayerForm form = kernel_form(of_pairs);
+    std::vector<Demand> result = {demand_of_mean(of_pairs ? "core_training" : "core", config, form),
+                                  demand_of_mean("core_gradients", config, form)};
+    if (has_bias(config)) {
+        result.push_back(demand_of_mean("bias_gradients", config, form));
+    }
+    return result;
+}
+
+enum class Half { forward, backward, of_bias };
+
+/// The operands of the smallest call.
+std::vector<Operand> operands(const Candidate &candidate, const LayerConfig &config, bool of_pairs, Half half) {
+    const MinimumExtents &minimum = candidate.kernel->info.minimum;
+    const std::int64_t B = minimum.batch, n = minimum.seq, P = config.projected;
+    const TensorView<float, 3> tensor(nullptr, {B, n, P});
+    const TensorView<std::int32_t, 1> counts(nullptr, {B});
+    std::vector<Operand> result = operands_of_sight({B, n, n}, of_pairs);
+    result.insert(result.end(), {{"q", tensor}, {"k", tensor}, {"v", tensor}});
+    if (half != Half::forward) {
+        result.insert(result.end(), {{"dy", tensor}, {"targets", counts}});
+        if (of_pairs) {
+            result.emplace_back("saved", TensorView<float, 4>(nullptr, {4, B, n, P}));
+        }
+        if (half == Half::backward) {
+            result.insert(result.end(), {{"dq", tensor}, {"d.0", tensor}, {"d.1", tensor}});
+        } else {
+            result.insert(result.end(), {{"first", counts}, {"dw", TensorView<float, 3>(nullptr, {B, n, n})}});
+        }
+    } else if (of_pairs) {
+        result.insert(result.end(),
+                      {{"y.0", tensor}, {"y.1", tensor}, {"y.2", tensor}, {"y.3", tensor}, {"y.4", tensor}});
+    } else {
+        result.emplace_back("y", tensor);
+    }
+    return result;
+}
+
+/// The numbers that are saved per target and channel, [4, B, n, P]. A target has its four rows side by side: so many
+/// rows at equal offsets of a page would push each other out of a cache.
+template<typename T>
+TensorView<T, 4> rows_of_saved(const TensorView<T, 1> &saved, std::int64_t B, std::int64_t n, std::int64_t P) {
+    return {saved.data, {4, B, n, P}, {P, 4 * n * P, 4 * P, 1}};
+}
+
+Tensor zeros(CallMemory &memory, const char *name, const std::array<std::int64_t, 3> &extents) {
+    return memory.constant(name, 0.0f, TensorView<const float, 3>(nullptr, extents, {0, 0, 1}));
+}
+/// Kernels need a row of sources, even where no sample has one.
+Tensor sources_of(CallMemory &memory, const char *name, const TensorView<const float, 3> &rows) {
+    return rows.extents[1] > 0 ? memory.input(name, rows) : zeros(memory, name, {rows.extents[0], 1, rows.extents[2]});
+}
+
+}  // namespace
+
+void check_saved(const TensorView<float, 1> &saved, std::int64_t size) {
+    if (saved.extents[0] != size || (size > 0 && (!saved.data || saved.strides[0] != 1))) {
+        throw ShapeError("saved is [" + std::to_string(saved.extents[0]) + "], must be [" + std::to_string(size) +
+                         "], without gaps");
+    }
+}
+
+TensorView<float, 3> as_one_sample(const TensorView<float, 2> &matrix) {
+    return {matrix.data, {1, matrix.extents[0], matrix.extents[1]}, {0, matrix.strides[0], matrix.strides[1]}};
+}
+
+void clear(const TensorView<float, 3> &tensor) {
+    const auto [B, rows, channels] = tensor.extents;
+    for (std::int64_t b = 0; tensor.data && b < B; ++b) {
+        for (std::int64_t row = 0; row < rows; ++row) {
+            std::fill_n(tensor.data + b * tensor.strides[0] + row * tensor.strides[1], channels, 0.0f);
+        }
+    }
+}
+
+std::vector<Demand> MeanTraining::demands(const LayerConfig &config, const KernelRow *named) {
+    return demands_of(config, are_usually_of_pairs(config, named));
+}
+
+MeanTraining::MeanTraining(const LayerConfig &config, const KernelRow *named, const std::vector<Selection> &plan)
+    : config_(config), device_(plan[0].device), usually_of_pairs_(are_usually_of_pairs(config, named)),
+      made_(std::make_unique<Made>()) {
+    const std::size_t count = demands_of(config, usually_of_pairs_).size();
+    made_->kernels[usually_of_pairs_ ? 1 : 0] = make({plan.begin(), plan.begin() + count}, usually_of_pairs_);
+}
+
+MeanTraining::~MeanTraining() = default;
+MeanTraining::MeanTraining(MeanTraining &&) noexcept = default;
+MeanTraining &MeanTraining::operator=(MeanTraining &&) noexcept = default;
+
+std::int64_t MeanTraining::saved_size(const Shape &shape, const Sight &sight) const {
+    return of_pairs(sight) ? 4 * shape.batch * shape.seq * config_.projected : 0;
+}
+
+void MeanTraining::forward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
+                           const CallShape &shape, const TensorView<float, 3> &y,
+                           const TensorView<float, 1> &saved) const {
+    const auto [B, n, m] = shape;
+    const std::int64_t P = config_.projected;
+    const PreparedSelection &kernels = kernels_for(of_pairs(call.sight)).forward;
+    Operands operands = inputs(memory, parameters, call, shape);
+    if (of_pairs(call.sight)) {
+        operands.add("y.0", y);
+        const TensorView<float, 4> rows = rows_of_saved(saved, B, n, P);
+        for (std::int64_t i = 0; i < 4; ++i) {
+            constexpr std::array<const char *, 4> names = {"y.1", "y.2", "y.3", "y.4"};
+            const auto [number, batch, row, channel] = rows.strides;
+            operands.add(names[i], TensorView<float, 3>(rows.data + i * number, {B, n, P}, {batch, row, channel}));
+        }
+    } else {
+        operands.add("y", y);
+    }
+    kernels.kernel_for({B, n}).call(operands.begin(), operands.end(), memory);
+}
+
+void MeanTraining::backward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
+                            const CallShape &shape, const TensorView<const float, 3> &dy,
+                            const TensorView<const std::int64_t, 1> &with_result,
+                            const TensorView<const float, 1> &saved, const CoreGradients &gradients) const {
+    const auto [B, n, m] = shape;
+    const std::int64_t P = config_.projected;
+    const Kernels &kernels = kernels_for(of_pairs(call.sight));
+    Operands known = inputs(memory, parameters, call, shape);
+    known.add("dy", dy);
+    known.add("targets", counts_of(memory, "targets", with_result, B, n));
+    if (of_pairs(call.sight)) {
+        known.add("saved", rows_of_saved(saved, B, n, P));
+    }
+    if (gradients.query.data || gradients.key.data || gradients.value.data) {
+        Operands operands = known;
+        const auto output = [&](const char *operand, const TensorView<float, 3> &gradient, std::int64_t rows) {
+            operands.add(operand,
+                         gradient.data && gradient.extents[1] > 0
+                             ? Tensor(gradient)
+                             : memory.temporary<3>(operand, {shape.batch, std::max<std::int64_t>(rows, 1), P}));
+        };
+        output("dq", gradients.query, n);
+        output("d.0", gradients.key, m);
+        output("d.1", gradients.value, m);
+        kernels.backward.kernel_for({B, n}).call(operands.begin(), operands.end(), memory);
+    }
+    if (gradients.given_bias.data || gradients.position_bias.data) {
+        bias_gradient(*kernels.of_bias, memory, known, shape, gradients);
+    }
+}
+
+const KernelInfo &MeanTraining::gradient_kernel() const {
+    return kernels_for(usually_of_pairs_).backward.info_for({});
+}
+
+bool MeanTraining::of_pairs(const Sight &sight) const {
+    return usually_of_pairs_ || has_mask_of_pairs(sight);
+}
+
+std::unique_ptr<const MeanTraining::Kernels> MeanTraining::make(const std::vector<Selection> &selected,
+                                                                bool of_pairs) const {
+    KernelParameters parameters;
+    parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
+    const auto prepared = [&](const Selection &selection, Half half) {
+        const auto largest = [=](const Candidate &candidate) { return operands(candidate, config_, of_pairs, half); };
+        return PreparedSelection(selection, parameters, largest, nullptr);
+    };
+    std::unique_ptr<Kernels> made(
+        new Kernels{prepared(selected[0], Half::forward), prepared(selected[1], Half::backward), nullptr});
+    if (selected.size() > 2) {
+        // Without a window, no two positions are so far apart.
+        const std::int64_t window = config_.form.has_window() ? config_.window : std::int64_t{1} << 29;
+        parameters.scalars.push_back({"window", static_cast<std::int32_t>(window)});
+        made->of_bias.reset(new PreparedSelection(prepared(selected[2], Half::of_bias)));
+    }
+    return made;
+}
+
+const MeanTraining::Kernels &MeanTraining::kernels_for(bool of_pairs) const {
+    const std::lock_guard lock(made_->mutex);
+    std::unique_ptr<const Kernels> &found = made_->kernels[of_pairs ? 1 : 0];
+    if (!found) {
+        std::vector<Selection> selected;
+        for (const Demand &demand : demands_of(config_, of_pairs)) {
+            selected.push_back(select_on(*device_, demand));
+        }
+        found = make(selected, of_pairs);
+    }
+    return *found;
+}
+
+Tensor MeanTraining::bias_of(CallMemory &memory, const CoreParameters &parameters, const CallShape &shape,
+                             const Sight &sight) const {
+    if (config_.form.takes_bias() && shape.sources > 0) {
+        return memory.send("position_bias", sight.position_bias);
+    }
+    if (!config_.form.has_positions() || shape.sources == 0) {
+        return same_for_all_pairs(memory, "position_bias", 0.0f, shape);
+    }
+    TensorView<const float, 2> bias = parameters.position_bias;
+    if (config_.form.has_window()) {
+        const std::int64_t S = config_.max_seq_len;
+        const TensorView<float, 2> within = memory.on_host<float, 2>("position_bias", {S, S});
+        for (std::int64_t t = 0; t < S; ++t) {
+            std::copy_n(bias.data + t * bias.strides[0], S, within.data + t * S);
+        }
+        clear_beyond_window(within.data, S, config_.window);
+        bias = within;
+    }
+    return bias_of_positions(memory, bias, shape, first_position(shape));
+}
+
+MeanTraining::Operands MeanTraining::inputs(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
+                                            const CallShape &shape) const {
+    const auto [B, n, m] = shape;
+    const std::int64_t P = config_.projected, rows = std::max<std::int64_t>(m, 1);
+    Operands result;
+    result.add("q", config_.form.has_query() ? memory.input("query", call.query) : zeros(memory, "query", {B, n, P}));
+    result.add("k", sources_of(memory, "key", call.key));
+    result.add("v", sources_of(memory, "value", call.value));
+    result.add("sources", counts_of(memory, "sources", call.sight.lengths, B, m));
+    if (of_pairs(call.sight)) {
+        const std::int64_t offset = config_.form.is_causal() ? m - n : m;
+        result.add("bias", bias_of(memory, parameters, shape, call.sight));
+        result.add("bias_scale", same_for_all(memory, "bias_scale", call.sight.bias_scale, B));
+        result.add("mask", mask_of_pairs(memory, call.sight.mask, shape));
+        result.add("offset", same_for_all(memory, "offset", static_cast<std::int32_t>(offset), B));
+    } else {
+        const TensorView<const bool, 3> mask = m > 0 ? call.sight.mask : TensorView<const bool, 3>();
+        result.add("mask", mask_of_sources(memory, mask, B, 0, rows));
+    }
+    return result;
+}
+
+std::int64_t MeanTraining::first_position(const CallShape &shape) const {
+    return config_.form.is_causal() ? shape.sources - shape.targets : 0;
+}
+
+void MeanTraining::bias_gradient(const PreparedSelection &kernels, CallMemory &memory, const Operands &inputs,
+                                 const CallShape &shape, const CoreGradients &gradients) const {
+    const auto [B, n, m] = shape;
+    const std::int64_t first = first_position(shape);
+    Operands operands = inputs;
+    operands.add("first", same_for_all(memory, "first", static_cast<std::int32_t>(first), B));
+    const auto call = [&](const TensorView<float, 3> &dw) {
+        operands.add("dw", dw);
+        kernels.kernel_for({B, n}).call(operands.begin(), operands.end(), memory);
+    };
+    if (config_.form.takes_bias()) {
+        TensorView<float, 3> dw = gradients.given_bias;
+        if (m > 0) {
+            dw.extents[0] = dw.strides[0] == 0 ? 1 : B;
+            call(dw);
+        }
+        return;
+    }
+    const TensorView<float, 3> all = as_one_sample(gradients.position_bias);
+    const std::int64_t row = all.strides[1], begin = std::max<std::int64_t>(first, 0), end = first + n;
+    clear(all);
+    if (m > 0 && first >= 0) {
+        call({all.data + first * row, {1, n, m}, {0, row, 1}});
+    } else if (m > 0) {  // targets before position 0 see nothing
+        const TensorView<float, 2> pairs = memory.on_host<float, 2>("dw", {n, m});
+        call({pairs.data, {1, n, m}});
+        for (std::int64_t t = begin; t < end; ++t) {
+            std::copy_n(pairs.data + (t - first) * m, m, all.data + t * row);
+        }
+    }
+}
+
+}  // namespace aft

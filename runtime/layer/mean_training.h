@@ -1,0 +1,80 @@
+#pragma once
+
+#include "devices/call_memory.h"
+#include "kernels/prepared_selection.h"
+#include "layer/checks.h"
+
+#include <aft/training.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace aft {
+
+/// The weighted mean in training, whose tensors have been checked. It holds no parameters.
+class MeanTraining {
+public:
+    /// The kernels that it chooses, and the parts of a plan. `named` is a kernel that the caller names, or null.
+    static std::vector<Demand> demands(const LayerConfig &config, const KernelRow *named);
+
+    /// `plan` has the selections of demands(), and maybe more behind them.
+    MeanTraining(const LayerConfig &config, const KernelRow *named, const std::vector<Selection> &plan);
+
+    ~MeanTraining();
+    MeanTraining(MeanTraining &&) noexcept;
+    MeanTraining &operator=(MeanTraining &&) noexcept;
+
+    /// Floats that forward() saves.
+    std::int64_t saved_size(const Shape &shape, const Sight &sight) const;
+    void forward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call, const CallShape &shape,
+                 const TensorView<float, 3> &y, const TensorView<float, 1> &saved) const;
+    /// with_result: [B], how many targets of a sample have a result; without data, all have one.
+    void backward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call, const CallShape &shape,
+                  const TensorView<const float, 3> &dy, const TensorView<const std::int64_t, 1> &with_result,
+                  const TensorView<const float, 1> &saved, const CoreGradients &gradients) const;
+
+    /// The kernel of the gradients of calls without a mask of pairs.
+    const KernelInfo &gradient_kernel() const;
+
+    const LayerConfig &config() const {
+        return config_;
+    }
+
+private:
+    struct Kernels;
+    class Operands;
+
+    bool of_pairs(const Sight &sight) const;
+    std::unique_ptr<const Kernels> make(const std::vector<Selection> &selected, bool of_pairs) const;
+    const Kernels &kernels_for(bool of_pairs) const;
+    Tensor bias_of(CallMemory &memory, const CoreParameters &parameters, const CallShape &shape,
+                   const Sight &sight) const;
+    Operands inputs(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
+                    const CallShape &shape) const;
+    /// Where source j is at position j, target i is at this position + i.
+    std::int64_t first_position(const CallShape &shape) const;
+    void bias_gradient(const PreparedSelection &kernels, CallMemory &memory, const Operands &inputs,
+                       const CallShape &shape, const CoreGradients &gradients) const;
+
+    // Pointers, so that the object can be moved.
+    struct Made {
+        std::mutex mutex;
+        std::array<std::unique_ptr<const Kernels>, 2> kernels;  // by whether they are of pairs
+    };
+    LayerConfig config_;
+    const DriverDevice *device_;
+    bool usually_of_pairs_;
+    std::unique_ptr<Made> made_;
+};
+
+/// `saved` has this size, without gaps. Throws ShapeError.
+void check_saved(const TensorView<float, 1> &saved, std::int64_t size);
+/// A matrix as a tensor.
+TensorView<float, 3> as_one_sample(const TensorView<float, 2> &matrix);
+/// Sets all to 0.
+void clear(const TensorView<float, 3> &tensor);
+
+}  // namespace aft
