@@ -1,6 +1,7 @@
 #include "arena.h"
 
 #include "part.h"
+#include "training.h"
 
 #include "layer/state.h"
 
@@ -74,6 +75,12 @@ Reference reference_of(const BenchmarkProblem &problem, const Weights &weights, 
     if (problem.operation == "linear") {
         return reference_projection(problem.config, weights, part(call.layer.query, step, samples), std::move(rows));
     }
+    if (is_of_training(problem)) {
+        const auto reference = is_projection(problem)       ? reference_of_projection_in_training
+                               : problem.config.hidden != 0 ? reference_of_layer_in_training
+                                                            : reference_of_mean_in_training;
+        return reference(problem, weights, call);
+    }
     if (problem.operation != "forward") {
         return reference_core(problem.config, weights, part(call.core, step, samples), std::move(rows));
     }
@@ -101,7 +108,17 @@ Arena::Arena(const BenchmarkProblem &problem, CudaDevice *cuda)
     }
 }
 
+Subject Arena::training(const LayerOptions &options) {
+    const auto subject = is_projection(problem_)       ? projection_in_training
+                         : problem_.config.hidden != 0 ? layer_in_training
+                                                       : mean_in_training;
+    return subject(problem_, weights_, call_, options);
+}
+
 Subject Arena::kernel(const KernelInfo &kernel, const Device &device) {
+    if (is_of_training(problem_)) {
+        return training({kernel.id, device.id});
+    }
     if (problem_.operation != "forward") {
         const auto alone = std::make_shared<Part>(problem_, weights_, call_, kernel, device);
         return {[alone] { alone->run(); }, {}, [this, alone] { alone->run_to(output()); }, true};
@@ -112,6 +129,9 @@ Subject Arena::kernel(const KernelInfo &kernel, const Device &device) {
 }
 
 Subject Arena::layer(const Device &device) {
+    if (is_of_training(problem_)) {
+        return training({"", device.id});
+    }
     const auto layer = std::make_shared<const Layer>(problem_.config, weights_, LayerOptions{"", device.id});
     if (problem_.piece) {
         return step(layer);
@@ -191,16 +211,23 @@ double Arena::bytes_of_step() const {
     return static_cast<double>(floats * sizeof(float));
 }
 
-void Arena::check(const std::function<void()> &run, double allowed, double &max_error, std::string &failure) {
+std::vector<float> Arena::output_of(const Subject &subject, bool &all_finite) {
     std::fill(y_.begin(), y_.end(), std::numeric_limits<float>::quiet_NaN());
-    run();
-    std::vector<float> actual;
+    subject.to_arena();
+    all_finite = std::all_of(y_.begin(), y_.end(), [](float value) { return std::isfinite(value); });
+    std::vector<float> compared;
     for (std::int64_t i = 0; i < compared_samples_; ++i) {
         for (const std::int64_t row : rows_) {
             const auto first = y_.begin() + (i * sample_step_ * extents_[1] + row) * extents_[2];
-            actual.insert(actual.end(), first, first + extents_[2]);
+            compared.insert(compared.end(), first, first + extents_[2]);
         }
     }
+    return compared;
+}
+
+void Arena::check(const Subject &subject, double allowed, double &max_error, std::string &failure) {
+    bool all_finite = false;
+    const std::vector<float> actual = subject.results ? subject.results(all_finite) : output_of(subject, all_finite);
     double largest_error = 0, largest_output = 0;
     for (std::size_t i = 0; i < actual.size(); ++i) {
         const double error = std::abs(actual[i] - reference_.output[i]);
@@ -211,7 +238,7 @@ void Arena::check(const std::function<void()> &run, double allowed, double &max_
     const double in_tolerances = error_in_tolerances(reference_, actual);
     if (!(in_tolerances <= allowed)) {
         failure = fmt::format("WRONG: the error is {:.3g} times the tolerance", in_tolerances);
-    } else if (!std::all_of(y_.begin(), y_.end(), [](float value) { return std::isfinite(value); })) {
+    } else if (!all_finite) {
         failure = "WRONG: an output that isn't compared isn't a number";
     }
 }

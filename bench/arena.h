@@ -19,10 +19,13 @@ namespace aft::bench {
 
 /// Something that computes a problem, again and again.
 struct Subject {
-    std::function<void()> call;      ///< what is timed
-    std::function<void()> finish;    ///< waits for what `call` only queued; empty where nothing is queued
-    std::function<void()> to_arena;  ///< the same, once; the result comes into the arena's output
-    bool is_on_device = false;       ///< no tensor is copied between host and device
+    std::function<void()> call;    ///< what is timed
+    std::function<void()> finish;  ///< waits for what `call` only queued; empty where nothing is queued
+    /// The same, once; the result comes into the arena's output.
+    std::function<void()> to_arena;
+    bool is_on_device = false;  ///< no tensor is copied between host and device
+    /// Instead of to_arena, where there are other results: those that are compared, and whether all are finite.
+    std::function<std::vector<float>(bool &all_finite)> results = {};
 };
 
 /// A problem with its data and its right answer, for the contestants of one device.
@@ -37,9 +40,9 @@ public:
     /// A whole layer on the kernels that the library chooses. Throws as kernel().
     Subject layer(const Device &device);
 
-    /// Compares the output after `run`, which computes it and finds NaN there. `allowed`: how far it may be off, in
-    /// tolerances. Throws what `run` throws.
-    void check(const std::function<void()> &run, double allowed, double &max_error, std::string &failure);
+    /// Compares the output, which is NaN before. `allowed`: how far it may be off, in tolerances. Throws what the
+    /// subject throws.
+    void check(const Subject &subject, double allowed, double &max_error, std::string &failure);
 
     /// Floating-point operations that no implementation can leave out.
     double work() const;
@@ -62,9 +65,11 @@ public:
     }
 
 private:
+    Subject training(const LayerOptions &options);
     Subject plain_layer(const std::shared_ptr<const Layer> &layer);
     Subject step(const std::shared_ptr<const Layer> &layer);
     Subject kept_sources(const std::shared_ptr<const Layer> &layer);
+    std::vector<float> output_of(const Subject &subject, bool &all_finite);
 
     BenchmarkProblem problem_;
     Weights weights_;

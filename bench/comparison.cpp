@@ -173,9 +173,9 @@ std::string variant_name(const BenchmarkProblem &problem) {
 
 std::string subject_name(const BenchmarkProblem &problem) {
     const std::string form(name(problem.config.form));
-    return problem.operation == "forward"  ? form
-           : problem.operation == "linear" ? "linear"
-                                           : problem.operation + " " + form;
+    return problem.operation == "forward" ? form
+           : is_projection(problem)       ? problem.operation
+                                          : problem.operation + " " + form;
 }
 
 Comparison compare(const ComparisonOptions &options) {

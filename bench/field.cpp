@@ -105,7 +105,7 @@ void Field::enter(const KernelInfo &info, const std::function<Subject()> &make, 
         measurement.timed = subject.is_on_device && info.api != "cpu" ? "device" : "call";
         measurement.bytes = problem_.piece ? arena_.bytes_of_step() : not_measured;
         const auto check = [&] {
-            arena_.check(subject.to_arena, allowed_tolerances(info), measurement.max_error, contestant.failure);
+            arena_.check(subject, allowed_tolerances(info), measurement.max_error, contestant.failure);
         };
         contestant.estimate = seconds_of(check);
         // The first call allocates and is compared: a short one is estimated once more.

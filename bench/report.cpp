@@ -56,7 +56,7 @@ Json json_of(const BenchmarkProblem &problem) {
 
 // A projection is of no layer.
 Json layer_of(const BenchmarkProblem &problem) {
-    return problem.operation == "linear" ? Json(nullptr) : Json(name(problem.config.form));
+    return is_projection(problem) ? Json(nullptr) : Json(name(problem.config.form));
 }
 
 Json json_of(const Measurement &each) {

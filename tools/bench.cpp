@@ -65,10 +65,16 @@ bool has(const std::vector<std::string> &names, std::string_view name) {
 
 // Everything that can be timed of a shape.
 std::vector<BenchmarkProblem> problems_at(const std::string &shape) {
-    std::vector<BenchmarkProblem> result = {projection_alone(problem(shape, aft_full))};
+    std::vector<BenchmarkProblem> result = {projection_alone(problem(shape, aft_full)),
+                                            trained_projection(problem(shape, aft_full), "linear_training"),
+                                            trained_projection(problem(shape, aft_full), "linear_gradients")};
     for (const NamedForm &named : named_forms) {
         result.emplace_back(problem(shape, named.form));
         result.push_back(mean_alone(problem(shape, named.form)));
+        if (!named.form.varies_by_channel()) {
+            const std::vector<BenchmarkProblem> training = training_of(problem(shape, named.form));
+            result.insert(result.end(), training.begin(), training.end());
+        }
     }
     return result;
 }
@@ -86,7 +92,7 @@ std::vector<BenchmarkProblem> problems(const BenchOptions &options, const Device
     }
     const bool takes_all = options.layers.empty() && options.forms.empty();
     std::copy_if(listed.begin(), listed.end(), std::back_inserter(result), [&](const BenchmarkProblem &each) {
-        const std::string_view form = each.operation == "linear" ? "" : name(each.config.form);
+        const std::string_view form = is_projection(each) ? "" : name(each.config.form);
         return takes_all || (each.operation == "forward" && has(options.layers, form)) || has(options.forms, form) ||
                has(options.forms, each.operation);
     });
