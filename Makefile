@@ -9,7 +9,7 @@ BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: all bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
-        bench-baseline bench-scaling bench-peers gpu-bundle install docs kernels-page configure setup format lint clean \
+        bench-baseline bench-scaling bench-peers bench-training gpu-bundle install docs kernels-page configure setup format lint clean \
         help
 
 # All that is installed: the library and the tool.
@@ -23,6 +23,12 @@ bench-peers: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_peers
 	bench/peers/setup
 	build/peers-venv/bin/python bench/peers/compare.py $(PEERS_FLAGS)
+
+# Steps of training beside those of PyTorch.
+bench-training: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_peers
+	bench/peers/setup
+	build/peers-venv/bin/python bench/peers/compare.py --training --output build/bench/training $(PEERS_FLAGS)
 
 test: configure
 	$(CMAKE) --build --preset $(PRESET)
@@ -122,6 +128,7 @@ help:
 	@echo 'make bench-baseline  record the figures for bench-check; run nothing else meanwhile'
 	@echo 'make bench-scaling   measure time and memory as T, P and B grow: build/bench/scaling.svg'
 	@echo 'make bench-peers     compare the layers with PyTorch, JAX, ONNX Runtime, OpenVINO and BLAS: build/bench/peers.md'
+	@echo 'make bench-training  compare steps of training with PyTorch: build/bench/training/peers.md'
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make install         install library, headers and tool below PREFIX=/usr/local, or DESTDIR and PREFIX'
 	@echo 'make docs            build the documents and the reference of the headers as a site: build/docs/index.html'

@@ -38,6 +38,8 @@ LAYERS = {"full": SHAPES, "simple": SHAPES, "local": SHAPES, "causal_full": COMP
           "wkv": COMPOSED_SHAPES, "given": ["64,100,100,128", "32,1000,1000,128", "1,1000,1000,128"],
           "kept": ["256,1,1000,128"]}
 TAKING_BIAS = ("given", "kept")
+TRAINED = ("full", "simple", "local", "causal_full")
+TRAINED_SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "1,197,192,192", "1,64,64,64"]
 WINDOWS = {"local": 32, "causal_local": 32, "conv": 4}  # of a shape without one
 FORMS = {"local": ["dense", "banded"], "causal_full": ["dense", "blocked"], "causal_local": ["dense", "banded"],
          "wkv": ["recurrent", "associative"]}
@@ -45,11 +47,20 @@ EXTENTS = ("batch", "seq", "hidden", "projected", "window")
 CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
+SAME_GRADIENT = 1e-3  # of the largest
 
 MODULES = {"OpenVINO": "openvino_peers", "ONNX Runtime": "onnxruntime_peers", "JAX": "jax_peers",
            "PyTorch": "torch_peers"}
 BLAS = {"oneDNN": "libdnnl.so*", "OpenBLAS": "libscipy_openblas.so", "MKL": "libmkl_rt.so*"}
 PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cpu-gomp", "scipy-openblas32", "mkl"]
+
+
+def trained_peers(layer):
+    """The same for a step of training."""
+    for mode in ("eager", "compiled"):
+        if layer in ("full", "simple"):  # its AFTLocal makes a new parameter in each call, which isn't trained
+            yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch training {mode}"
+        yield f"PyTorch, {mode}", "PyTorch", f"dense training {mode}"
 
 
 def peers(layer):
@@ -117,7 +128,15 @@ class Comparison:
             answer = contestant.worker.ask(problem=problem, form=form, output=str(output))
             with safe_open(problem, "numpy") as file:
                 rows, expected, tolerance = map(file.get_tensor, ("rows", "expected", "tolerance"))
-            y = numpy.fromfile(output, numpy.float32).reshape(len(expected), -1, expected.shape[2])
+            y = numpy.fromfile(output, numpy.float32)
+            if self.options.training:
+                y, gradient = numpy.split(y, 2)
+                if contestant.peer == OURS:  # tests compare it with the reference
+                    self.gradient = gradient
+                difference = abs(gradient - self.gradient).max() / abs(self.gradient).max()
+                if not difference <= SAME_GRADIENT:
+                    return f"WRONG: the gradient differs from ours by {difference:.3g}"
+            y = y.reshape(len(expected), -1, expected.shape[2])
             error = (abs(y[:, rows] - expected) / tolerance).max()
             if not (error <= 1 and numpy.isfinite(y).all()):
                 return f"WRONG: the error is {error:.3g} times the tolerance"
@@ -132,16 +151,16 @@ class Comparison:
 
     def run(self, layer, shape, threads):
         extents = dict(zip_longest(CALL_EXTENTS if layer in TAKING_BIAS else EXTENTS, shape))
-        case = {"layer": layer, "shape": extents, "threads": threads}
+        case = {"layer": f"training {layer}" if self.options.training else layer, "shape": extents, "threads": threads}
         problem = self.problem(layer, shape)
         ours = Contestant(OURS, self.worker(OURS, "", threads))
-        failure = self.failure(ours, "", problem)
+        failure = self.failure(ours, "training" if self.options.training else "", problem)
         if failure:
             self.wrong = True
             self.skipped.append({**case, "peer": OURS, "reason": failure})
             return
         field = [ours]
-        for peer, library, form in peers(layer):
+        for peer, library, form in (trained_peers if self.options.training else peers)(layer):
             if any(name.lower() in peer.lower() for name in self.options.peer or [""]):
                 contestant = Contestant(peer, self.worker(library, form, threads))
                 failure = self.failure(contestant, form, problem)
@@ -219,7 +238,8 @@ def shape(text):
 
 
 def shapes_of(layer, options):
-    shapes = options.shape or [shape(text) for text in LAYERS[layer] if not options.quick or text in QUICK_SHAPES]
+    listed = TRAINED_SHAPES if options.training else LAYERS[layer]
+    shapes = options.shape or [shape(text) for text in listed if not options.quick or text in QUICK_SHAPES]
     # Windows are of some layers alone.
     return dict.fromkeys((*each, WINDOWS[layer])[:5] if layer in WINDOWS else each[:4] for each in shapes)
 
@@ -237,10 +257,13 @@ def parsed_arguments():
                         help=f"default: 1 and {cores}")
     parser.add_argument("--peer", action="append", metavar="TEXT", help="peers whose name has the text; default: all")
     parser.add_argument("--seconds", type=float, help="of measuring, for each contestant; default: 0.7")
+    parser.add_argument("--training", action="store_true",
+                        help=f"steps of training, of {', '.join(TRAINED)}: the result and all gradients")
     parser.add_argument("--quick", action="store_true", help=f"all threads, 0.2 s, shapes {' '.join(QUICK_SHAPES)}")
     parser.add_argument("--output", default=str(BUILD / "bench"), metavar="FOLDER", help="default: build/bench")
     options = parser.parse_args()
-    options.cases = [(layer, each) for layer in options.layer or LAYERS for each in shapes_of(layer, options)]
+    options.cases = [(layer, each) for layer in options.layer or (TRAINED if options.training else LAYERS)
+                     for each in shapes_of(layer, options)]
     options.threads = options.threads or ([cores] if options.quick else sorted({1, cores}))
     options.seconds = options.seconds or (0.2 if options.quick else 0.7)
     return options

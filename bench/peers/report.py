@@ -6,6 +6,11 @@ NAMES = {"full": "AFTFull", "simple": "AFTSimple", "local": "AFTLocal", "causal_
          "kept": "AFTFull with a given bias and kept sources"}
 
 
+def name_of(layer):
+    kind, _, form = layer.rpartition(" ")
+    return f"A step of {kind}, {NAMES[form]}" if kind else NAMES[form]
+
+
 def shape_text(shape):
     return ", ".join(str(extent) for extent in shape.values() if extent is not None)
 
@@ -36,7 +41,7 @@ def markdown(result):
                 reasons[skip["peer"], shape_text(skip["shape"])] = notes.index(skip["reason"]) + 1
         shapes = unique(shape_text(row["shape"]) for row in rows)
         ours = {shape_text(row["shape"]): f"{row['ours_median_ms']:.4g} ms" for row in rows}
-        text += f"\n## {NAMES[layer]}, {threads} thread{'s' * (threads > 1)}\n\n"
+        text += f"\n## {name_of(layer)}, {threads} thread{'s' * (threads > 1)}\n\n"
         text += f"| peer | {' | '.join(shapes)} |\n|{'---|' * (len(shapes) + 1)}\n"
         text += f"| aft | {' | '.join(ours[shape] for shape in shapes)} |\n"
         for peer in unique([row["peer"] for row in rows] + [peer for peer, _ in reasons]):
@@ -72,7 +77,7 @@ def chart(layer, rows, path):
         panel.set_yticks(range(len(shapes)), shapes)
         panel.grid(axis="x", alpha=0.4)
     panels[0][0].invert_yaxis()
-    figure.suptitle(NAMES[layer])
+    figure.suptitle(name_of(layer))
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize="small")
     figure.savefig(path)
@@ -84,7 +89,7 @@ def write(result, folder):
     (folder / "peers.md").write_text(text, encoding="utf-8")
     print("\n" + text)
     for layer in unique(row["layer"] for row in result["comparisons"]):
-        path = folder / f"peers-{layer}.svg"
+        path = folder / f"peers-{layer.replace(' ', '-')}.svg"
         try:
             chart(layer, [row for row in result["comparisons"] if row["layer"] == layer], path)
         except ImportError as error:

@@ -131,8 +131,72 @@ class Layer(torch.nn.Module):
         return self.with_current(*before, key, value)
 
 
+class TrainedLayer(torch.nn.Module):
+    """The same with parameters: exp(w) is a part of each step."""
+
+    def __init__(self, problem):
+        super().__init__()
+        self.input = torch.nn.Linear(problem.hidden, 3 * problem.projected)
+        self.output = torch.nn.Linear(problem.projected, problem.hidden)
+        self.load(self.input, problem.input_weight, problem.input_bias)
+        self.load(self.output, problem.output_weight, problem.output_bias)
+        self.is_simple, self.hidden = problem.layer == "simple", None
+        if not self.is_simple:
+            self.position_bias = torch.nn.Parameter(torch.from_numpy(problem.tensors["wbias"]))
+            t = torch.arange(problem.seq)
+            distance = t[:, None] - t
+            self.outside = abs(distance) >= problem.window if problem.layer.endswith("local") else None
+            self.hidden = distance < 0 if problem.is_causal else None
+
+    @staticmethod
+    def load(linear, weight, bias):
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(weight.T.copy()))
+            linear.bias.copy_(torch.from_numpy(bias))
+
+    def forward(self, x):
+        query, key, value = self.input(x).chunk(3, -1)
+        weight = exp_below_maximum(key, 1)
+        terms = torch.cat([weight * value, weight], -1)
+        if self.is_simple:
+            sums = terms.sum(1, keepdim=True)
+        else:
+            bias = self.position_bias
+            if self.outside is not None:
+                bias = bias.masked_fill(self.outside, 0)
+            if self.hidden is not None:
+                bias = bias.masked_fill(self.hidden, -torch.inf)
+            sums = exp_below_maximum(bias, 1) @ terms
+        numerator, denominator = sums.chunk(2, -1)
+        return self.output(torch.sigmoid(query) * (numerator / denominator))
+
+
+def step_of(problem, kind, mode):
+    """A step of training: y and the gradient of x, whose dL/dy is x."""
+    layer = aft_pytorch(problem).train() if kind == "aft-pytorch" else TrainedLayer(problem)
+    x = torch.from_numpy(problem.inputs["x"]).requires_grad_()
+    dy = x.detach().clone()
+    run = layer
+    if mode == "compiled":
+        torch._dynamo.reset()
+        run = torch.compile(layer, dynamic=False, fullgraph=True)
+
+    def step():
+        layer.zero_grad(set_to_none=True)
+        x.grad = None
+        with torch.enable_grad():
+            y = run(x)
+        y.backward(dy)
+        return y.detach(), x.grad
+
+    step()
+    return step
+
+
 def make(problem, form):
-    kind, mode = form.split()
+    kind, mode = form.split()[0], form.split()[-1]
+    if "training" in form:
+        return step_of(problem, kind, mode)
     if (kind, mode) == ("recurrent", "compiled") and problem.seq > MAX_COMPILED_STEPS:
         raise NotImplementedError("torch.compile unrolls the loop over the sequence and takes minutes")
     layer = aft_pytorch(problem) if kind == "aft-pytorch" else Layer(problem, kind)

@@ -10,7 +10,9 @@
 //     {"calls": N}    calls N times more, after N / 10 + 1 calls to warm up: {"seconds": one took, on an average}
 //
 // Ours answers the first with its "kernel" too, of a layer of several kernels with that of its mean, and "" for kept
-// sources. FORM is "banded" for products in the band of a window, "blocked" for those in blocks of causal AFTFull.
+// sources. FORM is "banded" for products in the band of a window, "blocked" for those in blocks of causal AFTFull, and
+// "training" for a step of training: the result with all gradients, whose own gradient is the input. Its output is y
+// and then the gradient of the input.
 
 #include "gemm_layer.h"
 #include "gemm_mean.h"
@@ -82,6 +84,8 @@ public:
             const bool in_blocks = form == "banded" || form == "blocked";
             const auto gemm = std::make_shared<GemmLayer>(sgemm, config, weights, Shape{B, n}, in_blocks);
             call_ = [this, gemm] { gemm->forward(x_.data(), y_.data()); };
+        } else if (form == "training") {
+            train({B, n}, config, weights);
         } else {
             const auto ours = std::make_shared<const Layer>(config, weights, on_cpu());
             const std::array<std::int64_t, 3> extents{B, n, config.hidden};
@@ -143,6 +147,50 @@ private:
         value_ = std::move(value);
         call_ = [this, core, call, of_targets] { core->forward(call, {y_.data(), of_targets}); };
         kernel = core->kernel_for(n, m).id;
+    }
+
+    // All that is trained has its gradient in each call.
+    void train(const Shape &shape, const LayerConfig &config, const Weights &weights) {
+        const auto layer = std::make_shared<const LayerTraining>(config, on_cpu());
+        const auto values = std::make_shared<const Weights>(weights);
+        const auto of_values = std::make_shared<Weights>(weights);
+        const std::int64_t H = config.hidden, P = config.projected, S = config.max_seq_len;
+        LayerParameters parameters;
+        LayerGradients gradients;
+        const auto add_matrix = [&](auto member, std::int64_t rows, std::int64_t columns, auto &parameter,
+                                    auto &gradient) {
+            parameter = {((*values).*member).data(), {rows, columns}};
+            gradient = {((*of_values).*member).data(), {rows, columns}};
+        };
+        const auto add_vector = [&](auto member, std::int64_t size, auto &parameter, auto &gradient) {
+            parameter = {((*values).*member).data(), {size}};
+            gradient = {((*of_values).*member).data(), {size}};
+        };
+        add_matrix(&Weights::query_weight, P, H, parameters.query_weight, gradients.query_weight);
+        add_matrix(&Weights::key_weight, P, H, parameters.key_weight, gradients.key_weight);
+        add_matrix(&Weights::value_weight, P, H, parameters.value_weight, gradients.value_weight);
+        add_matrix(&Weights::project_weight, H, P, parameters.project_weight, gradients.project_weight);
+        add_vector(&Weights::query_bias, P, parameters.query_bias, gradients.query_bias);
+        add_vector(&Weights::key_bias, P, parameters.key_bias, gradients.key_bias);
+        add_vector(&Weights::value_bias, P, parameters.value_bias, gradients.value_bias);
+        add_vector(&Weights::project_bias, H, parameters.project_bias, gradients.project_bias);
+        if (config.form.has_positions()) {
+            add_matrix(&Weights::position_bias, S, S, parameters.position_bias, gradients.position_bias);
+        }
+        const std::size_t size = x_.size();
+        y_.assign(2 * size, std::numeric_limits<float>::quiet_NaN());
+        const std::array<std::int64_t, 3> extents{shape.batch, shape.seq, H};
+        LayerCall call;
+        call.query = {x_.data(), extents};
+        gradients.query = {y_.data() + size, extents};
+        const auto saved = std::make_shared<std::vector<float>>(static_cast<std::size_t>(layer->saved_size(call)));
+        call_ = [=] {
+            const TensorView<float, 1> all_saved(saved->data(), {static_cast<std::int64_t>(saved->size())});
+            layer->forward(parameters, call, {y_.data(), extents}, all_saved);
+            layer->backward(parameters, call, call.query, all_saved, gradients);
+            static_cast<void>(values), static_cast<void>(of_values);  // whose memory the views are of
+        };
+        kernel = "training";
     }
 
     void run_mean(const Sgemm &sgemm, const Shape &shape, std::int64_t m, const LayerConfig &config,

@@ -127,7 +127,9 @@ class Worker:
             self.call = None  # one that can't be made leaves none
             self.call = self.library.make(Problem(request["problem"]), request["form"])
             seconds, y = self.seconds(1)
-            numpy.asarray(y, numpy.float32).tofile(request["output"])
+            with open(request["output"], "wb") as file:
+                for each in y if isinstance(y, tuple) else (y,):  # of a step of training, the gradient of x as well
+                    numpy.asarray(each, numpy.float32).tofile(file)
         else:
             self.warm_up()
             seconds, _ = self.seconds(request["calls"])

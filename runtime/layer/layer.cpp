@@ -200,6 +200,7 @@ struct Layer::Implementation {
         const TensorRule queries{"hidden", config.hidden, is_plain ? longest() : longest_of(config), may_share_samples};
         const Composed::Call checked =
             check_call(call, kept, "y", y, config, is_x ? "x" : "query", queries, device->info);
+        check_apart(y, checked, is_x ? "x" : "query", call.sight);
         if (checked.shape.batch == 0 || checked.shape.targets == 0) {
             return;
         }

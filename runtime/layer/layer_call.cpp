@@ -36,7 +36,6 @@ Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const 
     check_tensor(y_name, y, {"hidden", config.hidden, queries.longest});
     check_batch(query_name, query.extents[0], device);
     check_same_extents(y_name, y, query, query_name);
-    check_apart(y_name, y, query_name, query);
 
     const TensorView<const float, 3> key = is_given(call.key) ? call.key : query,
                                      value = is_given(call.value) ? call.value : key;
@@ -56,13 +55,20 @@ Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const 
             throw ShapeError("key: batch is " + std::to_string(key.extents[0]) + ", must be " +
                              std::to_string(result.shape.batch) + " like " + query_name);
         }
-        check_apart(y_name, y, "key", key);
-        check_apart(y_name, y, "value", value);
     }
     check_targets(config, result.shape);
     check_sight(call.sight, config.form, result.shape);
-    check_apart(y_name, y, call.sight);
     return result;
+}
+
+void check_apart(const TensorView<float, 3> &y, const Composed::Call &call, const char *query_name,
+                 const Sight &sight) {
+    check_apart("y", y, query_name, call.query);
+    if (!call.sources) {
+        check_apart("y", y, "key", call.key);
+        check_apart("y", y, "value", call.value);
+    }
+    check_apart("y", y, sight);
 }
 
 }  // namespace aft

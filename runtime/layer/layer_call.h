@@ -26,4 +26,7 @@ Composed::Call check_call(const LayerCall &call, const KeptSources *kept, const 
                           const TensorView<float, 3> &y, const LayerConfig &config, const char *query_name,
                           const TensorRule &queries, const Device &device);
 
+/// The result overlaps nothing that the call reads. Throws ShapeError.
+void check_apart(const TensorView<float, 3> &y, const Composed::Call &call, const char *query_name, const Sight &sight);
+
 }  // namespace aft
