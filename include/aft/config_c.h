@@ -141,6 +141,15 @@ AFT_API aft_status aft_set_thread_count(int32_t threads);
 /// The number of threads that kernels run on. Must not be called while aft_set_thread_count() runs.
 AFT_API aft_status aft_thread_count(int32_t *threads);
 
+/// A loop on threads of the program: calls iteration(argument, i) once for each i of 0..count - 1, on any threads, in
+/// any order, and returns when all calls have returned. An iteration may run a loop within.
+typedef void (*aft_parallel_for)(void *context, int32_t count, void (*iteration)(void *argument, int32_t index),
+                                 void *argument);
+/// From now on, kernels run their parallel loops by `run`, which gets `context`: a program whose own threads wait for
+/// work on the same processors is slowed down by a second pool. Null: by the threads of the library again. Results have
+/// the same bits. Must not be called while a layer runs.
+AFT_API aft_status aft_set_parallel_for(aft_parallel_for run, void *context);
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,8 @@
 extern "C" {
 #endif
 
+// Means
+
 /// The weighted mean of a form, without projections, with its gradients: aft::CoreTraining of <aft/training.h>. It
 /// holds no weights, as they change from step to step. It runs on the CPU.
 typedef struct aft_core_training aft_core_training;
@@ -79,6 +81,71 @@ AFT_API aft_status aft_core_training_config(const aft_core_training *training, a
 
 /// Bytes of memory that it keeps between calls as scratch. aft_core_training_destroy() frees them.
 AFT_API aft_status aft_core_training_scratch_bytes(const aft_core_training *training, uint64_t *bytes);
+
+// Layers
+
+/// A layer with its gradients: aft::LayerTraining of <aft/training.h>. It holds no weights, as they change from step to
+/// step. It runs on the CPU.
+typedef struct aft_layer_training aft_layer_training;
+
+/// Where aft_layer_training_backward() writes gradients. Those of parameters have the shapes of aft_parameters, without
+/// gaps, and are summed over the samples. A null pointer means that a gradient isn't computed.
+typedef struct aft_layer_gradients {
+    uint64_t struct_size;  ///< sizeof(aft_layer_gradients)
+    /// Of the inputs that the call has. Where the query is the key or the value input as well, its gradient has theirs.
+    aft_gradient query;     ///< [B, n, H]
+    aft_gradient key;       ///< [B, m, key_hidden]
+    aft_gradient value;     ///< [B, m, value_hidden]
+    float *query_weight;    ///< [P, H]
+    float *query_bias;      ///< [P]
+    float *key_weight;      ///< [P, key_hidden]
+    float *key_bias;        ///< [P]
+    float *value_weight;    ///< [P, value_hidden]
+    float *value_bias;      ///< [P]
+    float *project_weight;  ///< [H, P]
+    float *project_bias;    ///< [H]
+    /// Of aft_sight.position_bias, as in aft_core_gradients.
+    aft_gradient given_bias;
+    float *position_bias;  ///< [S, S]
+} aft_layer_gradients;
+
+/// Checks `config` and chooses the kernels. `options` may be null. AFT_ERROR_CONFIG for a config that
+/// aft_layer_create() refuses, and for AFT_LAYER_CONV and AFT_LAYER_WKV, which have no gradients yet.
+AFT_API aft_status aft_layer_training_create(const aft_config *config, const aft_layer_options *options,
+                                             aft_layer_training **training);
+
+/// Destroys the object. Null is allowed.
+AFT_API void aft_layer_training_destroy(aft_layer_training *training);
+
+/// How many floats aft_layer_training_forward() saves for the gradients of a call. `extents` are those of y. Of the
+/// inputs, it reads extents and the mask.
+AFT_API aft_status aft_layer_training_saved_size(const aft_layer_training *training, const aft_layer_inputs *inputs,
+                                                 const int64_t extents[3], int64_t *size);
+
+/// y = layer(inputs), as aft_layer_call() up to the order of sums, and what aft_layer_training_backward() needs.
+/// - parameters: as in aft_weights_copy(), in the caller's memory. Decay and bonus aren't read.
+/// - inputs: without kept sources.
+/// - saved: as many floats as aft_layer_training_saved_size() says. It must overlap neither y nor what the call reads.
+///
+/// AFT_ERROR_SHAPE, AFT_ERROR_KERNEL.
+AFT_API aft_status aft_layer_training_forward(const aft_layer_training *training, const aft_parameters *parameters,
+                                              const aft_layer_inputs *inputs, const int64_t extents[3], float *y,
+                                              const int64_t *y_strides, float *saved);
+
+/// The gradients of a loss L with dy = dL/dy at a call and its `saved`. They overlap nothing else, and those of rows
+/// that touch nothing are 0. extents and dy_strides are those of dy, [B, n, H]; its rows without a result aren't read.
+/// The same bits for any number of threads. AFT_ERROR_SHAPE, whose message calls a gradient d and the name of its
+/// tensor (dquery_weight); AFT_ERROR_KERNEL.
+AFT_API aft_status aft_layer_training_backward(const aft_layer_training *training, const aft_parameters *parameters,
+                                               const aft_layer_inputs *inputs, const int64_t extents[3],
+                                               const float *dy, const int64_t *dy_strides, const float *saved,
+                                               const aft_layer_gradients *gradients);
+
+/// The config that it was made with. Set the struct_size of `config` before the call.
+AFT_API aft_status aft_layer_training_config(const aft_layer_training *training, aft_config *config);
+
+/// Bytes of memory that it keeps between calls as scratch. aft_layer_training_destroy() frees them.
+AFT_API aft_status aft_layer_training_scratch_bytes(const aft_layer_training *training, uint64_t *bytes);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,10 @@ aft_status aft_set_thread_count(int32_t threads) {
     return guarded([&] { set_thread_count(threads); });
 }
 
+aft_status aft_set_parallel_for(aft_parallel_for run, void *context) {
+    return guarded([&] { set_parallel_for(run, context); });
+}
+
 aft_status aft_thread_count(int32_t *threads) {
     return guarded([&] { given("threads", threads) = thread_count(); });
 }

@@ -1,4 +1,6 @@
 #include "c/c_arguments.h"
+
+#include "c/c_objects.h"
 #include "weights/gates.h"
 
 #include <aft/error.h>
@@ -124,6 +126,10 @@ TensorView<const float, 3> read_tensor(const aft_tensor &tensor) {
     return view_of(tensor.data, tensor.extents, tensor.strides);
 }
 
+TensorView<float, 3> read_gradient(const aft_gradient &gradient) {
+    return view_of(gradient.data, gradient.extents, gradient.strides);
+}
+
 TensorView<const std::int64_t, 1> read_lengths(const std::int64_t *lengths, std::int64_t batch) {
     return lengths ? TensorView<const std::int64_t, 1>(lengths, {batch}) : TensorView<const std::int64_t, 1>();
 }
@@ -145,6 +151,12 @@ CoreCall read_inputs(const aft_core_inputs *pointer, const std::int64_t *extents
     const aft_core_inputs inputs = read_struct("inputs", pointer);
     return {read_tensor(inputs.query), read_tensor(inputs.key), read_tensor(inputs.value),
             read_sight(inputs.sight, extents)};
+}
+
+LayerCall read_inputs(const aft_layer_inputs *pointer, const std::int64_t *extents) {
+    const aft_layer_inputs inputs = read_struct("inputs", pointer);
+    return {read_tensor(inputs.query), read_tensor(inputs.key), read_tensor(inputs.value),
+            inputs.sources ? &inputs.sources->sources : nullptr, read_sight(inputs.sight, extents)};
 }
 
 }  // namespace aft

@@ -5,6 +5,7 @@
 #include <aft/aft_c.h>
 #include <aft/call.h>
 #include <aft/config.h>
+#include <aft/training_c.h>
 #include <aft/weights.h>
 
 #include <algorithm>
@@ -58,8 +59,10 @@ LayerOptions read_options(const aft_layer_options *pointer);
 LoadOptions read_options(const aft_load_options *pointer);
 Sight read_sight(const aft_sight *pointer, const std::int64_t *extents);
 CoreCall read_inputs(const aft_core_inputs *pointer, const std::int64_t *extents);
+LayerCall read_inputs(const aft_layer_inputs *pointer, const std::int64_t *extents);
 
 TensorView<const float, 3> read_tensor(const aft_tensor &tensor);
+TensorView<float, 3> read_gradient(const aft_gradient &gradient);
 /// [batch], without gaps; nothing if it is null.
 TensorView<const std::int64_t, 1> read_lengths(const std::int64_t *lengths, std::int64_t batch);
 

@@ -2,18 +2,6 @@
 #include "c/c_infos.h"
 #include "c/c_objects.h"
 
-namespace aft {
-namespace {
-
-LayerCall read_inputs(const aft_layer_inputs *pointer, const std::int64_t *extents) {
-    const aft_layer_inputs inputs = read_struct("inputs", pointer);
-    return {read_tensor(inputs.query), read_tensor(inputs.key), read_tensor(inputs.value),
-            inputs.sources ? &inputs.sources->sources : nullptr, read_sight(inputs.sight, extents)};
-}
-
-}  // namespace
-}  // namespace aft
-
 using namespace aft;
 
 aft_status aft_layer_create(const aft_config *config, const aft_weights *weights, const aft_layer_options *options,

@@ -29,3 +29,7 @@ struct aft_core {
 struct aft_core_training {
     aft::CoreTraining training;
 };
+
+struct aft_layer_training {
+    aft::LayerTraining training;
+};

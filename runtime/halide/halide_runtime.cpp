@@ -7,6 +7,7 @@
 #include <aft/error.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <string>
 
@@ -41,13 +42,29 @@ int on_parallel_loop(void *user_context, halide_task_t task, int first, int coun
     struct Body {
         void *user_context;
         halide_task_t task;
+        int first;
         std::uint8_t *closure;
-    } body{user_context, task, closure};
-    const auto iteration = [](void *argument, int index) {
-        const ScratchPool::Task scope;
-        const Body &body = *static_cast<const Body *>(argument);
-        return body.task(body.user_context, index, body.closure);
-    };
+        std::atomic<int> error = 0;
+
+        int run(int index) const {
+            const ScratchPool::Task scope;
+            return task(user_context, index, closure);
+        }
+    } body{user_context, task, first, closure};
+    if (const ProgramThreads &program = program_threads(); program.run) {
+        const auto iteration = [](void *argument, int index) {
+            Body &body = *static_cast<Body *>(argument);
+            if (body.error == 0) {
+                const FloatEnvironment during;
+                const int error = body.run(body.first + index);
+                int none = 0;
+                body.error.compare_exchange_strong(none, error);
+            }
+        };
+        program.run(program.context, count, iteration, &body);
+        return body.error;
+    }
+    const auto iteration = [](void *argument, int index) { return static_cast<const Body *>(argument)->run(index); };
     return threads().run(iteration, &body, first, count);
 }
 

@@ -1,3 +1,4 @@
+#include "halide/limits.h"
 #include "layer/layer_call.h"
 #include "layer/linear_training.h"
 #include "layer/mean_training.h"
@@ -238,11 +239,11 @@ LayerTraining &LayerTraining::operator=(LayerTraining &&) noexcept = default;
 
 std::int64_t LayerTraining::saved_size(const LayerCall &call) const {
     const auto [B, n, H] = call.query.extents;
-    std::int64_t rows = n;  // of the gated mean
+    std::int64_t rows = std::clamp<std::int64_t>(n, -1, max_elements);  // of the gated mean
     for (const Group &group : Groups(call, config().form.has_query())) {
-        rows += group.count * group.x.extents[1];
+        rows += group.count * std::clamp<std::int64_t>(group.x.extents[1], -1, max_elements);
     }
-    return B * rows * config().projected + implementation_->mean.saved_size({B, n}, call.sight);
+    return count_of_saved(B, rows, config().projected) + implementation_->mean.saved_size({B, n}, call.sight);
 }
 
 void LayerTraining::forward(const LayerParameters &parameters, const LayerCall &call, TensorView<float, 3> y,

@@ -6,6 +6,7 @@
 #include <aft/error.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 namespace aft {
@@ -107,6 +108,16 @@ Tensor sources_of(CallMemory &memory, const char *name, const TensorView<const f
 
 }  // namespace
 
+std::int64_t count_of_saved(std::int64_t batch, std::int64_t rows, std::int64_t channels) {
+    constexpr std::int64_t most = std::int64_t{1} << 60;
+    if (batch < 0 || rows < 0 || (batch > 0 && rows > most / batch) ||
+        (batch * rows > 0 && channels > most / (batch * rows))) {
+        throw ShapeError("saved: " + std::to_string(batch) + " samples of " + std::to_string(rows) + " rows of " +
+                         std::to_string(channels) + " floats are too many to save");
+    }
+    return batch * rows * channels;
+}
+
 void check_saved(const TensorView<float, 1> &saved, std::int64_t size) {
     if (saved.extents[0] != size || (size > 0 && (!saved.data || saved.strides[0] != 1))) {
         throw ShapeError("saved is [" + std::to_string(saved.extents[0]) + "], must be [" + std::to_string(size) +
@@ -143,7 +154,7 @@ MeanTraining::MeanTraining(MeanTraining &&) noexcept = default;
 MeanTraining &MeanTraining::operator=(MeanTraining &&) noexcept = default;
 
 std::int64_t MeanTraining::saved_size(const Shape &shape, const Sight &sight) const {
-    return of_pairs(sight) ? 4 * shape.batch * shape.seq * config_.projected : 0;
+    return of_pairs(sight) ? count_of_saved(shape.batch, shape.seq, 4 * config_.projected) : 0;
 }
 
 void MeanTraining::forward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
@@ -293,7 +304,7 @@ void MeanTraining::bias_gradient(const PreparedSelection &kernels, CallMemory &m
     operands.add("first", same_for_all(memory, "first", static_cast<std::int32_t>(first), B));
     const auto call = [&](const TensorView<float, 3> &dw) {
         operands.add("dw", dw);
-        kernels.kernel_for({B, n}).call(operands.begin(), operands.end(), memory);
+        kernels.kernel_for({shape.batch, shape.targets}).call(operands.begin(), operands.end(), memory);
     };
     if (config_.form.takes_bias()) {
         TensorView<float, 3> dw = gradients.given_bias;

@@ -30,7 +30,17 @@ struct ProcessThreads {
     }
 };
 
+ProgramThreads of_program;
+
 }  // namespace
+
+const ProgramThreads &program_threads() {
+    return of_program;
+}
+
+void set_parallel_for(ParallelFor run, void *context) {
+    of_program = {run, context};
+}
 
 ThreadPool &threads() {
     static ProcessThreads all;

@@ -13,14 +13,6 @@ CoreParameters read_parameters(const aft_core_parameters *pointer, const CoreTra
     return parameters;
 }
 
-TensorView<float, 3> read_gradient(const aft_gradient &gradient) {
-    TensorView<float, 3> result(gradient.data, {gradient.extents[0], gradient.extents[1], gradient.extents[2]});
-    if (gradient.strides) {
-        std::copy_n(gradient.strides, 3, result.strides.begin());
-    }
-    return result;
-}
-
 CoreGradients read_gradients(const aft_core_gradients *pointer, const CoreTraining &training) {
     const aft_core_gradients gradients = read_struct("gradients", pointer);
     const std::int64_t S = training.config().max_seq_len;
