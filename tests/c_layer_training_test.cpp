@@ -107,7 +107,7 @@ TEST_CASE("a null pointer of a step of a layer is refused by its name", "[traini
     const std::vector<float> input(2 * 17 * 12), before(8 * 2 * 17 * 12, -77);
     std::vector<float> output = before;
     const float *x = input.data();
-    float *y = output.data(), *saved = y + 2 * 17 * 12;
+    float *y = output.data(), *saved = y + input.size();
     const aft_tensor tensor = {x, {2, 17, 12}, nullptr};
     const aft_layer_inputs inputs = {sizeof(inputs), tensor, {}, {}, nullptr, nullptr};
     const aft_layer_gradients none = {sizeof(none), {},      {},      {},      nullptr, nullptr, nullptr,

@@ -95,14 +95,8 @@ struct CoreTraining::Implementation {
 CoreTraining::CoreTraining(const LayerConfig &config, const LayerOptions &options) {
     const FloatEnvironment during;
     check_core_config(config);
-    if (config.form.varies_by_channel()) {
-        throw ConfigError("layer " + std::string(name(config.form)) + " has no gradients: its bias varies by channel");
-    }
+    const LayerOptions on_cpu = training_options(config.form, options);
     const KernelRow *named = named_kernel(options);
-    LayerOptions on_cpu = options;
-    if (on_cpu.device.empty()) {
-        on_cpu.device = "cpu";
-    }
     const Plan plan = select(MeanTraining::demands(config, named), on_cpu).front();
     implementation_.reset(new Implementation{MeanTraining(config, named, plan), config, plan[0].device->info, {}});
 }

@@ -211,14 +211,8 @@ struct LayerTraining::Implementation {
 LayerTraining::LayerTraining(const LayerConfig &config, const LayerOptions &options) {
     const FloatEnvironment during;
     check_config(config);
-    if (config.form.varies_by_channel()) {
-        throw ConfigError("layer " + std::string(name(config.form)) + " has no gradients: its bias varies by channel");
-    }
+    const LayerOptions on_cpu = training_options(config.form, options);
     const KernelRow *named = named_kernel(options);
-    LayerOptions on_cpu = options;
-    if (on_cpu.device.empty()) {
-        on_cpu.device = "cpu";
-    }
     std::vector<Demand> demands = MeanTraining::demands(config, named);
     const std::size_t of_mean = demands.size();
     const std::int64_t smallest = std::min({config.hidden, config.projected, key_hidden(config), value_hidden(config)});

@@ -108,6 +108,17 @@ Tensor sources_of(CallMemory &memory, const char *name, const TensorView<const f
 
 }  // namespace
 
+LayerOptions training_options(const LayerForm &form, const LayerOptions &options) {
+    if (form.varies_by_channel()) {
+        throw ConfigError("layer " + std::string(name(form)) + " has no gradients: its bias varies by channel");
+    }
+    LayerOptions on_cpu = options;
+    if (on_cpu.device.empty()) {
+        on_cpu.device = "cpu";
+    }
+    return on_cpu;
+}
+
 std::int64_t count_of_saved(std::int64_t batch, std::int64_t rows, std::int64_t channels) {
     constexpr std::int64_t most = std::int64_t{1} << 60;
     if (batch < 0 || rows < 0 || (batch > 0 && rows > most / batch) ||

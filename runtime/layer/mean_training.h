@@ -70,6 +70,8 @@ private:
     std::unique_ptr<Made> made_;
 };
 
+/// The options of a form that has gradients: it runs on the CPU. Throws ConfigError for one that has none.
+LayerOptions training_options(const LayerForm &form, const LayerOptions &options);
 /// rows * channels floats of each sample; throws ShapeError if they can't be counted.
 std::int64_t count_of_saved(std::int64_t batch, std::int64_t rows, std::int64_t channels);
 /// `saved` has this size, without gaps. Throws ShapeError.
