@@ -48,7 +48,7 @@ inline std::array<std::int64_t, 3> target_extents(const BenchmarkProblem &proble
 inline std::array<std::int64_t, 3> source_extents(const BenchmarkProblem &problem) {
     return {problem.shape.batch, source_count(problem), problem.config.projected};
 }
-/// Of each sample of a bias that the call gives, or of all samples.
+/// One of each sample of a bias that the call gives, or one of all samples.
 inline std::array<std::int64_t, 3> bias_extents(const BenchmarkProblem &problem) {
     const LayerConfig &config = problem.config;
     if (config.form.takes_bias()) {
@@ -63,7 +63,7 @@ inline Slice of_targets(const BenchmarkProblem &problem, const std::array<std::i
     const std::int64_t rows = std::min(max_targets, problem.shape.seq);
     return {extents, 1, problem.config.form.is_causal() ? extents[1] - rows : 0, rows, extents[2]};
 }
-/// Of the first and the last sample.
+/// Those of the first and the last sample.
 inline Slice of_channels(const BenchmarkProblem &problem, const std::array<std::int64_t, 3> &extents) {
     const std::int64_t step = std::max<std::int64_t>(extents[0] - 1, 1);
     return {extents, step, 0, extents[1], std::min(max_channels, problem.config.projected)};
@@ -99,7 +99,7 @@ inline std::vector<float> last_columns(const std::vector<float> &values, std::in
     return result;
 }
 
-/// Of a step that has run() and compared(&all_finite), which runs once, into results that are NaN before, and returns
+/// For a step that has run() and compared(&all_finite), which runs once, into results that are NaN before, and returns
 /// those that the reference has, and whether all are finite.
 template<typename Step>
 Subject subject_of(const BenchmarkProblem &problem, const Weights &weights, const CallTensors &call,

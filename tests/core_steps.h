@@ -49,7 +49,7 @@ struct Step {
     std::vector<float> y, query, key, value, position_bias;
 };
 
-/// Of the position bias of the parameters, or of the call: summed over the samples where they share it.
+/// The position bias of the parameters, or of the call: summed over the samples where they share it.
 inline std::array<std::int64_t, 3> bias_extents(const Problem &problem, const CallTensors &call) {
     if (problem.config.form.takes_bias()) {
         const auto [B, n, m] = call.core.sight.position_bias.extents;

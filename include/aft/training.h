@@ -1,7 +1,8 @@
 #pragma once
 
 /// @file
-/// Training: results that save what their gradients need, and the gradients. What is trained isn't kept between calls.
+/// Training: results that save what their gradients need, and the gradients. Trained parameters aren't kept between
+/// calls.
 
 #include <aft/call.h>
 #include <aft/config.h>
@@ -28,11 +29,11 @@ struct CoreGradients {
     TensorView<float, 3> query = {};  ///< [B, n, P]
     TensorView<float, 3> key = {};    ///< [B, m, P]
     TensorView<float, 3> value = {};  ///< [B, m, P]
-    /// Of Sight::position_bias, [B, n, m]: of each sample, or with a batch stride of 0 summed over all of them, of a
-    /// bias that they share. 0 where a bias of -inf hides the source.
+    /// That of Sight::position_bias, [B, n, m]: of each sample, or with a batch stride of 0 summed over all of them, of
+    /// a bias that they share. 0 where a bias of -inf hides the source.
     TensorView<float, 3> given_bias = {};
-    /// Of CoreParameters::position_bias, [S, S], summed over the samples; its rows may have a stride above S. 0 for
-    /// positions without a target or source, and outside the window.
+    /// That of CoreParameters::position_bias, [S, S], summed over the samples; its rows may have a stride above S. 0
+    /// for positions without a target or source, and outside the window.
     TensorView<float, 2> position_bias = {};
 };
 
@@ -104,7 +105,8 @@ struct LayerParameters {
 /// Where LayerTraining::backward() writes gradients. One without data isn't computed. Those of parameters are summed
 /// over the samples, and have no gaps but between rows.
 struct LayerGradients {
-    /// Of the inputs that the call has. Where the query is the key or the value input as well, its gradient has theirs.
+    /// Those of the inputs that the call has. Where the query is the key or the value input as well, its gradient has
+    /// theirs.
     TensorView<float, 3> query = {};           ///< [B, n, H]
     TensorView<float, 3> key = {};             ///< [B, m, key_hidden]
     TensorView<float, 3> value = {};           ///< [B, m, value_hidden]

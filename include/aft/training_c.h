@@ -36,11 +36,11 @@ typedef struct aft_core_gradients {
     aft_gradient query;    ///< [B, n, P]
     aft_gradient key;      ///< [B, m, P]
     aft_gradient value;    ///< [B, m, P]
-    /// Of aft_sight.position_bias, [B, n, m]: of each sample, or with a stride of 0 of the samples, summed over them. 0
-    /// where a bias of -inf hides the source.
+    /// That of aft_sight.position_bias, [B, n, m]: of each sample, or with a stride of 0 of the samples, summed over
+    /// them. 0 where a bias of -inf hides the source.
     aft_gradient given_bias;
-    /// Of aft_core_parameters.position_bias, [S, S], without gaps, summed over the samples; null: it isn't computed. 0
-    /// for positions without a target or source, and outside the window.
+    /// That of aft_core_parameters.position_bias, [S, S], without gaps, summed over the samples; null: it isn't
+    /// computed. 0 for positions without a target or source, and outside the window.
     float *position_bias;
 } aft_core_gradients;
 
@@ -92,7 +92,8 @@ typedef struct aft_layer_training aft_layer_training;
 /// gaps, and are summed over the samples. A null pointer means that a gradient isn't computed.
 typedef struct aft_layer_gradients {
     uint64_t struct_size;  ///< sizeof(aft_layer_gradients)
-    /// Of the inputs that the call has. Where the query is the key or the value input as well, its gradient has theirs.
+    /// Those of the inputs that the call has. Where the query is the key or the value input as well, its gradient has
+    /// theirs.
     aft_gradient query;     ///< [B, n, H]
     aft_gradient key;       ///< [B, m, key_hidden]
     aft_gradient value;     ///< [B, m, value_hidden]
@@ -104,7 +105,7 @@ typedef struct aft_layer_gradients {
     float *value_bias;      ///< [P]
     float *project_weight;  ///< [H, P]
     float *project_bias;    ///< [H]
-    /// Of aft_sight.position_bias, as in aft_core_gradients.
+    /// That of aft_sight.position_bias, as in aft_core_gradients.
     aft_gradient given_bias;
     float *position_bias;  ///< [S, S]
 } aft_layer_gradients;
@@ -117,8 +118,8 @@ AFT_API aft_status aft_layer_training_create(const aft_config *config, const aft
 /// Destroys the object. Null is allowed.
 AFT_API void aft_layer_training_destroy(aft_layer_training *training);
 
-/// How many floats aft_layer_training_forward() saves for the gradients of a call. `extents` are those of y. Of the
-/// inputs, it reads extents and the mask.
+/// How many floats aft_layer_training_forward() saves for the gradients of a call. `extents` are those of y. It
+/// reads the extents of the inputs, and the mask.
 AFT_API aft_status aft_layer_training_saved_size(const aft_layer_training *training, const aft_layer_inputs *inputs,
                                                  const int64_t extents[3], int64_t *size);
 

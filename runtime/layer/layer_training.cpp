@@ -69,7 +69,7 @@ private:
     std::size_t count_ = 0;
 };
 
-/// What is saved of a call, or the gradients of it, [results of the groups | gated mean | what the mean saves].
+/// The values that are saved of a call, or their gradients, [results of the groups | gated mean | what the mean saves].
 template<typename T>
 class Saved {
 public:

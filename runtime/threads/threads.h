@@ -6,7 +6,7 @@
 
 namespace aft {
 
-/// What set_parallel_for() got.
+/// The arguments of set_parallel_for().
 struct ProgramThreads {
     ParallelFor run = nullptr;
     void *context = nullptr;

@@ -62,7 +62,7 @@ struct LinearGradients {
     Expr weight(const Expr &input, const Expr &output, const Expr &parameters) const {
         return product.at(input, output, parameters);
     }
-    /// What a chunk of rows adds to db at (output, parameters).
+    /// The share of a chunk of rows in db at (output, parameters).
     Expr bias_term(const Expr &output, const Expr &parameters) const {
         return chunk_sum(output, chunks, parameters);
     }

@@ -5,7 +5,7 @@
 
 namespace aft {
 
-/// What a target brings to a product of CertifiedFactors:
+/// The targets as factors of a product of CertifiedFactors:
 ///     p h = E EK f a     p h (V - A) = E EK f (V' a - A' a)     a = h exp(r) / W
 /// V' and A' are V and A less the V nearest to 0 if all have one sign, which cancels: so values that have much in
 /// common lose nothing by the difference. All factors but exp(r) / W are at most 1. Where that is at most 2^24, what is
