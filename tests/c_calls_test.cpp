@@ -18,11 +18,6 @@ using namespace aft;
 
 namespace {
 
-/// The same bits: NaN is NaN.
-bool same(const std::vector<float> &a, const std::vector<float> &b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 /// The causal forms that have a state.
 std::vector<LayerForm> forms_with_state() {
     std::vector<LayerForm> forms;
@@ -81,7 +76,7 @@ TEST_CASE("a call of a layer in C gives the bits of the one in C++, in every for
         INFO(describe(problem));
         const Weights weights = make_weights(problem);
         const CallTensors call = make_call(problem);
-        CHECK(same(c_call(c_layer(problem), call.layer), run(Layer(problem.config, weights), call.layer)));
+        CHECK(same_bits(c_call(c_layer(problem), call.layer), run(Layer(problem.config, weights), call.layer)));
     }
 }
 
@@ -103,11 +98,11 @@ TEST_CASE("a core in C gives the bits of the one in C++, in every form", "[c]") 
         std::vector<float> y(extents[0] * extents[1] * extents[2], -77);
         if (problem.piece == 0) {
             CHECK(aft_core_forward(core.get(), &inputs, extents, y.data(), nullptr) == AFT_OK);
-            CHECK(same(y, run(expected, tensors.core)));
+            CHECK(same_bits(y, run(expected, tensors.core)));
         } else {
             const CState state = c_state(problem.config, problem.shape.batch);
             CHECK(aft_core_step(core.get(), state.get(), &inputs, extents, y.data(), nullptr) == AFT_OK);
-            CHECK(same(y, run_in_pieces(expected, tensors.core, problem.shape.seq)));
+            CHECK(same_bits(y, run_in_pieces(expected, tensors.core, problem.shape.seq)));
         }
     }
 }
@@ -152,12 +147,12 @@ TEST_CASE("a null bias scale is 1, and another one counts", "[c]") {
     std::vector<float> y(B * T * H);
     CHECK(aft_layer_call(layer.get(), &inputs, extents, y.data(), nullptr) == AFT_OK);
     const std::vector<float> plain = run(expected, call);
-    CHECK(same(y, plain));
+    CHECK(same_bits(y, plain));
     for (const float scale : {0.0f, -3.0f}) {
         call.sight.bias_scale = scale;
         const std::vector<float> scaled = c_call(layer, call);
-        CHECK(!same(scaled, plain));
-        CHECK(same(scaled, run(expected, call)));
+        CHECK(!same_bits(scaled, plain));
+        CHECK(same_bits(scaled, run(expected, call)));
     }
 }
 
@@ -178,7 +173,7 @@ TEST_CASE("a call in C takes inputs and outputs at any strides, and inputs that 
     std::vector<float> y(B * 4 * H, -77), expected_y = y;
     CHECK(aft_layer_call(layer.get(), &inputs, extents, y.data(), strides) == AFT_OK);
     Layer(problem.config, make_weights(problem)).forward(call, {expected_y.data(), {B, 4, H}, {H, B * H, 1}});
-    CHECK(same(y, expected_y));
+    CHECK(same_bits(y, expected_y));
     CHECK(std::count(y.begin(), y.end(), -77) == 0);
 }
 
@@ -196,7 +191,7 @@ TEST_CASE("sources that are kept in C give the bits of sources that come with ea
         const std::vector<float> expected = c_call(layer, call);
         call.value = rows(x, 0, T);
         const std::vector<float> with_values = c_call(layer, call);
-        CHECK(!same(expected, with_values));
+        CHECK(!same_bits(expected, with_values));
 
         const aft_tensor key = c_tensor(call.key), value = c_tensor(call.value);
         aft_sources *of_key = nullptr, *of_both = nullptr;
@@ -204,8 +199,8 @@ TEST_CASE("sources that are kept in C give the bits of sources that come with ea
         REQUIRE(aft_sources_create(layer.get(), &key, &value, &of_both) == AFT_OK);
         const CSources first(of_key), second(of_both);
         call.key = call.value = {};
-        CHECK(same(c_call(layer, call, of_key), expected));
-        CHECK(same(c_call(layer, call, of_both), with_values));
+        CHECK(same_bits(c_call(layer, call, of_key), expected));
+        CHECK(same_bits(c_call(layer, call, of_both), with_values));
     }
 }
 
@@ -225,7 +220,7 @@ TEST_CASE("steps of a layer in C give the bits of those in C++", "[c]") {
                 view = {lengths, {B}};
             }
             expected_layer.step(expected_state, rows(x, first, count), {expected.data(), {B, count, H}}, view);
-            CHECK(same(c_step(layer, state, x, first, count, lengths), expected));
+            CHECK(same_bits(c_step(layer, state, x, first, count, lengths), expected));
             for (std::int64_t b = 0; b < B; ++b) {
                 CHECK(position_of(state, b) == expected_state.position(b));
             }
@@ -264,13 +259,13 @@ TEST_CASE("states in C are copied, set back, saved and read", "[c]") {
 
         const std::vector<float> expected = c_step(layer, state, x, 4, 2);
         CHECK(position_of(copy, 0) == 4);
-        CHECK(same(c_step(layer, copy, x, 4, 2), expected));
-        CHECK(same(c_step(layer, read, x, 4, 2), expected));
+        CHECK(same_bits(c_step(layer, copy, x, 4, 2), expected));
+        CHECK(same_bits(c_step(layer, read, x, 4, 2), expected));
 
         CHECK(aft_state_reset(read.get(), 0) == AFT_OK);
         CHECK(aft_state_reset(read.get(), 1) == AFT_OK);
         CHECK(position_of(read, 0) == 0);
-        CHECK(same(c_step(layer, read, x, 0, 1), at_first));
+        CHECK(same_bits(c_step(layer, read, x, 0, 1), at_first));
         CHECK(aft_state_copy_sample(read.get(), 0, state.get(), 1) == AFT_OK);
         CHECK(position_of(read, 0) == 6);
         CHECK(position_of(read, 1) == 1);

@@ -1,7 +1,6 @@
 #include "c_layer.h"
 #include "core_steps.h"
-
-#include <aft/training_c.h>
+#include "run.h"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -26,11 +25,6 @@ CCoreTraining c_core_training(const LayerConfig &config) {
     aft_core_training *result = nullptr;
     REQUIRE(aft_core_training_create(&as_c, nullptr, &result) == AFT_OK);
     return CCoreTraining(result);
-}
-
-aft_gradient c_gradient(const TensorView<float, 3> &gradient) {
-    const auto &[batch, rows, columns] = gradient.extents;
-    return {gradient.data, {batch, rows, columns}, gradient.strides.data()};
 }
 
 /// The same in C.

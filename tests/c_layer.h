@@ -4,6 +4,7 @@
 
 #include <aft/aft.h>
 #include <aft/aft_c.h>
+#include <aft/training_c.h>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -122,6 +123,11 @@ inline CState c_state(const LayerConfig &config, std::int64_t batch) {
 inline aft_tensor c_tensor(const TensorView<const float, 3> &tensor) {
     const auto &[batch, rows, channels] = tensor.extents;
     return {tensor.data, {batch, rows, channels}, tensor.strides.data()};
+}
+
+inline aft_gradient c_gradient(const TensorView<float, 3> &gradient) {
+    const auto &[batch, rows, columns] = gradient.extents;
+    return {gradient.data, {batch, rows, columns}, gradient.strides.data()};
 }
 
 inline aft_sight c_sight(const Sight &sight) {

@@ -1,7 +1,6 @@
 #include "c_layer.h"
 #include "layer_steps.h"
-
-#include <aft/training_c.h>
+#include "run.h"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -29,11 +28,6 @@ CLayerTraining c_layer_training(const LayerConfig &config) {
     return CLayerTraining(result);
 }
 
-aft_gradient c_gradient(const TensorView<float, 3> &gradient) {
-    const auto &[batch, rows, columns] = gradient.extents;
-    return {gradient.data, {batch, rows, columns}, gradient.strides.data()};
-}
-
 Step c_step_of(const Problem &problem, const Weights &weights) {
     const CLayerTraining training = c_layer_training(problem.config);
     StepTensors tensors(problem, weights);
@@ -57,10 +51,6 @@ Step c_step_of(const Problem &problem, const Weights &weights) {
     CHECK(aft_layer_training_backward(training.get(), &parameters, &inputs, extents, tensors.dy.data(), nullptr,
                                       tensors.saved.data(), &gradients) == AFT_OK);
     return tensors.results;
-}
-
-bool same_bits(const std::vector<float> &a, const std::vector<float> &b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 }  // namespace

@@ -108,10 +108,6 @@ inline Step step_of(const CoreTraining &training, const Problem &problem) {
     return tensors.results;
 }
 
-inline bool same_bits(const std::vector<float> &a, const std::vector<float> &b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 /// Problems of every form with gradients, without the projections.
 inline std::vector<Problem> training_problems() {
     std::vector<Problem> problems;

@@ -6,6 +6,7 @@
 #include <aft/layer.h>
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -79,5 +80,10 @@ public:
 private:
     const char *name_;
 };
+
+/// NaN is NaN.
+inline bool same_bits(const std::vector<float> &a, const std::vector<float> &b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
 
 }  // namespace aft
