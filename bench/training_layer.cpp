@@ -2,6 +2,7 @@
 #include "training_slices.h"
 
 #include "reference/gradients.h"
+#include "reference/trained.h"
 
 #include <aft/training.h>
 
@@ -10,7 +11,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <type_traits>
 
 namespace aft::bench {
 
@@ -26,36 +26,15 @@ class LayerStep {
 public:
     LayerStep(const BenchmarkProblem &problem, const Weights &weights, const CallTensors &call,
               const LayerOptions &options)
-        : problem_(problem), weights_(weights), masked_(weights.project_weight), layer_(problem.config, options),
-          call_(call.layer), dy_(gradient_of_output(problem)), y_(dy_.size()),
-          saved_(static_cast<std::size_t>(layer_.saved_size(call_))), x_(dy_.size()) {
-        const std::int64_t H = problem.config.hidden, P = problem.config.projected, S = problem.config.max_seq_len;
+        : problem_(problem), masked_(weights.project_weight), layer_(problem.config, options), call_(call.layer),
+          dy_(gradient_of_output(problem)), y_(dy_.size()), saved_(static_cast<std::size_t>(layer_.saved_size(call_))),
+          x_(dy_.size()), of_(weights), parameters_(parameters_of(problem.config, weights)),
+          gradients_(gradients_of(problem.config, of_)) {
+        const std::int64_t H = problem.config.hidden, P = problem.config.projected;
         for (std::int64_t h = 0; h < H; ++h) {
             std::fill_n(masked_.begin() + h * P, P - few_channels(problem), 0.0f);
         }
         gradients_.query = {x_.data(), call_.query.extents};
-        const auto add = [&](const std::vector<float> &values, std::int64_t rows, std::int64_t columns, auto &parameter,
-                             auto &gradient, std::vector<float> &result) {
-            result.resize(values.size());
-            if constexpr (std::is_same_v<std::decay_t<decltype(gradient)>, TensorView<float, 1>>) {
-                parameter = {values.data(), {rows}};
-                gradient = {result.data(), {rows}};
-            } else {
-                parameter = {values.data(), {rows, columns}};
-                gradient = {result.data(), {rows, columns}};
-            }
-        };
-        add(weights.query_weight, P, H, parameters_.query_weight, gradients_.query_weight, of_.query_weight);
-        add(weights.query_bias, P, 1, parameters_.query_bias, gradients_.query_bias, of_.query_bias);
-        add(weights.key_weight, P, H, parameters_.key_weight, gradients_.key_weight, of_.key_weight);
-        add(weights.key_bias, P, 1, parameters_.key_bias, gradients_.key_bias, of_.key_bias);
-        add(weights.value_weight, P, H, parameters_.value_weight, gradients_.value_weight, of_.value_weight);
-        add(weights.value_bias, P, 1, parameters_.value_bias, gradients_.value_bias, of_.value_bias);
-        add(weights.project_weight, H, P, parameters_.project_weight, gradients_.project_weight, of_.project_weight);
-        add(weights.project_bias, H, 1, parameters_.project_bias, gradients_.project_bias, of_.project_bias);
-        if (problem.config.form.has_positions()) {
-            add(weights.position_bias, S, S, parameters_.position_bias, gradients_.position_bias, of_.position_bias);
-        }
     }
 
     void run() {
@@ -105,7 +84,6 @@ private:
     }
 
     const BenchmarkProblem problem_;
-    const Weights &weights_;
     std::vector<float> masked_;
     const LayerTraining layer_;
     const LayerCall &call_;

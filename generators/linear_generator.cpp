@@ -1,20 +1,14 @@
-#include "kernel_generator.h"
+#include "linear_kernel.h"
 
 namespace aft {
 
 /// A projection: x (inputs, rows, batch), the prepared weights and b (outputs) -> y (outputs, rows, batch). The samples
 /// of x may be one and the same.
-class LinearKernel : public KernelGenerator<LinearKernel> {
+class LinearKernel : public LinearOperands<LinearKernel> {
 public:
     Input<Buffer<float, 3>> x{"x"};
     Input<Buffer<float, 1>> b{"b"};
     Output<Buffer<float, 3>> y{"y"};
-
-    // Autoscheduled kernels are made for these extents, and take no smaller ones.
-    Param<int> estimated_batch{"estimated_batch", 4};
-    Param<int> estimated_seq{"estimated_seq", 1024};             // rows
-    Param<int> estimated_hidden{"estimated_hidden", 512};        // inputs
-    Param<int> estimated_projected{"estimated_projected", 512};  // outputs
 
     void configure() {
         w = add_input<Buffer<>>("w", kept_type(), weight_dimensions());

@@ -1,21 +1,15 @@
 #include "algorithms/gradients/linear.h"
-#include "kernel_generator.h"
+#include "linear_kernel.h"
 
 namespace aft {
 
 /// The gradients of the parameters of a projection: x (inputs, rows, batch), dy (outputs, rows, batch) -> dw (inputs,
 /// outputs, parameters) and db (outputs, parameters), for each sample or, where they have one, for all.
-class LinearGradientsGenerator : public KernelGenerator<LinearGradientsGenerator> {
+class LinearGradientsGenerator : public LinearOperands<LinearGradientsGenerator> {
 public:
     Input<Buffer<float, 3>> x{"x"}, dy{"dy"};
     Output<Buffer<float, 3>> dw{"dw"};
     Output<Buffer<float, 2>> db{"db"};
-
-    // Autoscheduled kernels are made for these extents, and take no smaller ones.
-    Param<int> estimated_batch{"estimated_batch", 4};
-    Param<int> estimated_seq{"estimated_seq", 1024};             // rows
-    Param<int> estimated_hidden{"estimated_hidden", 512};        // inputs
-    Param<int> estimated_projected{"estimated_projected", 512};  // outputs
 
     void configure() {
         // Outputs of a tile are read side by side, in whole vectors.

@@ -1,22 +1,16 @@
 #include "algorithms/linear.h"
-#include "kernel_generator.h"
+#include "linear_kernel.h"
 
 namespace aft {
 
 /// A projection by a weight that changes from call to call: x (inputs, rows, batch), w (inputs, outputs), of any
 /// strides, and b (outputs) -> y (outputs, rows, batch).
-class LinearTrainingGenerator : public KernelGenerator<LinearTrainingGenerator> {
+class LinearTrainingGenerator : public LinearOperands<LinearTrainingGenerator> {
 public:
     Input<Buffer<float, 3>> x{"x"};
     Input<Buffer<float, 2>> w{"w"};
     Input<Buffer<float, 1>> b{"b"};
     Output<Buffer<float, 3>> y{"y"};
-
-    // Autoscheduled kernels are made for these extents, and take no smaller ones.
-    Param<int> estimated_batch{"estimated_batch", 4};
-    Param<int> estimated_seq{"estimated_seq", 1024};             // rows
-    Param<int> estimated_hidden{"estimated_hidden", 512};        // inputs
-    Param<int> estimated_projected{"estimated_projected", 512};  // outputs
 
     void generate() {
         with_form([&](auto &form) { define_and_schedule(form); });

@@ -73,10 +73,6 @@ void call_in(const Mode &mode, const Function &f) {
     CHECK(after == before);
 }
 
-bool same_bits(const std::vector<float> &a, const std::vector<float> &b) {
-    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
-}
-
 /// With values in the denormals' range, and enough terms for every rounding to show.
 struct Case {
     Problem problem;

@@ -2,6 +2,7 @@
 
 #include "reference/problem.h"
 #include "reference/random.h"
+#include "reference/trained.h"
 
 #include <aft/aft.h>
 
@@ -15,31 +16,6 @@
 namespace aft {
 
 inline constexpr float not_written = std::numeric_limits<float>::quiet_NaN();
-
-inline TensorView<const float, 2> matrix(const std::vector<float> &values, std::int64_t rows, std::int64_t columns) {
-    return {values.empty() ? nullptr : values.data(), {rows, columns}};
-}
-inline TensorView<const float, 1> vector(const std::vector<float> &values) {
-    return {values.empty() ? nullptr : values.data(), {static_cast<std::int64_t>(values.size())}};
-}
-
-inline LayerParameters parameters_of(const LayerConfig &config, const Weights &w) {
-    const std::int64_t H = config.hidden, P = config.projected, S = config.max_seq_len;
-    const std::int64_t K = config.key_hidden ? config.key_hidden : H, V = config.value_hidden ? config.value_hidden : H;
-    LayerParameters parameters;
-    parameters.query_weight = matrix(w.query_weight, P, H);
-    parameters.query_bias = vector(w.query_bias);
-    parameters.key_weight = matrix(w.key_weight, P, K);
-    parameters.key_bias = vector(w.key_bias);
-    parameters.value_weight = matrix(w.value_weight, P, V);
-    parameters.value_bias = vector(w.value_bias);
-    parameters.project_weight = matrix(w.project_weight, H, P);
-    parameters.project_bias = vector(w.project_bias);
-    if (config.form.has_positions()) {
-        parameters.position_bias = matrix(w.position_bias, S, S);
-    }
-    return parameters;
-}
 
 /// One step of training: the output, and the gradients by the names of Gradients.
 struct Step {

@@ -145,6 +145,42 @@ TEST_CASE("a layer's gradients have the same bits on any number of threads", "[t
     }
 }
 
+TEST_CASE("each gradient of a layer alone is the one among all", "[training]") {
+    const Problem problem{{aft_full, 12, 10, 9}, {2, 9}};
+    const Weights weights = make_weights(problem);
+    const LayerTraining training(problem.config);
+    const Step all = step_of(training, problem, weights);
+    for (const auto &[name, expected] : all.gradients) {
+        INFO(name);
+        StepTensors tensors(problem, weights);
+        const LayerCall &call = tensors.call.layer;
+        const std::vector<float> &values = tensors.results.gradients.at(name);
+        LayerGradients one = tensors.gradients;
+        for (auto view : {&LayerGradients::query, &LayerGradients::key, &LayerGradients::value}) {
+            one.*view = (one.*view).data == values.data() ? one.*view : TensorView<float, 3>();
+        }
+        for (auto view : {&LayerGradients::query_weight, &LayerGradients::key_weight, &LayerGradients::value_weight,
+                          &LayerGradients::project_weight, &LayerGradients::position_bias}) {
+            one.*view = (one.*view).data == values.data() ? one.*view : TensorView<float, 2>();
+        }
+        for (auto view : {&LayerGradients::query_bias, &LayerGradients::key_bias, &LayerGradients::value_bias,
+                          &LayerGradients::project_bias}) {
+            one.*view = (one.*view).data == values.data() ? one.*view : TensorView<float, 1>();
+        }
+        const std::int64_t saved_size = training.saved_size(call);
+        tensors.saved.resize(static_cast<std::size_t>(saved_size));
+        const TensorView<float, 1> saved(tensors.saved.data(), {saved_size});
+        training.forward(tensors.parameters, call, {tensors.results.y.data(), call.query.extents}, saved);
+        training.backward(tensors.parameters, call, {tensors.dy.data(), call.query.extents}, saved, one);
+        CHECK(values == expected);
+        for (const auto &[other, untouched] : tensors.results.gradients) {
+            if (other != name) {
+                CHECK(std::all_of(untouched.begin(), untouched.end(), [](float value) { return std::isnan(value); }));
+            }
+        }
+    }
+}
+
 TEST_CASE("a layer in training needs no biases, and takes rows of parameters that lie apart", "[training]") {
     Problem problem{{aft_full, 12, 10, 9}, {2, 9}};
     Weights weights = make_weights(problem), zeros = weights;

@@ -47,7 +47,7 @@ EXTENTS = ("batch", "seq", "hidden", "projected", "window")
 CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
-SAME_GRADIENT = 1e-3  # of the largest
+SAME_GRADIENT = 1e-4  # of the largest
 
 MODULES = {"OpenVINO": "openvino_peers", "ONNX Runtime": "onnxruntime_peers", "JAX": "jax_peers",
            "PyTorch": "torch_peers"}

@@ -20,6 +20,7 @@
 
 #include "bench/failure.h"
 #include "bench/whole_number.h"
+#include "reference/trained.h"
 
 #include <aft/aft.h>
 
@@ -154,32 +155,11 @@ private:
         const auto layer = std::make_shared<const LayerTraining>(config, on_cpu());
         const auto values = std::make_shared<const Weights>(weights);
         const auto of_values = std::make_shared<Weights>(weights);
-        const std::int64_t H = config.hidden, P = config.projected, S = config.max_seq_len;
-        LayerParameters parameters;
-        LayerGradients gradients;
-        const auto add_matrix = [&](auto member, std::int64_t rows, std::int64_t columns, auto &parameter,
-                                    auto &gradient) {
-            parameter = {((*values).*member).data(), {rows, columns}};
-            gradient = {((*of_values).*member).data(), {rows, columns}};
-        };
-        const auto add_vector = [&](auto member, std::int64_t size, auto &parameter, auto &gradient) {
-            parameter = {((*values).*member).data(), {size}};
-            gradient = {((*of_values).*member).data(), {size}};
-        };
-        add_matrix(&Weights::query_weight, P, H, parameters.query_weight, gradients.query_weight);
-        add_matrix(&Weights::key_weight, P, H, parameters.key_weight, gradients.key_weight);
-        add_matrix(&Weights::value_weight, P, H, parameters.value_weight, gradients.value_weight);
-        add_matrix(&Weights::project_weight, H, P, parameters.project_weight, gradients.project_weight);
-        add_vector(&Weights::query_bias, P, parameters.query_bias, gradients.query_bias);
-        add_vector(&Weights::key_bias, P, parameters.key_bias, gradients.key_bias);
-        add_vector(&Weights::value_bias, P, parameters.value_bias, gradients.value_bias);
-        add_vector(&Weights::project_bias, H, parameters.project_bias, gradients.project_bias);
-        if (config.form.has_positions()) {
-            add_matrix(&Weights::position_bias, S, S, parameters.position_bias, gradients.position_bias);
-        }
+        const LayerParameters parameters = parameters_of(config, *values);
+        LayerGradients gradients = gradients_of(config, *of_values);
         const std::size_t size = x_.size();
         y_.assign(2 * size, std::numeric_limits<float>::quiet_NaN());
-        const std::array<std::int64_t, 3> extents{shape.batch, shape.seq, H};
+        const std::array<std::int64_t, 3> extents{shape.batch, shape.seq, config.hidden};
         LayerCall call;
         call.query = {x_.data(), extents};
         gradients.query = {y_.data() + size, extents};

@@ -300,6 +300,17 @@ void LayerTraining::backward(const LayerParameters &parameters, const LayerCall 
     const TensorView<float, 1> memory_of_d = memory.on_host<float, 1>("d", {B * (all_rows + n) * P});
     const Saved<float> d(memory_of_d.data, groups, B, n, P);
 
+    const auto of_parts = parts_of(gradients);
+    const std::array<TensorView<float, 3>, 3> of_inputs = {gradients.query, gradients.key, gradients.value};
+    const auto is_input_wanted = [&](const Group &group) { return of_inputs[group.input].data != nullptr; };
+    const auto are_weights_wanted = [&](const Group &group) {
+        bool any = false;
+        for (int i = group.first; i < group.first + group.count; ++i) {
+            any = any || of_parts.weights[i].data || of_parts.biases[i].data;
+        }
+        return any;
+    };
+
     const TensorView<const std::int64_t, 1> lengths = layer.with_result(call);
     TensorView<const float, 3> of_gated = dy;
     if (parameters.project_weight.data) {
@@ -316,11 +327,12 @@ void LayerTraining::backward(const LayerParameters &parameters, const LayerCall 
         }
     }
     CoreGradients of_mean;
-    if (config().form.has_query()) {
-        of_mean.query = d[query];
+    if (std::any_of(groups.begin(), groups.end(),
+                    [&](const Group &group) { return is_input_wanted(group) || are_weights_wanted(group); })) {
+        of_mean.query = config().form.has_query() ? d[query] : TensorView<float, 3>();
+        of_mean.key = d[key];
+        of_mean.value = d[value];
     }
-    of_mean.key = d[key];
-    of_mean.value = d[value];
     of_mean.given_bias = gradients.given_bias;
     of_mean.position_bias = gradients.position_bias;
     const CoreCall core{kept[query], kept[key], kept[value], call.sight};
@@ -330,24 +342,24 @@ void LayerTraining::backward(const LayerParameters &parameters, const LayerCall 
     if (groups.begin()->input != query) {  // without a gate, the query touches nothing
         clear(gradients.query);
     }
-    const auto of_parts = parts_of(gradients);
-    const std::array<TensorView<float, 3>, 3> of_inputs = {gradients.query, gradients.key, gradients.value};
     for (const Group &group : groups) {
         const TensorView<float, 3> of_results = d.of(&group - groups.begin());
         const std::int64_t inputs = group.x.extents[2], outputs = of_results.extents[2];
-        const TensorView<float, 2> weight = memory.on_host<float, 2>("dweight", {outputs, inputs});
-        const TensorView<float, 1> bias = memory.on_host<float, 1>("dbias", {outputs});
-        if (group.x.extents[1] > 0) {
-            layer.linear.gradients(memory, group.x, of_results, weight.data, bias.data);
-        } else {
-            std::fill_n(weight.data, outputs * inputs, 0.0f);
-            std::fill_n(bias.data, outputs, 0.0f);
+        if (are_weights_wanted(group)) {
+            const TensorView<float, 2> weight = memory.on_host<float, 2>("dweight", {outputs, inputs});
+            const TensorView<float, 1> bias = memory.on_host<float, 1>("dbias", {outputs});
+            if (group.x.extents[1] > 0) {
+                layer.linear.gradients(memory, group.x, of_results, weight.data, bias.data);
+            } else {
+                std::fill_n(weight.data, outputs * inputs, 0.0f);
+                std::fill_n(bias.data, outputs, 0.0f);
+            }
+            for (int i = 0; i < group.count; ++i) {
+                copy_rows(weight.data + i * P * inputs, of_parts.weights[group.first + i]);
+                copy_rows(bias.data + i * P, of_parts.biases[group.first + i]);
+            }
         }
-        for (int i = 0; i < group.count; ++i) {
-            copy_rows(weight.data + i * P * inputs, of_parts.weights[group.first + i]);
-            copy_rows(bias.data + i * P, of_parts.biases[group.first + i]);
-        }
-        if (of_inputs[group.input].data && group.x.extents[1] > 0) {
+        if (is_input_wanted(group) && group.x.extents[1] > 0) {
             const Projection projection = stacked(memory, group, parameters, P);
             layer.linear.forward(memory, of_results, transposed(projection.weight), {}, of_inputs[group.input]);
         }
