@@ -1,0 +1,153 @@
+"""The kernels of this build, the devices of this machine, and the threads."""
+
+import ctypes
+import dataclasses
+import os
+
+from . import _library as c
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """A kernel of this build: an operation of one form of layer, by one algorithm, scheduled one way for one target.
+
+    The members are those of aft_kernel_info. form: None if it serves every form. A range is (least, most).
+    """
+
+    id: str
+    form: "str | None"
+    usable: bool
+    reason: str
+    device: str
+    schedule: str
+    target: str
+    storage: str
+    operation: str
+    algorithm: str
+    max_bias_range: float
+    minimum_batch: int
+    minimum_seq: int
+    minimum_hidden: int
+    minimum_projected: int
+    minimum_window: int
+    preferred_seq: "tuple[int, int]"
+    preferred_hidden: "tuple[int, int]"
+    preferred_projected: "tuple[int, int]"
+    preferred_window: "tuple[int, int]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A device of this machine, or an API without one, and then the reason. memory is in bytes, 0 if unknown."""
+
+    id: str
+    api: str
+    name: str
+    memory: int
+    is_gpu: bool
+    usable: bool
+    reason: str
+
+
+def _members(info, cls, **others):
+    result = dict(others)
+    for field in dataclasses.fields(cls):
+        if field.name not in result:
+            value = getattr(info, field.name)
+            if isinstance(value, c.Range):
+                value = (value.from_, value.to)
+            elif isinstance(value, bytes):
+                value = value.decode()
+            elif field.type is bool:
+                value = bool(value)
+            result[field.name] = value
+    return cls(**result)
+
+
+def kernel_of(info):
+    """The Kernel of aft_kernel_info."""
+    return _members(info, Kernel, form=c.FORMS[info.layer] if info.layer >= 0 else None)
+
+
+def device_of(info):
+    """The Device of aft_device_info."""
+    return _members(info, Device)
+
+
+def _all(count_of, at, info, convert):
+    count, each = ctypes.c_int64(), ctypes.POINTER(info)()
+    count_of(count)
+    result = []
+    for i in range(count.value):
+        at(i, each)
+        result.append(convert(each.contents))
+    return result
+
+
+def kernels():
+    """Every Kernel of this build, in order of preference within a form and a device."""
+    return _all(c.kernel_count, c.kernel_at, c.KernelInfo, kernel_of)
+
+
+def devices():
+    """Every Device of this machine, in the order of automatic choice. The first call finds them."""
+    return _all(c.device_count, c.device_at, c.DeviceInfo, device_of)
+
+
+def set_thread_count(threads):
+    """Sets the number of threads that kernels run on in this process, 1 to 256. Must not run during a call."""
+    c.set_thread_count(threads)
+
+
+def thread_count():
+    """The number of threads that kernels run on, with the caller's."""
+    threads = ctypes.c_int32()
+    c.thread_count(threads)
+    return threads.value
+
+
+class _OpenMP(ctypes.Structure):
+    """The context of aft_openmp_for()."""
+
+    _fields_ = [("parallel", ctypes.c_void_p), ("max_threads", ctypes.c_void_p)]
+
+
+_lent = None  # lives as long as kernels run on it
+
+
+def _loaded_openmp():
+    """The path of an OpenMP library that this process has loaded, or None."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8") as maps:
+            paths = {line.split(maxsplit=5)[5].rstrip("\n") for line in maps if "omp" in line}
+    except (OSError, IndexError):
+        return None
+    named = (path for path in sorted(paths) if os.path.basename(path).startswith(("libgomp", "libiomp5", "libomp")))
+    return next(named, None)
+
+
+def use_openmp_threads():
+    """Runs the loops of kernels on the threads of the OpenMP library that the process has loaded, such as PyTorch's.
+
+    Their number is that library's, omp_get_max_threads() of the calling thread; torch.set_num_threads() sets it. After
+    fork(), the child's kernels run on threads of their own. Returns whether such a library is loaded. Must not run
+    during a call. `import aft.torch` does it.
+    """
+    global _lent
+    path = _loaded_openmp()
+    if path is None:
+        return False
+    loaded = ctypes.CDLL(path)
+    loops = ctypes.CDLL(os.fspath(c.folder() / "libaft_openmp.so"))
+    address = lambda function: ctypes.cast(function, ctypes.c_void_p).value  # noqa: E731
+    lent = _OpenMP(address(loaded.GOMP_parallel), address(loaded.omp_get_max_threads))
+    c.set_parallel_for(address(loops.aft_openmp_for), ctypes.byref(lent))
+    if _lent is None:
+        os.register_at_fork(after_in_child=lambda: c.set_parallel_for(None, None))
+    _lent = lent
+    return True
+
+
+def use_own_threads():
+    """Runs the loops of kernels on threads of the library, as before use_openmp_threads()."""
+    c.set_parallel_for(None, None)

@@ -1,0 +1,155 @@
+"""Layers and means with their gradients, on the CPU."""
+
+import ctypes
+
+from . import _arrays
+from . import _library as c
+from ._config import PARAMETERS, Object, parameters_of
+from ._layer import core_inputs_of, inputs_of, options_of, output, sources_in
+
+#: The inputs of a layer or a core whose gradients can be wanted. given_bias is that of position_bias of a call.
+INPUTS = ("query", "key", "value", "given_bias")
+
+
+class _Training(Object):
+    """What LayerTraining and CoreTraining have in common."""
+
+    def _make(self, which, config, kernel):
+        handle = ctypes.c_void_p()
+        getattr(c, f"{which}_create")(config._struct(), options_of(kernel, None), handle)
+        super().__init__(handle, getattr(c, f"{which}_destroy"))
+        self._which = which
+        self.config = config
+
+    @property
+    def scratch_bytes(self):
+        """Bytes of memory that it keeps between calls."""
+        count = ctypes.c_uint64()
+        getattr(c, f"{self._which}_scratch_bytes")(self._handle, count)
+        return count.value
+
+    def _new_gradients(self, wanted, gradients, shapes):
+        """New arrays for `wanted`, whose views become members of `gradients`."""
+        result, views = {}, []
+        for name in wanted:
+            if name not in shapes:
+                raise c.ArgumentError(f"wanted has {name!r}, must be of {', '.join(shapes)}")
+            result[name], view = _arrays.new(shapes[name])
+            views.append(view)
+            setattr(gradients, name, view.tensor() if name in INPUTS else view.address)
+        return result
+
+
+class LayerTraining(_Training):
+    """A layer with its gradients. It holds no weights, as they change from step to step.
+
+    config: a Config of any form but "conv" and "wkv". kernel: as of a Layer. ConfigError. Thread-safe; right for every
+    finite input; the same bits for any number of threads.
+    """
+
+    def __init__(self, config, *, kernel=None):
+        self._make("layer_training", config, kernel)
+
+    def _saved_size(self, inputs, extents):
+        size = ctypes.c_int64()
+        c.layer_training_saved_size(self._handle, inputs, extents, size)
+        return size.value
+
+    def forward(self, parameters, query, key=None, value=None, *, position_bias=None, bias_scale=None, lengths=None,
+                mask=None, out=None):
+        """y = layer(inputs), [B, n, hidden], and what backward() needs, an array [saved].
+
+        parameters: a mapping of arrays, as of Weights. The others are those of a Layer's call.
+        """
+        x = _arrays.view(query, "query", ndim=3)
+        inputs, kept = inputs_of(x, key, value, position_bias, bias_scale, lengths, mask)
+        struct, arrays = parameters_of(self.config, parameters)
+        result, y = output(out, (*x.shape[:2], self.config.hidden))
+        extents = c.Extents(*y.shape)
+        saved, saved_view = _arrays.new((self._saved_size(inputs, extents),))
+        c.layer_training_forward(self._handle, struct, inputs, extents, y.address, c.Extents(*y.strides),
+                                 saved_view.address)
+        del kept, arrays
+        return result, saved
+
+    def backward(self, dy, saved, parameters, query, key=None, value=None, *, position_bias=None, bias_scale=None,
+                 lengths=None, mask=None, wanted=None):
+        """The gradients of a loss with dy = dL/dy, [B, n, hidden], at a call and its `saved`: a dict of new arrays.
+
+        wanted: names of inputs of the call and of parameters. None: all of them. Where the query is the key or the
+        value too, its gradient has theirs. That of position_bias is called given_bias, [B, n, m].
+        """
+        x = _arrays.view(query, "query", ndim=3)
+        inputs, kept = inputs_of(x, key, value, position_bias, bias_scale, lengths, mask)
+        struct, arrays = parameters_of(self.config, parameters)
+        shapes = {"query": x.shape}
+        if key is not None:
+            shapes["key"] = kept[0].shape
+        if value is not None:
+            shapes["value"] = kept[1].shape
+        if position_bias is not None:
+            shapes["given_bias"] = (*x.shape[:2], sources_in(x, kept[0], None))
+        all_parameters = self.config.shapes()
+        shapes.update((name, all_parameters[name]) for name in PARAMETERS if parameters.get(name) is not None)
+        gradients = c.LayerGradients()
+        result = self._new_gradients(shapes if wanted is None else wanted, gradients, shapes)
+        dy = _arrays.view(dy, "dy", ndim=3)
+        extents = c.Extents(*dy.shape)
+        saved = _checked(saved, self._saved_size(inputs, extents))
+        c.layer_training_backward(self._handle, struct, inputs, extents, dy.address, c.Extents(*dy.strides),
+                                  saved.address, gradients)
+        del kept, arrays
+        return result
+
+
+class CoreTraining(_Training):
+    """The weighted mean of a form, without projections, with its gradients; as LayerTraining."""
+
+    def __init__(self, config, *, kernel=None):
+        self._make("core_training", config, kernel)
+
+    def _parameters(self, parameters):
+        struct, arrays = parameters_of(self.config, parameters or {})
+        return c.CoreParameters(position_bias=struct.position_bias), arrays
+
+    def _saved_size(self, inputs, batch, targets):
+        size = ctypes.c_int64()
+        c.core_training_saved_size(self._handle, batch, targets, inputs.sight or None, size)
+        return size.value
+
+    def forward(self, query, key, value, parameters=None, *, targets=None, position_bias=None, bias_scale=None,
+                lengths=None, mask=None, out=None):
+        """y, [B, n, P], and what backward() needs. parameters: {"position_bias": w}, of the forms that have one."""
+        inputs, (B, n, m), kept = core_inputs_of(query, key, value, targets, position_bias, bias_scale, lengths, mask)
+        struct, arrays = self._parameters(parameters)
+        result, y = output(out, (B, n, self.config.projected))
+        saved, saved_view = _arrays.new((self._saved_size(inputs, B, n),))
+        c.core_training_forward(self._handle, struct, inputs, c.Extents(*y.shape), y.address, c.Extents(*y.strides),
+                                saved_view.address)
+        del kept, arrays
+        return result, saved
+
+    def backward(self, dy, saved, query, key, value, parameters=None, *, targets=None, position_bias=None,
+                 bias_scale=None, lengths=None, mask=None, wanted=None):
+        """The gradients, a dict of new arrays: of the inputs, given_bias and position_bias; as LayerTraining's."""
+        inputs, (B, n, m), kept = core_inputs_of(query, key, value, targets, position_bias, bias_scale, lengths, mask)
+        struct, arrays = self._parameters(parameters)
+        shapes = {"key": kept[1].shape, "value": kept[2].shape}
+        if query is not None:
+            shapes["query"] = kept[0].shape
+        if position_bias is not None:
+            shapes["given_bias"] = (B, n, m)
+        if struct.position_bias:
+            shapes["position_bias"] = self.config.shapes()["position_bias"]
+        gradients = c.CoreGradients()
+        result = self._new_gradients(shapes if wanted is None else wanted, gradients, shapes)
+        dy, saved = _arrays.view(dy, "dy", ndim=3), _checked(saved, self._saved_size(inputs, B, n))
+        c.core_training_backward(self._handle, struct, inputs, c.Extents(*dy.shape), dy.address,
+                                 c.Extents(*dy.strides), saved.address, gradients)
+        del kept, arrays
+        return result
+
+
+def _checked(saved, size):
+    """The View of what a forward() saved, whose size C can't check."""
+    return _arrays.without_gaps(saved, "saved", (size,))
