@@ -9,7 +9,7 @@ BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: all bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
-        bench-baseline bench-scaling bench-peers bench-training gpu-bundle install docs kernels-page configure setup format lint clean \
+        bench-baseline bench-scaling bench-peers bench-training gpu-bundle install wheel docs kernels-page configure setup format lint clean \
         help
 
 # All that is installed: the library and the tool.
@@ -26,9 +26,10 @@ bench-peers: configure
 
 # Steps of training beside those of PyTorch.
 bench-training: configure
-	$(CMAKE) --build --preset $(PRESET) --target aft_peers
+	$(CMAKE) --build --preset $(PRESET) --target aft_peers aft_python
 	bench/peers/setup
 	build/peers-venv/bin/python bench/peers/compare.py --training --output build/bench/training $(PEERS_FLAGS)
+	PYTHONPATH=python AFT_LIBRARY=build/runtime/libaft.so build/peers-venv/bin/python bench/peers/loss_curves.py
 
 test: configure
 	$(CMAKE) --build --preset $(PRESET)
@@ -89,6 +90,10 @@ PREFIX := /usr/local
 install: all
 	$(CMAKE) --install build$(if $(filter release ci,$(PRESET)),,/$(PRESET)) --prefix "$(PREFIX)"
 
+# ARGS are options of pip, e.g. make wheel ARGS='-C cmake.define.AFT_TARGETS=host'
+wheel:
+	scripts/wheel $(ARGS)
+
 lint: configure
 	scripts/lint build$(if $(filter release ci,$(PRESET)),,/$(PRESET))
 
@@ -131,6 +136,7 @@ help:
 	@echo 'make bench-training  compare steps of training with PyTorch: build/bench/training/peers.md'
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make install         install library, headers and tool below PREFIX=/usr/local, or DESTDIR and PREFIX'
+	@echo 'make wheel           build the Python package for every x86-64 CPU with SSE4.1: build/wheels'
 	@echo 'make docs            build the documents and the reference of the headers as a site: build/docs/index.html'
 	@echo 'make kernels-page    list the kernels of generators/kernels.cmake in docs/kernels.md'
 	@echo 'make setup           install missing packages (as root or with sudo) and .venv; the other targets do it first'

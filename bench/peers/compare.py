@@ -58,6 +58,7 @@ PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cp
 def trained_peers(layer):
     """The same for a step of training."""
     for mode in ("eager", "compiled"):
+        yield f"aft.torch, {mode}", "PyTorch", f"aft.torch training {mode}"
         if layer in ("full", "simple"):  # its AFTLocal makes a new parameter in each call, which isn't trained
             yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch training {mode}"
         yield f"PyTorch, {mode}", "PyTorch", f"dense training {mode}"
@@ -100,6 +101,7 @@ class Comparison:
             # Big buffers aren't given back to the system and faulted in again at each call.
             "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
             "MALLOC_TOP_PAD_": str(1 << 26),
+            "PYTHONPATH": str(BUILD.parent / "python"), "AFT_LIBRARY": str(BUILD / "runtime/libaft.so"),
             "OMP_NUM_THREADS": str(threads), "MKL_THREADING_LAYER": "GNU",
             "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         if library in MODULES:
@@ -141,6 +143,7 @@ class Comparison:
             if not (error <= 1 and numpy.isfinite(y).all()):
                 return f"WRONG: the error is {error:.3g} times the tolerance"
             contestant.kernel, contestant.estimate = answer.get("kernel") or None, answer["seconds"]
+            contestant.peak_bytes = answer.get("peak_bytes")
             if contestant.estimate > MAX_CALL_S:
                 return f"a call takes {contestant.estimate:.3g} s"
             if contestant.estimate < MAX_CALL_S / 10:  # the first call allocates
@@ -181,7 +184,8 @@ class Comparison:
                 self.comparisons.append({
                     **case, "peer": each.peer, "kernel": ours.kernel, "ours_median_ms": median * 1e3,
                     "peer_median_ms": peer_median * 1e3, "ours_best_ms": min(ours.times) * 1e3,
-                    "peer_best_ms": min(each.times) * 1e3, "ratio": peer_median / median})
+                    "peer_best_ms": min(each.times) * 1e3, "ratio": peer_median / median,
+                    "peer_peak_bytes": each.peak_bytes})
 
     def run_all(self):
         start = time.monotonic()

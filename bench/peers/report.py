@@ -20,17 +20,19 @@ def unique(values):
 
 
 def cell(rows, reasons, peer, shape):
-    ratio = next((row["ratio"] for row in rows if row["peer"] == peer and shape_text(row["shape"]) == shape), None)
-    if ratio is None:
+    row = next((row for row in rows if row["peer"] == peer and shape_text(row["shape"]) == shape), None)
+    if row is None:
         return f"– ({reasons[peer, shape]})" if (peer, shape) in reasons else "–"
-    return f"{ratio:.2f}" if ratio >= 1 else f"**{ratio:.2f}**"
+    ratio = f"{row['ratio']:.2f}" if row["ratio"] >= 1 else f"**{row['ratio']:.2f}**"
+    return ratio + (f", {row['peer_peak_bytes'] / 2**20:.3g} MiB" if row["peer_peak_bytes"] else "")
 
 
 def markdown(result):
     machine, notes = result["machine"], []
     text = (f"{machine['cpu']} ({machine['isa']}, {machine['cores']} cores), {machine['os']}, {machine['date']}; "
             + ", ".join(f"{name} {version or 'missing'}" for name, version in machine["versions"].items())
-            + ".\n\nHow many times as long as ours a peer takes, by the medians; where it's **bold**, we lose.\n")
+            + ".\n\nHow many times as long as ours a peer takes, by the medians; where it's **bold**, we lose. The MiB of a "
+            "step are the most that PyTorch's tensors hold at a time, and the scratch of the kernels.\n")
     for layer, threads in unique((row["layer"], row["threads"]) for row in result["comparisons"]):
         rows = [row for row in result["comparisons"] if (row["layer"], row["threads"]) == (layer, threads)]
         reasons = {}

@@ -1,12 +1,14 @@
 """aft-pytorch as it is, and the layers written in PyTorch: keys less their maximum, exp(w) computed once, query,
 key and value in one product, only the band of AFTLocal or all of it."""
 
+import importlib
+
 import torch
 import torch.nn.functional as F
-from aft_pytorch import AFTFull, AFTLocal, AFTSimple
 from torch._higher_order_ops.associative_scan import associative_scan
 
 MAX_COMPILED_STEPS = 64
+PACKAGES = {"aft-pytorch": "aft_pytorch", "aft.torch": "aft.torch"}
 
 
 def prepare(threads):
@@ -14,9 +16,13 @@ def prepare(threads):
     torch.set_grad_enabled(False)
 
 
-def aft_pytorch(problem):
-    module = {"full": AFTFull, "simple": AFTSimple, "local": AFTLocal}[problem.layer]
-    options = {"s": problem.window} if problem.layer == "local" else {}
+def drop_in(problem, package):
+    """A layer of aft_pytorch, or of aft.torch, whose modules have the same arguments and parameters."""
+    kind = problem.layer.removeprefix("causal_")
+    options = {"s": problem.window} if kind == "local" else {}
+    if problem.is_causal:
+        options["causal"] = True
+    module = getattr(importlib.import_module(package), f"AFT{kind.capitalize()}")
     layer = module(problem.seq, problem.hidden, problem.projected, **options).eval()
     layer.load_state_dict({key: torch.from_numpy(problem.tensors[key]) for key in layer.state_dict()})
     return layer
@@ -173,7 +179,7 @@ class TrainedLayer(torch.nn.Module):
 
 def step_of(problem, kind, mode):
     """A step of training: y and the gradient of x, whose dL/dy is x."""
-    layer = aft_pytorch(problem).train() if kind == "aft-pytorch" else TrainedLayer(problem)
+    layer = drop_in(problem, PACKAGES[kind]).train() if kind in PACKAGES else TrainedLayer(problem)
     x = torch.from_numpy(problem.inputs["x"]).requires_grad_()
     dy = x.detach().clone()
     run = layer
@@ -190,7 +196,22 @@ def step_of(problem, kind, mode):
         return y.detach(), x.grad
 
     step()
+    step.kind = kind
     return step
+
+
+def peak_bytes(step):
+    """Bytes of tensors that a step of training holds at most, with what the kernels of aft.torch keep as scratch."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step()
+    held = peak = 0
+    for event in sorted(profile.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    if step.kind == "aft.torch":
+        peak += importlib.import_module("aft.torch").scratch_bytes()
+    return peak
 
 
 def make(problem, form):
@@ -199,7 +220,7 @@ def make(problem, form):
         return step_of(problem, kind, mode)
     if (kind, mode) == ("recurrent", "compiled") and problem.seq > MAX_COMPILED_STEPS:
         raise NotImplementedError("torch.compile unrolls the loop over the sequence and takes minutes")
-    layer = aft_pytorch(problem) if kind == "aft-pytorch" else Layer(problem, kind)
+    layer = drop_in(problem, PACKAGES[kind]) if kind in PACKAGES else Layer(problem, kind)
     inputs = [torch.from_numpy(each) for each in problem.inputs.values()]
     if mode == "compiled":
         torch._dynamo.reset()  # or it counts the layers before as recompilations

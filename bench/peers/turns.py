@@ -63,6 +63,7 @@ class Contestant:
     def __init__(self, peer, worker):
         self.peer, self.worker = peer, worker
         self.kernel, self.estimate, self.times, self.measured, self.failure = None, 0, [], 0, None
+        self.peak_bytes = None  # of a step of training
 
     def take_turn(self, seconds):
         """One value of a round; False when it has enough of them, or failed."""

@@ -3,7 +3,7 @@
 usage: worker.py LIBRARY THREADS    LIBRARY is one of torch_peers, jax_peers, onnxruntime_peers, openvino_peers
 
 Such a module has prepare(threads) and make(problem, form), which gives what computes y, and answers requests as
-worker.cpp does.
+worker.cpp does. One that trains has peak_bytes(step), the memory of a step.
 """
 
 import importlib
@@ -127,13 +127,14 @@ class Worker:
             self.call = None  # one that can't be made leaves none
             self.call = self.library.make(Problem(request["problem"]), request["form"])
             seconds, y = self.seconds(1)
+            memory = self.library.peak_bytes(self.call) if "training" in request["form"] else None
             with open(request["output"], "wb") as file:
                 for each in y if isinstance(y, tuple) else (y,):  # of a step of training, the gradient of x as well
                     numpy.asarray(each, numpy.float32).tofile(file)
         else:
             self.warm_up()
-            seconds, _ = self.seconds(request["calls"])
-        return {"seconds": seconds}
+            seconds, memory = self.seconds(request["calls"])[0], None
+        return {"seconds": seconds, "peak_bytes": memory}
 
 
 def main(library, threads):

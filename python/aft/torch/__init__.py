@@ -16,7 +16,9 @@ except ImportError as error:
 
 from .. import use_openmp_threads as _use_openmp_threads
 from ._modules import AFTFull, AFTLocal, AFTSimple, mean
+from ._operators import scratch_bytes
+from ._sharding import sequence_parallel
 
 _use_openmp_threads()  # a second pool of threads would compete with PyTorch's, which wait for work
 
-__all__ = ["AFTFull", "AFTLocal", "AFTSimple", "mean"]
+__all__ = ["AFTFull", "AFTLocal", "AFTSimple", "mean", "scratch_bytes", "sequence_parallel"]

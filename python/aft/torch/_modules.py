@@ -103,6 +103,8 @@ def mean(query, key, value, position_bias=None, *, causal=False, window=None, ga
     banded = window is not None
     if banded and position_bias is None:
         raise c.ConfigError(f"window is {window}, needs a position_bias")
+    if position_bias is None and causal and n != m:  # kernels of causal AFTSimple take as many targets as sources
+        position_bias = key.new_zeros(n, m)
     form = "local" if banded else "simple" if position_bias is None else "given"
     form = c.FORMS.index(f"causal_{form}" if causal else form)
     given, lengths, mask = _sight(B, n, m, None if banded else position_bias, lengths, mask)

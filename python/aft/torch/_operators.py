@@ -87,7 +87,20 @@ def _training(which, form, hidden, projected, max_seq_len, window, gate, key_hid
                       key_hidden=key_hidden, value_hidden=value_hidden)
     handle = ctypes.c_void_p()
     getattr(c, f"{which}_training_create")(config, None, handle)
+    _made.append((getattr(c, f"{which}_training_scratch_bytes"), handle.value))
     return handle.value
+
+
+_made = []  # (function of scratch bytes, handle)
+
+
+def scratch_bytes():
+    """Bytes that the kernels of aft.torch keep between calls."""
+    result, count = 0, ctypes.c_uint64()
+    for scratch_of, handle in _made:
+        scratch_of(handle, count)
+        result += count.value
+    return result
 
 
 def _positions(position_bias):
