@@ -113,7 +113,7 @@ struct LayerGradients {
     TensorView<float, 2> query_weight = {};    ///< [P, H]
     TensorView<float, 1> query_bias = {};      ///< [P]
     TensorView<float, 2> key_weight = {};      ///< [P, key_hidden]
-    TensorView<float, 1> key_bias = {};        ///< [P]
+    TensorView<float, 1> key_bias = {};        ///< [P]; 0, as no result depends on the bias of the keys
     TensorView<float, 2> value_weight = {};    ///< [P, value_hidden]
     TensorView<float, 1> value_bias = {};      ///< [P]
     TensorView<float, 2> project_weight = {};  ///< [H, P]

@@ -355,6 +355,9 @@ void LayerTraining::backward(const LayerParameters &parameters, const LayerCall 
                 std::fill_n(bias.data, outputs, 0.0f);
             }
             for (int i = 0; i < group.count; ++i) {
+                if (group.first + i == key) {  // it shifts all exponents of a channel alike: no mean depends on it
+                    std::fill_n(bias.data + i * P, P, 0.0f);
+                }
                 copy_rows(weight.data + i * P * inputs, of_parts.weights[group.first + i]);
                 copy_rows(bias.data + i * P, of_parts.biases[group.first + i]);
             }
