@@ -8,9 +8,9 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: all bench test test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune bench-check \
-        bench-baseline bench-scaling bench-peers bench-training gpu-bundle install wheel docs kernels-page configure setup format lint clean \
-        help
+.PHONY: all bench test test-torch test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune \
+        bench-check bench-baseline bench-scaling bench-peers bench-training gpu-bundle install wheel docs kernels-page \
+        configure setup format lint clean help
 
 # All that is installed: the library and the tool.
 all: configure
@@ -34,6 +34,13 @@ bench-training: configure
 test: configure
 	$(CMAKE) --build --preset $(PRESET)
 	.venv/bin/ctest --preset $(PRESET)
+
+# The tests of the Python package with PyTorch and JAX, which `make test` goes without where they are missing.
+test-torch: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_python
+	bench/peers/setup
+	build/peers-venv/bin/pip install --quiet --disable-pip-version-check -r python/tests/requirements.txt
+	PYTHONPATH=python AFT_LIBRARY=build/runtime/libaft.so build/peers-venv/bin/python -m pytest -q python/tests
 
 # bench/baseline.json has the figures of this kind of machine; bench-baseline replaces them.
 bench-check: configure $(BENCH_VENV)/installed
@@ -121,6 +128,7 @@ help:
 	@echo 'make                 build the library and the tool: build/libaft.a, build/aft'
 	@echo 'make bench           generate the kernels for this machine and compare every schedule: build/bench/report.html'
 	@echo 'make test            build everything and run every test'
+	@echo 'make test-torch      test the Python package with PyTorch and JAX, 3 GB that it installs: build/peers-venv'
 	@echo 'make test-cpus       test kernels for three instruction sets on emulated CPUs that lack some: build/cpus'
 	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
 	@echo 'make test-riscv64    the same for riscv64 with vectors of 128 bits: build/riscv64'

@@ -31,8 +31,8 @@ def markdown(result):
     machine, notes = result["machine"], []
     text = (f"{machine['cpu']} ({machine['isa']}, {machine['cores']} cores), {machine['os']}, {machine['date']}; "
             + ", ".join(f"{name} {version or 'missing'}" for name, version in machine["versions"].items())
-            + ".\n\nHow many times as long as ours a peer takes, by the medians; where it's **bold**, we lose. The MiB of a "
-            "step are the most that PyTorch's tensors hold at a time, and the scratch of the kernels.\n")
+            + ".\n\nHow many times as long as ours a peer takes, by the medians; where it's **bold**, we lose. The MiB of "
+            "a step are the most that PyTorch's tensors hold at a time, with the scratch of the kernels.\n")
     for layer, threads in unique((row["layer"], row["threads"]) for row in result["comparisons"]):
         rows = [row for row in result["comparisons"] if (row["layer"], row["threads"]) == (layer, threads)]
         reasons = {}

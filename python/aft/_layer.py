@@ -1,23 +1,38 @@
 """Layers, means, states and kept sources."""
 
+from __future__ import annotations
+
 import ctypes
 import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
 
 from . import _arrays
 from . import _library as c
-from ._config import Object, Weights
-from ._machine import device_of, kernel_of
+from ._arrays import Array, Out
+from ._config import Config, Object, Weights
+from ._machine import Device, Kernel, device_of, kernel_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float32]
+    #: How many sources or positions each sample has.
+    Lengths = Union[Sequence[int], npt.NDArray[np.integer[Any]]]
 
 
 def options_of(kernel, device):
-    return c.LayerOptions(kernel=kernel and kernel.encode(), device=device and device.encode())
+    """aft_layer_options."""
+    return c.LayerOptions(kernel=c.text(kernel, "kernel"), device=c.text(device, "device"))
 
 
 def sight_of(extents, position_bias, bias_scale, lengths, mask):
     """aft_sight for `extents`, [B, n, m], and what keeps its arrays alive; (None, None) if there is nothing to say."""
+    if bias_scale is not None and position_bias is None:
+        raise c.ArgumentError("bias_scale is given without position_bias")
     if position_bias is None and lengths is None and mask is None:
-        if bias_scale is not None:
-            raise c.ArgumentError("bias_scale is given without position_bias")
         return None, None
     sight, kept = c.Sight(), []
     if position_bias is not None:
@@ -44,12 +59,15 @@ def output(out, shape):
 class State(Object):
     """All that a causal layer keeps of the positions before, for `batch` sequences, each at its own position.
 
-    It lies in the host's memory. One call at a time may use it. ConfigError for a form that isn't causal.
+    It lies in the host's memory. One call at a time may use it. ConfigError for a form that isn't causal, or whose
+    position bias is given by each call; ShapeError for a batch below 0 or a state of more than 2^31 - 1 elements.
     """
 
-    def __init__(self, config, batch):
+    config: Config
+
+    def __init__(self, config: Config, batch: int) -> None:
         handle = ctypes.c_void_p()
-        c.state_create(config._struct(), batch, handle)
+        c.state_create(config._struct(), c.whole(batch, "batch"), handle)
         self._own(handle, config)
 
     def _own(self, handle, config):
@@ -57,7 +75,7 @@ class State(Object):
         self.config = config
         return self
 
-    def copy(self):
+    def copy(self) -> State:
         """A copy, independent of the original."""
         handle = ctypes.c_void_p()
         c.state_copy(self._handle, handle)
@@ -65,57 +83,66 @@ class State(Object):
 
     __copy__ = copy
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> State:
         return self.copy()
 
-    def copy_sample(self, sample, other, other_sample):
-        """Makes sequence `sample` a copy of sequence `other_sample` of `other`, which may be this state."""
-        c.state_copy_sample(self._handle, sample, other._handle, other_sample)
+    def copy_sample(self, sample: int, other: State, other_sample: int) -> None:
+        """Makes sequence `sample` a copy of sequence `other_sample` of `other`, which may be this state.
 
-    def reset(self, sample):
-        """Sets a sequence back to position 0."""
-        c.state_reset(self._handle, sample)
+        ShapeError if one of them doesn't exist, ConfigError if the configs differ.
+        """
+        c.state_copy_sample(self._handle, c.whole(sample, "sample"), other._handle,
+                            c.whole(other_sample, "other_sample"))
+
+    def reset(self, sample: int) -> None:
+        """Sets a sequence back to position 0. ShapeError unless 0 <= sample < batch."""
+        c.state_reset(self._handle, c.whole(sample, "sample"))
 
     @property
-    def batch(self):
+    def batch(self) -> int:
         """The number of sequences."""
         count = ctypes.c_int64()
         c.state_batch(self._handle, count)
         return count.value
 
-    def position(self, sample=0):
-        """How many positions of a sequence the state has seen."""
+    def position(self, sample: int = 0) -> int:
+        """How many positions of a sequence the state has seen. ShapeError unless 0 <= sample < batch."""
         count = ctypes.c_int64()
-        c.state_position(self._handle, sample, count)
+        c.state_position(self._handle, c.whole(sample, "sample"), count)
         return count.value
 
-    def save(self, path):
-        """Writes the state to a safetensors file, whole or not at all."""
-        c.state_save(self._handle, os.fsencode(path))
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the state to a safetensors file, whole or not at all. WeightsError if it can't be written."""
+        c.state_save(self._handle, c.text(path, "path"))
 
     @classmethod
-    def load(cls, path, config):
+    def load(cls, path: str | os.PathLike[str], config: Config) -> State:
         """The state that save() wrote. WeightsError, whose text lists all that doesn't fit `config`."""
         handle = ctypes.c_void_p()
-        c.state_load(os.fsencode(path), config._struct(), handle)
+        c.state_load(c.text(path, "path"), config._struct(), handle)
         return cls.__new__(cls)._own(handle, config)
 
 
 class Sources(Object):
-    """Sources that a layer keeps for many calls: their keys and values. Layer.sources() makes them."""
+    """Sources that a layer keeps for many calls: their keys and values. Layer.sources() makes them.
 
-    def __init__(self, layer, key, value=None):
-        key = _arrays.view(key, "key", ndim=3)
-        value = None if value is None else _arrays.view(value, "value", ndim=3)
+    key: [B, m, key_hidden]. value: [B, m, value_hidden]; None: the key. ShapeError, KernelError, DeviceError.
+    Thread-safe.
+    """
+
+    def __init__(self, layer: Layer, key: Array, value: Array | None = None) -> None:
+        keys = _arrays.view(key, "key", ndim=3)
+        values = None if value is None else _arrays.view(value, "value", ndim=3)
         handle = ctypes.c_void_p()
-        c.sources_create(layer._handle, key.tensor(), None if value is None else value.tensor(), handle)
-        super().__init__(handle, c.sources_destroy)
-        self.layer = layer  # which must outlive them
-        self.count = key.shape[1]
+        c.sources_create(layer._handle, keys.tensor(), None if values is None else values.tensor(), handle)
+        super().__init__(handle, c.sources_destroy, kept=layer)
+        self.count: int = keys.shape[1]
 
 
 class _Placed(Object):
     """What Layer and Core have in common."""
+
+    config: Config
 
     def _make(self, which, config, weights, kernel, device):
         handle = ctypes.c_void_p()
@@ -125,22 +152,23 @@ class _Placed(Object):
         self.config = config
 
     @property
-    def device(self):
+    def device(self) -> Device:
         """The aft.Device that it lives on."""
         info = ctypes.POINTER(c.DeviceInfo)()
         getattr(c, f"{self._which}_device")(self._handle, info)
         return device_of(info.contents)
 
     @property
-    def scratch_bytes(self):
+    def scratch_bytes(self) -> int:
         """Bytes of host memory that it keeps between calls."""
         count = ctypes.c_uint64()
         getattr(c, f"{self._which}_scratch_bytes")(self._handle, count)
         return count.value
 
-    def _kernel_for(self, *sizes):
+    def _kernel_for(self, **sizes):
         info = ctypes.POINTER(c.KernelInfo)()
-        getattr(c, f"{self._which}_kernel_for")(self._handle, *sizes, info)
+        counts = (c.whole(size, name) for name, size in sizes.items())
+        getattr(c, f"{self._which}_kernel_for")(self._handle, *counts, info)
         return kernel_of(info.contents)
 
 
@@ -155,37 +183,47 @@ class Layer(_Placed):
     Calls release the GIL. Results have the same bits for any number of threads.
     """
 
-    def __init__(self, config, weights, *, kernel=None, device=None):
+    def __init__(self, config: Config, weights: Weights | Mapping[str, Array | None], *, kernel: str | None = None,
+                 device: str | None = None) -> None:
         if not isinstance(weights, Weights):
             weights = Weights(config, **weights)
         self._make("layer", config, weights, kernel, device)
 
-    def __call__(self, query, key=None, value=None, *, position_bias=None, bias_scale=None, lengths=None, mask=None,
-                 sources=None, out=None, stream=None):
+    def __call__(self, query: Array, key: Array | None = None, value: Array | None = None, *,
+                 position_bias: Array | None = None, bias_scale: float | None = None, lengths: Lengths | None = None,
+                 mask: Array | None = None, sources: Sources | None = None, out: Out | None = None,
+                 stream: int | None = None) -> Floats | Out:
         """y = layer(inputs), [B, n, hidden] of float32.
 
-        Arrays are NumPy's or have DLPack, are float32, and aren't copied; the stride of the channels must be 1.
+        Arrays are NumPy's or have DLPack, are float32, and aren't copied. The stride of their last dimension must be 1.
 
         query: [B, n, hidden]. key: [B, m, key_hidden]; None: the query. value: [B, m, value_hidden]; None: the key.
-        position_bias: w of the forms "given" and "causal_given"; broadcasts to [B, n, m]. -inf hides a pair.
+        position_bias: w of the forms "given" and "causal_given"; [B, n, m], [n, m], or 1 instead of B or n. -inf hides
+            a pair.
         bias_scale: a factor of position_bias.
         lengths: [B] whole numbers, 0..m: how many sources each sample has. Without key, y is 0 beyond them.
-        mask: bools, true where the target sees the source; broadcasts to [B, n, m].
+        mask: bools, true where the target sees the source; its shapes are those of position_bias.
         sources: kept Sources, instead of key and value.
-        out: an array for y. It must overlap no input. It is returned. None: a new NumPy array.
+        out: an array for y. It must overlap no input. It is returned. None: a new NumPy array. ValueError if it's
+            read-only.
         stream: of CUDA, as an int. Only for tensors in the memory of the layer's CUDA device, with `out`: the call
-            queues the work, and reads no other argument than query.
+            queues the work, and takes no other argument.
 
-        TypeError for another dtype; ShapeError before anything is written; KernelError, DeviceError.
+        TypeError for another dtype; ShapeError before anything is written; ArgumentError, KernelError, DeviceError.
         """
+        alone = key is value is position_bias is bias_scale is lengths is mask is sources is None
         if _arrays.is_on_cuda(query):
+            if not alone:
+                raise c.ArgumentError("query is on CUDA, so that the call takes no other argument than out and stream")
             return self._on_cuda(query, out, stream)
+        if stream is not None:
+            raise c.ArgumentError("stream is given, but query isn't on CUDA")
         x = _arrays.view(query, "query", ndim=3)
         B, n, _ = x.shape
         result, y = output(out, (B, n, self.config.hidden))
-        extents, strides = c.Extents(*y.shape), c.Extents(*y.strides)
-        if key is value is position_bias is lengths is mask is sources is None and x.shape == y.shape:
-            c.layer_forward(self._handle, extents, x.address, c.Extents(*x.strides), y.address, strides)
+        extents, strides = c.Extents(*y.shape), y.rows()
+        if alone and x.strides is None and x.shape == y.shape:  # the usual call, which has less to convert
+            c.layer_forward(self._handle, extents, x.address, None, y.address, strides)
             return result
         inputs, kept = inputs_of(x, key, value, position_bias, bias_scale, lengths, mask, sources)
         c.layer_call(self._handle, inputs, extents, y.address, strides)
@@ -193,46 +231,46 @@ class Layer(_Placed):
         return result
 
     def _on_cuda(self, query, out, stream):
-        x = _arrays.view(query, "query", ndim=3, on=_arrays._CUDA)
+        x = _arrays.view(query, "query", ndim=3, on=_arrays.CUDA, stream=stream)
         if out is None:
             raise c.ArgumentError("query is on CUDA, so that out must be given, in the same memory")
-        y = _arrays.view(out, "out", ndim=3, writable=True, on=_arrays._CUDA)
+        y = _arrays.view(out, "out", ndim=3, writable=True, on=_arrays.CUDA, stream=stream)
         if x.shape != y.shape:
             raise c.ShapeError(f"out is {list(y.shape)}, must be {list(x.shape)}")
-        c.layer_forward_cuda(self._handle, c.Extents(*x.shape), x.address, c.Extents(*x.strides), y.address,
-                             c.Extents(*y.strides), stream)
+        c.layer_forward_cuda(self._handle, c.Extents(*x.shape), x.address, x.rows(), y.address, y.rows(), stream)
         return out
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         """Waits until the device has done all queued work. DeviceError if some of it failed."""
         c.layer_synchronize(self._handle)
 
-    def step(self, state, x, *, lengths=None, out=None):
+    def step(self, state: State, x: Array, *, lengths: Lengths | None = None, out: Out | None = None) -> Floats | Out:
         """The next n positions of every sequence of a State: y = layer(x), which sees all positions before.
 
         x: [B, n, hidden], B as in the state. lengths: [B] of 0..n, how many of them each sequence has. out: as in a
-        call. A sequence may come in pieces of any sizes. ShapeError, before anything changes.
+        call. A sequence may come in pieces of any sizes. ShapeError, and ConfigError for the state of another config,
+        before anything changes.
         """
-        x = _arrays.view(x, "x", ndim=3)
-        lengths = _arrays.lengths_of(lengths, x.shape[0])
-        result, y = output(out, x.shape)
-        if y.shape != x.shape:
-            raise c.ShapeError(f"out is {list(y.shape)}, must be {list(x.shape)}")
-        c.layer_step(self._handle, state._handle, c.Extents(*x.shape), x.address, c.Extents(*x.strides),
-                     None if lengths is None else lengths.ctypes.data, y.address, c.Extents(*y.strides))
+        view = _arrays.view(x, "x", ndim=3)
+        counts = _arrays.lengths_of(lengths, view.shape[0])
+        result, y = output(out, view.shape)
+        if y.shape != view.shape:
+            raise c.ShapeError(f"out is {list(y.shape)}, must be {list(view.shape)}")
+        c.layer_step(self._handle, state._handle, c.Extents(*view.shape), view.address, view.rows(),
+                     None if counts is None else counts.ctypes.data, y.address, y.rows())
         return result
 
-    def state(self, batch=1):
+    def state(self, batch: int = 1) -> State:
         """A State at position 0 for `batch` sequences."""
         return State(self.config, batch)
 
-    def sources(self, key, value=None):
+    def sources(self, key: Array, value: Array | None = None) -> Sources:
         """Sources for many calls. key: [B, m, key_hidden]. value: [B, m, value_hidden]; None: the key."""
         return Sources(self, key, value)
 
-    def kernel_for(self, batch, seq):
-        """The aft.Kernel that a call of [batch, seq, hidden] runs."""
-        return self._kernel_for(batch, seq)
+    def kernel_for(self, batch: int, seq: int) -> Kernel:
+        """The aft.Kernel that a call of [batch, seq, hidden] runs. ShapeError if one of them is out of range."""
+        return self._kernel_for(batch=batch, seq=seq)
 
 
 def sources_in(x, key, sources):
@@ -263,7 +301,11 @@ def core_inputs_of(query, key, value, targets, position_bias, bias_scale, length
     key, value = _arrays.view(key, "key", ndim=3), _arrays.view(value, "value", ndim=3)
     query = None if query is None else _arrays.view(query, "query", ndim=3)
     B, m, _ = key.shape
-    n = query.shape[1] if query is not None else m if targets is None else targets
+    n = m if targets is None else c.whole(targets, "targets")
+    if query is not None:
+        if targets is not None and n != query.shape[1]:
+            raise c.ShapeError(f"targets is {n}, must be {query.shape[1]} like those of query")
+        n = query.shape[1]
     sight, kept = sight_of((B, n, m), position_bias, bias_scale, lengths, mask)
     inputs = c.CoreInputs(key=key.tensor(), value=value.tensor())
     if query is not None:
@@ -277,16 +319,18 @@ class Core(_Placed):
     """The weighted mean of a form, without projections: y = gate(Q) sum exp(K + w) V / sum exp(K + w).
 
     config: a Config, whose hidden isn't read. weights: Weights.for_core(), or a mapping of its arrays; None for forms
-    without parameters. The others are those of Layer.
+    without parameters. The others are those of Layer, and so are errors and threads.
     """
 
-    def __init__(self, config, weights=None, *, kernel=None, device=None):
+    def __init__(self, config: Config, weights: Weights | Mapping[str, Array | None] | None = None, *,
+                 kernel: str | None = None, device: str | None = None) -> None:
         if weights is not None and not isinstance(weights, Weights):
             weights = Weights.for_core(config, **weights)
         self._make("core", config, weights, kernel, device)
 
-    def __call__(self, query, key, value, *, targets=None, position_bias=None, bias_scale=None, lengths=None,
-                 mask=None, out=None):
+    def __call__(self, query: Array | None, key: Array, value: Array, *, targets: int | None = None,
+                 position_bias: Array | None = None, bias_scale: float | None = None, lengths: Lengths | None = None,
+                 mask: Array | None = None, out: Out | None = None) -> Floats | Out:
         """y, [B, n, P] of float32.
 
         query: [B, n, P]; None for the gate "none", where `targets` is n (None: m). key, value: [B, m, P]; a key of -inf
@@ -294,22 +338,23 @@ class Core(_Placed):
         """
         inputs, (B, n, m), kept = core_inputs_of(query, key, value, targets, position_bias, bias_scale, lengths, mask)
         result, y = output(out, (B, n, self.config.projected))
-        c.core_forward(self._handle, inputs, c.Extents(*y.shape), y.address, c.Extents(*y.strides))
+        c.core_forward(self._handle, inputs, c.Extents(*y.shape), y.address, y.rows())
         del kept
         return result
 
-    def step(self, state, query, key, value, *, lengths=None, out=None):
+    def step(self, state: State, query: Array | None, key: Array, value: Array, *, lengths: Lengths | None = None,
+             out: Out | None = None) -> Floats | Out:
         """The next n positions of every sequence of a State, as Layer.step()."""
         inputs, (B, n, m), kept = core_inputs_of(query, key, value, None, None, None, lengths, None)
         result, y = output(out, (B, n, self.config.projected))
-        c.core_step(self._handle, state._handle, inputs, c.Extents(*y.shape), y.address, c.Extents(*y.strides))
+        c.core_step(self._handle, state._handle, inputs, c.Extents(*y.shape), y.address, y.rows())
         del kept
         return result
 
-    def state(self, batch=1):
+    def state(self, batch: int = 1) -> State:
         """A State at position 0 for `batch` sequences."""
         return State(self.config, batch)
 
-    def kernel_for(self, targets, sources):
-        """The aft.Kernel that a call without a mask runs."""
-        return self._kernel_for(targets, sources)
+    def kernel_for(self, targets: int, sources: int) -> Kernel:
+        """The aft.Kernel that a call without a mask runs. ShapeError if one of them is out of range."""
+        return self._kernel_for(targets=targets, sources=sources)

@@ -3,10 +3,14 @@
 Structs and functions have the names of C without `aft_`; tests/test_library.py compares them with the headers.
 """
 
+from __future__ import annotations
+
 import ctypes
+import operator
 import os
 import pathlib
-from ctypes import POINTER, c_bool, c_char_p, c_double, c_float, c_int32, c_int64, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_uint64, c_void_p
+from typing import TYPE_CHECKING, Any
 
 
 class Error(Exception):
@@ -49,6 +53,24 @@ FORMS = ("full", "simple", "local", "causal_full", "causal_simple", "causal_loca
 GATES = ("sigmoid", "tanh", "none", "identity")
 
 Extents = c_int64 * 3
+
+
+def whole(value, name, bits=64):
+    """A whole number of any type, which C's signed integer of `bits` holds: ctypes would cut it off."""
+    number = operator.index(value)
+    if not -(1 << (bits - 1)) <= number < 1 << (bits - 1):
+        raise ArgumentError(f"{name} is {number}, must be a number of {bits} bits")
+    return number
+
+
+def text(value, name):
+    """A str or a path as bytes that end with a null character; None stays."""
+    if value is None:
+        return None
+    encoded = os.fsencode(value)
+    if b"\0" in encoded:
+        raise ArgumentError(f"{name} is {value!r}, must have no null character")
+    return encoded
 
 
 class _Sized(ctypes.Structure):
@@ -201,16 +223,15 @@ FUNCTIONS = {
 DESTROYERS = ("weights", "state", "layer", "sources", "core", "core_training", "layer_training")
 
 
-def folder():
-    """The folder of the library and the tool."""
-    return pathlib.Path(__file__).parent
+# AFT_LIBRARY names a build of the program's own, with its own kernels.
+_path = pathlib.Path(os.environ.get("AFT_LIBRARY") or pathlib.Path(__file__).parent / "libaft.so").absolute()
+#: The folder of the library and the tool.
+FOLDER = _path.parent
 
 
 def _open():
-    # A build of the program's own, with its own kernels.
-    path = os.environ.get("AFT_LIBRARY") or folder() / "libaft.so"
     try:
-        opened = ctypes.CDLL(os.fspath(path))
+        opened = ctypes.CDLL(os.fspath(_path))
     except OSError as error:
         raise ImportError(f"aft: its library can't be loaded: {error}") from None
     opened.aft_version.restype = c_char_p
@@ -234,10 +255,14 @@ def _function(name, arguments, result):
     return function
 
 
-def version():
+def version() -> str:
     """The version of the library, "major.minor.patch"."""
     return _opened.aft_version().decode()
 
+
+if TYPE_CHECKING:
+    def __getattr__(name: str) -> Any:
+        """The functions of the loops below."""
 
 for _name, _arguments in FUNCTIONS.items():
     globals()[_name] = _function(_name, _arguments, _check)

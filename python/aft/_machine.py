@@ -1,8 +1,11 @@
 """The kernels of this build, the devices of this machine, and the threads."""
 
+from __future__ import annotations
+
 import ctypes
 import dataclasses
 import os
+import re
 
 from . import _library as c
 
@@ -15,7 +18,7 @@ class Kernel:
     """
 
     id: str
-    form: "str | None"
+    form: str | None
     usable: bool
     reason: str
     device: str
@@ -30,10 +33,10 @@ class Kernel:
     minimum_hidden: int
     minimum_projected: int
     minimum_window: int
-    preferred_seq: "tuple[int, int]"
-    preferred_hidden: "tuple[int, int]"
-    preferred_projected: "tuple[int, int]"
-    preferred_window: "tuple[int, int]"
+    preferred_seq: tuple[int, int]
+    preferred_hidden: tuple[int, int]
+    preferred_projected: tuple[int, int]
+    preferred_window: tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,7 @@ def _members(info, cls, **others):
                 value = (value.from_, value.to)
             elif isinstance(value, bytes):
                 value = value.decode()
-            elif field.type is bool:
+            elif field.type == "bool":
                 value = bool(value)
             result[field.name] = value
     return cls(**result)
@@ -84,22 +87,25 @@ def _all(count_of, at, info, convert):
     return result
 
 
-def kernels():
-    """Every Kernel of this build, in order of preference within a form and a device."""
+def kernels() -> list[Kernel]:
+    """Every Kernel of this build, in order of preference within a form and a device. Thread-safe."""
     return _all(c.kernel_count, c.kernel_at, c.KernelInfo, kernel_of)
 
 
-def devices():
-    """Every Device of this machine, in the order of automatic choice. The first call finds them."""
+def devices() -> list[Device]:
+    """Every Device of this machine, in the order of automatic choice. The first call finds them. Thread-safe."""
     return _all(c.device_count, c.device_at, c.DeviceInfo, device_of)
 
 
-def set_thread_count(threads):
-    """Sets the number of threads that kernels run on in this process, 1 to 256. Must not run during a call."""
-    c.set_thread_count(threads)
+def set_thread_count(threads: int) -> None:
+    """Sets the number of threads that kernels run on in this process, 1 to 256, else a ConfigError.
+
+    Must not run during a call.
+    """
+    c.set_thread_count(c.whole(threads, "threads", bits=32))
 
 
-def thread_count():
+def thread_count() -> int:
     """The number of threads that kernels run on, with the caller's."""
     threads = ctypes.c_int32()
     c.thread_count(threads)
@@ -116,17 +122,19 @@ _lent = None  # lives as long as kernels run on it
 
 
 def _loaded_openmp():
-    """The path of an OpenMP library that this process has loaded, or None."""
+    """The path of an OpenMP library that this process has loaded, or None, also where Linux's list can't be read."""
     try:
-        with open("/proc/self/maps", encoding="utf-8") as maps:
-            paths = {line.split(maxsplit=5)[5].rstrip("\n") for line in maps if "omp" in line}
-    except (OSError, IndexError):
+        with open("/proc/self/maps", errors="surrogateescape") as maps:
+            return min(re.findall(r"/.*/lib(?:gomp|iomp5|omp)\b.*", maps.read()), default=None)
+    except OSError:
         return None
-    named = (path for path in sorted(paths) if os.path.basename(path).startswith(("libgomp", "libiomp5", "libomp")))
-    return next(named, None)
 
 
-def use_openmp_threads():
+def _address_of(function):
+    return ctypes.cast(function, ctypes.c_void_p).value
+
+
+def use_openmp_threads() -> bool:
     """Runs the loops of kernels on the threads of the OpenMP library that the process has loaded, such as PyTorch's.
 
     Their number is that library's, omp_get_max_threads() of the calling thread; torch.set_num_threads() sets it. After
@@ -138,16 +146,18 @@ def use_openmp_threads():
     if path is None:
         return False
     loaded = ctypes.CDLL(path)
-    loops = ctypes.CDLL(os.fspath(c.folder() / "libaft_openmp.so"))
-    address = lambda function: ctypes.cast(function, ctypes.c_void_p).value  # noqa: E731
-    lent = _OpenMP(address(loaded.GOMP_parallel), address(loaded.omp_get_max_threads))
-    c.set_parallel_for(address(loops.aft_openmp_for), ctypes.byref(lent))
+    loops = ctypes.CDLL(os.fspath(c.FOLDER / "libaft_openmp.so"))
+    lent = _OpenMP(_address_of(loaded.GOMP_parallel), _address_of(loaded.omp_get_max_threads))
+    c.set_parallel_for(_address_of(loops.aft_openmp_for), ctypes.byref(lent))
     if _lent is None:
         os.register_at_fork(after_in_child=lambda: c.set_parallel_for(None, None))
     _lent = lent
     return True
 
 
-def use_own_threads():
-    """Runs the loops of kernels on threads of the library, as before use_openmp_threads()."""
+def use_own_threads() -> None:
+    """Runs the loops of kernels on threads of the library, as before use_openmp_threads().
+
+    Must not run during a call.
+    """
     c.set_parallel_for(None, None)

@@ -1,11 +1,19 @@
 """Layers and means with their gradients, on the CPU."""
 
+from __future__ import annotations
+
 import ctypes
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from . import _arrays
 from . import _library as c
-from ._config import PARAMETERS, Object, parameters_of
+from ._arrays import Array, Out
+from ._config import PARAMETERS, Config, Object, parameters_of
 from ._layer import core_inputs_of, inputs_of, options_of, output, sources_in
+
+if TYPE_CHECKING:
+    from ._layer import Floats, Lengths
 
 #: The inputs of a layer or a core whose gradients can be wanted. given_bias is that of position_bias of a call.
 INPUTS = ("query", "key", "value", "given_bias")
@@ -13,6 +21,8 @@ INPUTS = ("query", "key", "value", "given_bias")
 
 class _Training(Object):
     """What LayerTraining and CoreTraining have in common."""
+
+    config: Config
 
     def _make(self, which, config, kernel):
         handle = ctypes.c_void_p()
@@ -22,7 +32,7 @@ class _Training(Object):
         self.config = config
 
     @property
-    def scratch_bytes(self):
+    def scratch_bytes(self) -> int:
         """Bytes of memory that it keeps between calls."""
         count = ctypes.c_uint64()
         getattr(c, f"{self._which}_scratch_bytes")(self._handle, count)
@@ -47,7 +57,7 @@ class LayerTraining(_Training):
     finite input; the same bits for any number of threads.
     """
 
-    def __init__(self, config, *, kernel=None):
+    def __init__(self, config: Config, *, kernel: str | None = None) -> None:
         self._make("layer_training", config, kernel)
 
     def _saved_size(self, inputs, extents):
@@ -55,8 +65,10 @@ class LayerTraining(_Training):
         c.layer_training_saved_size(self._handle, inputs, extents, size)
         return size.value
 
-    def forward(self, parameters, query, key=None, value=None, *, position_bias=None, bias_scale=None, lengths=None,
-                mask=None, out=None):
+    def forward(self, parameters: Mapping[str, Array | None], query: Array, key: Array | None = None,
+                value: Array | None = None, *, position_bias: Array | None = None, bias_scale: float | None = None,
+                lengths: Lengths | None = None, mask: Array | None = None,
+                out: Out | None = None) -> tuple[Floats | Out, Floats]:
         """y = layer(inputs), [B, n, hidden], and what backward() needs, an array [saved].
 
         parameters: a mapping of arrays, as of Weights. The others are those of a Layer's call.
@@ -67,13 +79,14 @@ class LayerTraining(_Training):
         result, y = output(out, (*x.shape[:2], self.config.hidden))
         extents = c.Extents(*y.shape)
         saved, saved_view = _arrays.new((self._saved_size(inputs, extents),))
-        c.layer_training_forward(self._handle, struct, inputs, extents, y.address, c.Extents(*y.strides),
-                                 saved_view.address)
+        c.layer_training_forward(self._handle, struct, inputs, extents, y.address, y.rows(), saved_view.address)
         del kept, arrays
         return result, saved
 
-    def backward(self, dy, saved, parameters, query, key=None, value=None, *, position_bias=None, bias_scale=None,
-                 lengths=None, mask=None, wanted=None):
+    def backward(self, dy: Array, saved: Array, parameters: Mapping[str, Array | None], query: Array,
+                 key: Array | None = None, value: Array | None = None, *, position_bias: Array | None = None,
+                 bias_scale: float | None = None, lengths: Lengths | None = None, mask: Array | None = None,
+                 wanted: Iterable[str] | None = None) -> dict[str, Floats]:
         """The gradients of a loss with dy = dL/dy, [B, n, hidden], at a call and its `saved`: a dict of new arrays.
 
         wanted: names of inputs of the call and of parameters. None: all of them. Where the query is the key or the
@@ -93,11 +106,11 @@ class LayerTraining(_Training):
         shapes.update((name, all_parameters[name]) for name in PARAMETERS if parameters.get(name) is not None)
         gradients = c.LayerGradients()
         result = self._new_gradients(shapes if wanted is None else wanted, gradients, shapes)
-        dy = _arrays.view(dy, "dy", ndim=3)
-        extents = c.Extents(*dy.shape)
-        saved = _checked(saved, self._saved_size(inputs, extents))
-        c.layer_training_backward(self._handle, struct, inputs, extents, dy.address, c.Extents(*dy.strides),
-                                  saved.address, gradients)
+        slope = _arrays.view(dy, "dy", ndim=3)
+        extents = c.Extents(*slope.shape)
+        kept_floats = _checked(saved, self._saved_size(inputs, extents))
+        c.layer_training_backward(self._handle, struct, inputs, extents, slope.address, slope.rows(),
+                                  kept_floats.address, gradients)
         del kept, arrays
         return result
 
@@ -105,11 +118,11 @@ class LayerTraining(_Training):
 class CoreTraining(_Training):
     """The weighted mean of a form, without projections, with its gradients; as LayerTraining."""
 
-    def __init__(self, config, *, kernel=None):
+    def __init__(self, config: Config, *, kernel: str | None = None) -> None:
         self._make("core_training", config, kernel)
 
     def _parameters(self, parameters):
-        struct, arrays = parameters_of(self.config, parameters or {})
+        struct, arrays = parameters_of(self.config, parameters or {}, of="core")
         return c.CoreParameters(position_bias=struct.position_bias), arrays
 
     def _saved_size(self, inputs, batch, targets):
@@ -117,20 +130,24 @@ class CoreTraining(_Training):
         c.core_training_saved_size(self._handle, batch, targets, inputs.sight or None, size)
         return size.value
 
-    def forward(self, query, key, value, parameters=None, *, targets=None, position_bias=None, bias_scale=None,
-                lengths=None, mask=None, out=None):
+    def forward(self, query: Array | None, key: Array, value: Array,
+                parameters: Mapping[str, Array | None] | None = None, *, targets: int | None = None,
+                position_bias: Array | None = None, bias_scale: float | None = None, lengths: Lengths | None = None,
+                mask: Array | None = None, out: Out | None = None) -> tuple[Floats | Out, Floats]:
         """y, [B, n, P], and what backward() needs. parameters: {"position_bias": w}, of the forms that have one."""
         inputs, (B, n, m), kept = core_inputs_of(query, key, value, targets, position_bias, bias_scale, lengths, mask)
         struct, arrays = self._parameters(parameters)
         result, y = output(out, (B, n, self.config.projected))
         saved, saved_view = _arrays.new((self._saved_size(inputs, B, n),))
-        c.core_training_forward(self._handle, struct, inputs, c.Extents(*y.shape), y.address, c.Extents(*y.strides),
+        c.core_training_forward(self._handle, struct, inputs, c.Extents(*y.shape), y.address, y.rows(),
                                 saved_view.address)
         del kept, arrays
         return result, saved
 
-    def backward(self, dy, saved, query, key, value, parameters=None, *, targets=None, position_bias=None,
-                 bias_scale=None, lengths=None, mask=None, wanted=None):
+    def backward(self, dy: Array, saved: Array, query: Array | None, key: Array, value: Array,
+                 parameters: Mapping[str, Array | None] | None = None, *, targets: int | None = None,
+                 position_bias: Array | None = None, bias_scale: float | None = None, lengths: Lengths | None = None,
+                 mask: Array | None = None, wanted: Iterable[str] | None = None) -> dict[str, Floats]:
         """The gradients, a dict of new arrays: of the inputs, given_bias and position_bias; as LayerTraining's."""
         inputs, (B, n, m), kept = core_inputs_of(query, key, value, targets, position_bias, bias_scale, lengths, mask)
         struct, arrays = self._parameters(parameters)
@@ -143,9 +160,9 @@ class CoreTraining(_Training):
             shapes["position_bias"] = self.config.shapes()["position_bias"]
         gradients = c.CoreGradients()
         result = self._new_gradients(shapes if wanted is None else wanted, gradients, shapes)
-        dy, saved = _arrays.view(dy, "dy", ndim=3), _checked(saved, self._saved_size(inputs, B, n))
-        c.core_training_backward(self._handle, struct, inputs, c.Extents(*dy.shape), dy.address,
-                                 c.Extents(*dy.strides), saved.address, gradients)
+        slope, kept_floats = _arrays.view(dy, "dy", ndim=3), _checked(saved, self._saved_size(inputs, B, n))
+        c.core_training_backward(self._handle, struct, inputs, c.Extents(*slope.shape), slope.address, slope.rows(),
+                                 kept_floats.address, gradients)
         del kept, arrays
         return result
 

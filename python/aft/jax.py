@@ -29,6 +29,8 @@ from ._training import CoreTraining, LayerTraining
 _layer_of = functools.lru_cache(maxsize=None)(LayerTraining)
 _core_of = functools.lru_cache(maxsize=None)(CoreTraining)
 
+_INPUTS = ("query", "key", "value", "position_bias", "lengths", "mask")
+
 
 def layer(config: Config, parameters, query, key=None, value=None, *, position_bias=None, lengths=None, mask=None):
     """y = layer(inputs), [B, n, hidden]; differentiable by all of them but lengths and mask.
@@ -43,8 +45,7 @@ def layer(config: Config, parameters, query, key=None, value=None, *, position_b
 
 def mean(config: Config, query, key, value, parameters=None, *, targets=None, position_bias=None, lengths=None,
          mask=None):
-    """y, [B, n, P], of aft.Core; differentiable by all inputs but lengths and mask. The arguments are those of its call.
-    """
+    """y, [B, n, P], of aft.Core, whose call's arguments it has; differentiable by all of them but lengths and mask."""
     arrays = {"parameters": dict(parameters or {}), "query": query, "key": key, "value": value}
     targets = query.shape[1] if query is not None else key.shape[1] if targets is None else targets
     return _call(_Mean, config, arrays, (key.shape[0], targets, key.shape[1]), position_bias, lengths, mask)
@@ -69,8 +70,8 @@ class _Layer:
         """Those of y and of what is saved."""
         B, n, _ = arrays["query"].shape
         extents = (B, n, config.hidden)
-        inputs, kept = inputs_of(view(_like(arrays["query"]), "query"), _like(arrays["key"]), _like(arrays["value"]),
-                                 _like(arrays.get("position_bias")), None, _like(sight["lengths"]), _like(sight["mask"]))
+        query, key, value, position_bias, lengths, mask = (_like((arrays | sight).get(name)) for name in _INPUTS)
+        inputs, kept = inputs_of(view(query, "query"), key, value, position_bias, None, lengths, mask)
         size = _Layer.training(config)._saved_size(inputs, c.Extents(*extents))
         del kept
         return extents, (size,)
@@ -88,9 +89,8 @@ class _Mean:
 
     @staticmethod
     def shapes(config, targets, arrays, sight):
-        inputs, (B, n, _), kept = core_inputs_of(*(_like(arrays[name]) for name in ("query", "key", "value")), targets,
-                                                 _like(arrays.get("position_bias")), None, _like(sight["lengths"]),
-                                                 _like(sight["mask"]))
+        query, key, value, position_bias, lengths, mask = (_like((arrays | sight).get(name)) for name in _INPUTS)
+        inputs, (B, n, _), kept = core_inputs_of(query, key, value, targets, position_bias, None, lengths, mask)
         size = _Mean.training(config)._saved_size(inputs, B, n)
         del kept
         return (B, n, config.projected), (size,)

@@ -1,9 +1,11 @@
 """Modules for PyTorch, and the mean as a function."""
 
+from __future__ import annotations
+
 import warnings
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from .. import _library as c
@@ -82,8 +84,9 @@ def _run(operator, composite, tensors, arguments):
     return operator(*tensors, *arguments, save)[0]
 
 
-def mean(query, key, value, position_bias=None, *, causal=False, window=None, gate="sigmoid", targets=None,
-         lengths=None, mask=None):
+def mean(query: Tensor | None, key: Tensor, value: Tensor, position_bias: Tensor | None = None, *,
+         causal: bool = False, window: int | None = None, gate: str = "sigmoid", targets: int | None = None,
+         lengths: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
     """The weighted mean of a layer, without projections: gate(Q) sum exp(K + w) V / sum exp(K + w), [B, n, P].
 
     query: [B, n, P]; None for the gate "none", where `targets` is n (None: m). key, value: [B, m, P].
@@ -147,14 +150,16 @@ class _Layer(nn.Module):
             nn.init.normal_(self.wbias_target, std=0.01)
             nn.init.normal_(self.wbias_source, std=0.01)
 
-    def position_bias(self):
+    def position_bias(self) -> Tensor | None:
         """w, [max_seqlen, max_seqlen]: wbias, or the product of its factors; None if each call gives it."""
         if self.rank is not None:
             with torch.autocast(self.wbias_target.device.type, enabled=False):
                 return self.wbias_target @ self.wbias_source.T
         return getattr(self, "wbias", None)
 
-    def forward(self, x, key=None, value=None, *, position_bias=None, lengths=None, mask=None):
+    def forward(self, x: Tensor, key: Tensor | None = None, value: Tensor | None = None, *,
+                position_bias: Tensor | None = None, lengths: Tensor | None = None,
+                mask: Tensor | None = None) -> Tensor:
         """y, [B, n, dim].
 
         x: [B, n, dim]. key: [B, m, source_dim]; None: x. value: [B, m, value_dim]; None: the key input.
@@ -187,14 +192,14 @@ class _Layer(nn.Module):
         return _run(torch.ops.aft.layer, _composite.layer, tensors,
                     [lengths, mask, form, c.GATES.index(self.gate), self.s or 0])
 
-    def config(self):
+    def config(self) -> Config:
         """The aft.Config of this layer. Without max_seqlen, it is that of the form whose calls give the bias."""
         form = "given" if self.form == "full" and self.max_seqlen is None else self.form
         size = self.max_seqlen if form in ("full", "local") else 2**24
-        return Config(f"causal_{form}" if self.causal else form, self.dim, self.hidden_dim, size, self.s or 0, self.gate,
-                      self.source_dim, self.value_dim)
+        return Config(f"causal_{form}" if self.causal else form, self.dim, self.hidden_dim, size, self.s or 0,
+                      self.gate, self.source_dim, self.value_dim)
 
-    def prepared(self, *, kernel=None, device=None):
+    def prepared(self, *, kernel: str | None = None, device: str | None = None) -> Layer:
         """An aft.Layer with a copy of the weights, for inference: it prepares them once, and takes PyTorch's tensors.
 
         Later changes of the module don't change it. Its results are NumPy arrays, or `out`. The options are its own.
@@ -207,7 +212,7 @@ class _Layer(nn.Module):
             weights["position_bias"] = bias.detach()
         return Layer(self.config(), weights, kernel=kernel, device=device)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         shown = {"max_seqlen": self.max_seqlen, "dim": self.dim, "hidden_dim": self.hidden_dim, "s": self.s,
                  "causal": self.causal or None, "gate": self.gate if self.gate != "sigmoid" else None,
                  "rank": self.rank}
@@ -228,8 +233,10 @@ class AFTFull(_Layer):
     ConfigError for arguments that make no sense.
     """
 
-    def __init__(self, max_seqlen, dim, hidden_dim=64, *, causal=False, gate="sigmoid", rank=None, source_dim=None,
-                 value_dim=None, project=True, device=None, dtype=None):
+    def __init__(self, max_seqlen: int | None, dim: int, hidden_dim: int = 64, *, causal: bool = False,
+                 gate: str = "sigmoid", rank: int | None = None, source_dim: int | None = None,
+                 value_dim: int | None = None, project: bool = True, device: torch.device | str | None = None,
+                 dtype: torch.dtype | None = None) -> None:
         super().__init__("full", max_seqlen, dim, hidden_dim, None, causal, gate, rank, source_dim, value_dim, project,
                          device, dtype)
 
@@ -237,8 +244,10 @@ class AFTFull(_Layer):
 class AFTSimple(_Layer):
     """AFTSimple: no position bias, so that any length goes and max_seqlen isn't read. The others are AFTFull's."""
 
-    def __init__(self, max_seqlen, dim, hidden_dim=64, *, causal=False, gate="sigmoid", source_dim=None,
-                 value_dim=None, project=True, device=None, dtype=None):
+    def __init__(self, max_seqlen: int | None, dim: int, hidden_dim: int = 64, *, causal: bool = False,
+                 gate: str = "sigmoid", source_dim: int | None = None, value_dim: int | None = None,
+                 project: bool = True, device: torch.device | str | None = None,
+                 dtype: torch.dtype | None = None) -> None:
         super().__init__("simple", max_seqlen, dim, hidden_dim, None, causal, gate, None, source_dim, value_dim,
                          project, device, dtype)
 
@@ -249,8 +258,10 @@ class AFTLocal(_Layer):
     Unlike aft-pytorch's, it keeps its parameter `wbias`, which an optimizer can train.
     """
 
-    def __init__(self, max_seqlen, dim, hidden_dim=64, s=256, *, causal=False, gate="sigmoid", rank=None,
-                 source_dim=None, value_dim=None, project=True, device=None, dtype=None):
+    def __init__(self, max_seqlen: int, dim: int, hidden_dim: int = 64, s: int = 256, *, causal: bool = False,
+                 gate: str = "sigmoid", rank: int | None = None, source_dim: int | None = None,
+                 value_dim: int | None = None, project: bool = True, device: torch.device | str | None = None,
+                 dtype: torch.dtype | None = None) -> None:
         if max_seqlen is None:
             raise c.ConfigError("max_seqlen is None, must be the longest sequence")
         super().__init__("local", max_seqlen, dim, hidden_dim, s, causal, gate, rank, source_dim, value_dim, project,

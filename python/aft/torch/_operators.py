@@ -94,7 +94,7 @@ def _training(which, form, hidden, projected, max_seq_len, window, gate, key_hid
 _made = []  # (function of scratch bytes, handle)
 
 
-def scratch_bytes():
+def scratch_bytes() -> int:
     """Bytes that the kernels of aft.torch keep between calls."""
     result, count = 0, ctypes.c_uint64()
     for scratch_of, handle in _made:

@@ -1,10 +1,13 @@
 """A layer whose sequence is shared among the processes of a group."""
 
+from __future__ import annotations
+
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from .. import _library as c
-from ._modules import mean
+from ._modules import AFTFull, AFTLocal, AFTSimple, mean
 
 
 class _Exchange(torch.autograd.Function):
@@ -61,7 +64,8 @@ def _near(layer, rank, ranks, rows):
     return reach if rank > 0 else 0, reach if rank < ranks - 1 and not layer.causal else 0
 
 
-def sequence_parallel(layer, x, group=None):
+def sequence_parallel(layer: AFTFull | AFTSimple | AFTLocal, x: Tensor,
+                      group: dist.ProcessGroup | None = None) -> Tensor:
     """y of this process's rows, where the processes of a group share the sequence in the order of their ranks.
 
     layer: an AFTFull, AFTSimple or AFTLocal with the same parameters in all processes, without lengths or masks.
