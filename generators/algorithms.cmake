@@ -9,10 +9,10 @@ set(aft_operations [[
     linear    | prepare_linear | batch seq hidden projected
     linear_training  | none    | batch seq hidden projected
     linear_gradients | none    | batch seq hidden projected
-    core      | none           | batch seq projected
-    core_training  | none      | batch seq projected
-    core_gradients | none      | batch seq projected
-    bias_gradients | none      | batch seq projected
+    core      | none           | batch seq projected window
+    core_training  | none      | batch seq projected window
+    core_gradients | none      | batch seq projected window
+    bias_gradients | none      | batch seq projected window
     sources   | none           | batch seq projected
     kept      | none           | batch seq projected
     scan      | none           | batch seq projected window
@@ -37,14 +37,22 @@ set(aft_algorithms [[
     linear_gradients | none  | none        | product               | flat packed       | float32          | yes
     core      | given        | given       | certified             | packed            | float32          | yes
     core      | given        | given       | joint                 | flat tiled        | float32          | yes
+    core      | local        | banded      | certified_band        | packed            | float32          | yes
+    core      | local        | banded      | joint                 | flat tiled        | float32          | yes
     core      | simple       | none        | softmax               | flat packed tiled | float32          | yes
     core_training  | given   | given       | certified             | packed            | float32          | yes
     core_training  | given   | given       | joint                 | flat              | float32          | yes
+    core_training  | local   | banded      | certified_band        | packed            | float32          | yes
+    core_training  | local   | banded      | joint                 | flat              | float32          | yes
     core_gradients | given   | given       | certified             | packed            | float32          | yes
     core_gradients | given   | given       | joint                 | flat              | float32          | yes
+    core_gradients | local   | banded      | certified_band        | packed            | float32          | yes
+    core_gradients | local   | banded      | joint                 | flat              | float32          | yes
     core_gradients | simple  | none        | softmax               | flat packed       | float32          | yes
     bias_gradients | given   | given       | certified             | packed            | float32          | yes
     bias_gradients | given   | given       | joint                 | flat              | float32          | yes
+    bias_gradients | local   | banded      | certified_band        | packed            | float32          | yes
+    bias_gradients | local   | banded      | joint                 | flat              | float32          | yes
     sources   | given        | given       | exponential           | packed            | float32          | yes
     kept      | given        | given       | certified             | packed            | float32          | yes
     scan      | wkv          | decay       | certified_recurrent   | packed            | float32          | yes

@@ -3,7 +3,7 @@
 
 namespace aft {
 
-enum class BiasGradientAlgorithm { certified, joint };
+enum class BiasGradientAlgorithm { certified, certified_band, joint };
 
 /// dw, the gradient of the position bias of a mean of sources: of each sample, or where it has one sample, of all.
 class BiasGradientsGenerator : public GradientOperands<BiasGradientsGenerator> {
@@ -11,17 +11,20 @@ public:
     Param<BiasGradientAlgorithm> algorithm{"algorithm",
                                            BiasGradientAlgorithm::joint,
                                            {{"certified", BiasGradientAlgorithm::certified},
+                                            {"certified_band", BiasGradientAlgorithm::certified_band},
                                             {"joint", BiasGradientAlgorithm::joint}}};
-    Input<int32_t> window{"window"};           // positions at this distance or more have no parameter
     Input<Buffer<int32_t, 1>> first{"first"};  // (batch): the position of the first target
     Output<Buffer<float, 3>> dw{"dw"};         // (source, target, batch)
 
     void configure() {
-        add_gradient_inputs(true);
+        add_gradient_inputs();
+        add_window();
     }
     void generate() {
         if (algorithm == BiasGradientAlgorithm::certified) {
             with_panels([&](auto &form) { define_and_schedule<CertifiedBiasGradients>(form); });
+        } else if (algorithm == BiasGradientAlgorithm::certified_band) {
+            with_panels([&](auto &form) { define_and_schedule<CertifiedBandBiasGradients>(form); });
         } else {
             with_form([&](auto &form) { define_and_schedule<JointBiasGradients>(form); });
         }
@@ -33,7 +36,6 @@ private:
         BiasGradientInputs in;
         static_cast<GradientInputs &>(in) = gradient_inputs();
         in.first = first;
-        in.window = window;
         in.samples = in.batch / max(dw.dim(2).extent(), 1);
         Gradients<Form> gradients(form, in);
         gradients.define(dw);
@@ -46,7 +48,6 @@ private:
         if (using_autoscheduler()) {
             permit_failed_unroll();
             set_gradient_estimates();
-            window.set_estimate(estimated_seq);
             first.set_estimates({{0, estimated_batch}});
             dw.set_estimates({{0, estimated_seq}, {0, estimated_seq}, {0, 1}});
         } else {

@@ -2,7 +2,7 @@
 
 namespace aft {
 
-enum class CoreAlgorithm { certified, joint, softmax };
+enum class CoreAlgorithm { certified, certified_band, joint, softmax };
 
 /// The mean over the sources of a call.
 class CoreGenerator : public CoreKernel<CoreGenerator> {
@@ -10,16 +10,19 @@ public:
     Param<CoreAlgorithm> algorithm{"algorithm",
                                    CoreAlgorithm::joint,
                                    {{"certified", CoreAlgorithm::certified},
+                                    {"certified_band", CoreAlgorithm::certified_band},
                                     {"joint", CoreAlgorithm::joint},
                                     {"softmax", CoreAlgorithm::softmax}}};
 
     void configure() {
-        add_inputs(algorithm != CoreAlgorithm::softmax, false);
+        add_inputs(false);
     }
 
     void generate() {
         if (algorithm == CoreAlgorithm::certified) {
             with_panels([&](auto &form) { this->template define_and_schedule<Certified>(form); });
+        } else if (algorithm == CoreAlgorithm::certified_band) {
+            with_panels([&](auto &form) { this->template define_and_schedule<CertifiedBand>(form); });
         } else if (algorithm == CoreAlgorithm::joint) {
             with_form([&](auto &form) { this->template define_and_schedule<Joint>(form); });
         } else {

@@ -1,10 +1,11 @@
 #include "algorithms/gradients/certified.h"
+#include "algorithms/gradients/certified_band.h"
 #include "algorithms/gradients/pooled.h"
 #include "gradients_kernel.h"
 
 namespace aft {
 
-enum class GradientAlgorithm { certified, joint, softmax };
+enum class GradientAlgorithm { certified, certified_band, joint, softmax };
 
 /// dq, and d.0 and d.1, the gradients of k and v.
 class CoreGradientsGenerator : public GradientOperands<CoreGradientsGenerator> {
@@ -12,6 +13,7 @@ public:
     Param<GradientAlgorithm> algorithm{"algorithm",
                                        GradientAlgorithm::joint,
                                        {{"certified", GradientAlgorithm::certified},
+                                        {"certified_band", GradientAlgorithm::certified_band},
                                         {"joint", GradientAlgorithm::joint},
                                         {"softmax", GradientAlgorithm::softmax}}};
     Output<Buffer<float, 3>> dq{"dq"};
@@ -24,11 +26,13 @@ public:
             tile_rows.set(is_wide ? 8 : 4);
             block_rows.set(is_wide ? 18 : 36);
         }
-        add_gradient_inputs(algorithm != GradientAlgorithm::softmax);
+        add_gradient_inputs();
     }
     void generate() {
         if (algorithm == GradientAlgorithm::certified) {
             with_panels([&](auto &form) { define_and_schedule<CertifiedGradients>(form); });
+        } else if (algorithm == GradientAlgorithm::certified_band) {
+            with_panels([&](auto &form) { define_and_schedule<CertifiedBandGradients>(form); });
         } else if (algorithm == GradientAlgorithm::joint) {
             with_form([&](auto &form) { define_and_schedule<JointGradients>(form); });
         } else {

@@ -19,19 +19,31 @@ public:
     Input<Buffer<float, 3>> q{"q"}, k{"k"}, v{"v"};
     Input<int32_t> gate{"gate"};
 
+    Param<PositionBias> layer_bias{"layer_bias",
+                                   PositionBias::given,
+                                   {{"none", PositionBias::none},
+                                    {"banded", PositionBias::banded},
+                                    {"given", PositionBias::given}}};
+
     // Autoscheduled kernels are made for these extents, and take no smaller ones.
     Param<int> estimated_batch{"estimated_batch", 4};
     Param<int> estimated_seq{"estimated_seq", 1024};  // targets and sources
     Param<int> estimated_projected{"estimated_projected", 512};
+    Param<int> estimated_window{"estimated_window", 32};
 
 protected:
-    /// has_pairs: whether a target's sources depend on the target. are_kept: whether the exponentials of the sources
-    /// are inputs.
-    void add_inputs(bool has_pairs, bool are_kept) {
+    /// are_kept: whether the exponentials of the sources are inputs.
+    void add_inputs(bool are_kept) {
+        const bool has_pairs = layer_bias == PositionBias::given;
+        if (layer_bias != PositionBias::none) {
+            bias = this->template add_input<Buffer<float>>("bias", has_pairs ? 3 : 2);
+        }
         if (has_pairs) {
-            bias = this->template add_input<Buffer<float, 3>>("bias");
             bias_scale = this->template add_input<Buffer<float, 1>>("bias_scale");
             offset = this->template add_input<Buffer<int32_t, 1>>("offset");
+        }
+        if (layer_bias == PositionBias::banded) {
+            add_window();
         }
         mask = this->template add_input<Buffer<uint8_t>>("mask", has_pairs ? 3 : 2);
         sources = this->template add_input<Buffer<int32_t, 1>>("sources");
@@ -39,6 +51,13 @@ protected:
             exp_key = this->template add_input<Buffer<float, 4>>("exp_key");
             exp_value = this->template add_input<Buffer<float, 4>>("exp_value");
             key_maximum = this->template add_input<Buffer<float, 3>>("key_maximum");
+        }
+    }
+
+    /// Positions at this distance or more have no parameter.
+    void add_window() {
+        if (!window) {
+            window = this->template add_input<int32_t>("window");
         }
     }
 
@@ -52,8 +71,13 @@ protected:
         in.projected = of_targets.dim(0).extent();
         in.q = q, in.k = k, in.v = v;
         in.mask = *mask, in.lengths = *sources;
-        if (bias) {
+        if (bias_scale) {
             in.bias = *bias, in.bias_scale = *bias_scale, in.offset = *offset;
+        } else if (bias) {
+            in.band = *bias;
+        }
+        if (window) {
+            in.window = *window;
         }
         in.gate = gate;
         if (exp_key) {
@@ -84,10 +108,10 @@ protected:
                 key_maximum->dim(i).set_min(0);
             }
         }
-        if (bias) {
-            for (int i = 0; i < 3; ++i) {
-                bias->dim(i).set_min(0);
-            }
+        for (int i = 0; bias && i < bias->dimensions(); ++i) {
+            bias->dim(i).set_min(0);
+        }
+        if (bias_scale) {
             bias_scale->dim(0).set_min(0).set_stride(Expr());
             offset->dim(0).set_min(0).set_stride(Expr());
         }
@@ -99,7 +123,7 @@ protected:
         }
         gate.set_estimate(0);
         sources->set_estimates({{0, B}});
-        if (bias) {
+        if (bias_scale) {
             bias->set_estimates({{0, T}, {0, T}, {0, B}});
             mask->set_estimates({{0, T}, {0, T}, {0, B}});
             bias_scale->set_estimates({{0, B}});
@@ -107,10 +131,17 @@ protected:
         } else {
             mask->set_estimates({{0, T}, {0, B}});
         }
+        if (bias && !bias_scale) {
+            bias->set_estimates({{0, T}, {0, T}});
+        }
+        if (window) {
+            window->set_estimate(bias_scale ? T : estimated_window);
+        }
     }
 
 private:
-    Input<Buffer<float, 3>> *bias = nullptr;        // (source, target, batch)
+    Input<Buffer<float>> *bias = nullptr;  // (source, target, batch), or (source, target)
+    Input<int32_t> *window = nullptr;
     Input<Buffer<float, 1>> *bias_scale = nullptr;  // (batch)
     Input<Buffer<uint8_t>> *mask = nullptr;         // (source, target, batch), or (source, batch)
     Input<Buffer<int32_t, 1>> *sources = nullptr;   // (batch): how many a sample has

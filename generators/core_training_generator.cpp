@@ -2,7 +2,7 @@
 
 namespace aft {
 
-enum class TrainingAlgorithm { certified, joint };
+enum class TrainingAlgorithm { certified, certified_band, joint };
 
 /// The gated mean, and all that its gradients need of it: y.0 is the gated mean, y.1 the mean, y.2 to y.4 the sum of
 /// the weights (WeightSum): the two values of its reference, and the sum relative to it.
@@ -11,15 +11,18 @@ public:
     Param<TrainingAlgorithm> algorithm{"algorithm",
                                        TrainingAlgorithm::joint,
                                        {{"certified", TrainingAlgorithm::certified},
+                                        {"certified_band", TrainingAlgorithm::certified_band},
                                         {"joint", TrainingAlgorithm::joint}}};
     Halide::GeneratorOutput<Func> y{"y", std::vector<Halide::Type>(5, Halide::Float(32)), 3};
 
     void configure() {
-        add_inputs(true, false);
+        add_inputs(false);
     }
     void generate() {
         if (algorithm == TrainingAlgorithm::certified) {
             with_panels([&](auto &form) { define_and_schedule<Certified>(form); });
+        } else if (algorithm == TrainingAlgorithm::certified_band) {
+            with_panels([&](auto &form) { define_and_schedule<CertifiedBand>(form); });
         } else {
             with_form([&](auto &form) { define_and_schedule<Joint>(form); });
         }

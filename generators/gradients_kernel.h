@@ -16,9 +16,9 @@ public:
         "targets"};  // (batch): how many of a sample have a result
 
 protected:
-    void add_gradient_inputs(bool has_pairs) {
-        this->add_inputs(has_pairs, false);
-        if (has_pairs) {
+    void add_gradient_inputs() {
+        this->add_inputs(false);
+        if (this->layer_bias != PositionBias::none) {
             saved = this->template add_input<Buffer<float, 4>>("saved");
         }
     }

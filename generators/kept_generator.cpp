@@ -6,7 +6,7 @@ namespace aft {
 class KeptGenerator : public CoreKernel<KeptGenerator> {
 public:
     void configure() {
-        add_inputs(true, true);
+        add_inputs(true);
     }
     void generate() {
         with_panels([&](auto &form) { this->template define_and_schedule<Certified>(form); });

@@ -116,8 +116,8 @@ protected:
     const OwnSchedule own = own_schedule();
 };
 
-/// The position bias of a layer: none, between any two positions, within a window.
-enum class PositionBias { none, dense, banded };
+/// The position bias of a layer: none, between any two positions, within a window, one of the call.
+enum class PositionBias { none, dense, banded, given };
 
 /// The base of Forward, x -> y, and of Prepare, the parameters as a checkpoint has them -> those of Forward.
 template<typename Derived>

@@ -77,8 +77,8 @@ aft_kernel_rows(aft OPERATION linear_gradients DEVICE cpu ROWS [[
 # The mean that saves what its gradients need, and the gradients. mullapudi2016 comes to no end with a Tuple of five.
 aft_kernel_rows(aft OPERATION core_training DEVICE cpu ROWS [[
 #   algorithms  | schedule      | storage  | variant    | extents            | parameters
-    usual       | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
-    usual       | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
+    certified   | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
+    certified   | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
     usual       | packed        | float32  |            |                    |
     joint       | adams2019     | float32  | t192       | 2  192 192 192 32  |
     joint       | li2018        | float32  | t192       | 2  192 192 192 32  |

@@ -96,7 +96,7 @@ std::vector<BenchmarkProblem> problems_of(const Sizes &sizes) {
     };
     for (const Size &size : sizes.means) {
         for (const NamedForm &named : named_forms) {
-            if (!named.form.takes_bias() && !(named.form == aft_local)) {  // which has no kernel of its own
+            if (!named.form.takes_bias()) {
                 add_mean(problem_of(named.form, size));
             }
         }
@@ -191,6 +191,9 @@ bool computes(const KernelInfo &kernel, const BenchmarkProblem &problem) {
     const LayerForm &form = problem.config.form;
     if (kernel.operation == "forward") {
         return kernel.layer == form;
+    }
+    if (form.has_window() && !form.is_causal()) {  // a bias that kernels for pairs take as well, in more work
+        return kernel.layer->bias == form.bias;
     }
     const bool is_for_pairs = kernel.layer->takes_bias(), has_pairs = form.bias != PositionBias::none;
     if (is_of_training(problem)) {

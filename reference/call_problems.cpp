@@ -70,6 +70,24 @@ void set_bias(Problem &problem, std::size_t i) {
     }
 }
 
+/// Windows that are a part of the sequence only, in several tiles of targets or of sources, with every kind of data.
+void add_narrow_windows(const LayerForm &form, std::vector<Problem> &problems) {
+    std::size_t i = 0;
+    for (const Sizes &size : {Sizes{130, 130, 20}, Sizes{150, 90, 17}, Sizes{40, 300, 9}, Sizes{1, 100, 7}}) {
+        for (const std::int64_t window : {0, 1, 9, 30}) {
+            for (const Data data : {Data::normal, every_data[i % every_data.size()]}) {
+                Problem problem = without_projections(with_gate(form, i), size, window, 3);
+                problem.data = data;
+                problem.seed = i + 1;
+                problem.mask = i % 2 ? Mask::sources : Mask::none;
+                problem.has_lengths = i % 3 == 1;
+                problems.push_back(problem);
+            }
+            ++i;
+        }
+    }
+}
+
 }  // namespace
 
 std::vector<Problem> core_problems() {
@@ -106,6 +124,9 @@ std::vector<Problem> core_problems() {
                 problems.push_back(problem);
                 ++i;
             }
+        }
+        if (named.form.has_window() && !needs_mask) {
+            add_narrow_windows(named.form, problems);
         }
     }
     return problems;

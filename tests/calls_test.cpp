@@ -70,8 +70,7 @@ TEST_CASE("a layer of one kernel and the same layer of several kernels agree", "
                 continue;
             }
             INFO(kernel.id << " in " << name(form));
-            const bool is_for_it = kernel.operation == "linear" || kernel.layer == aft_given ||
-                                   (kernel.layer == aft_simple && form == aft_simple);
+            const bool is_for_it = kernel.operation == "linear" || kernel.layer == aft_given || kernel.layer == form;
             if (!is_for_it) {
                 CHECK_THROWS_AS(Layer(problem.config, weights, {kernel.id}), ConfigError);
                 continue;

@@ -66,9 +66,9 @@ bool serves(const KernelInfo &kernel, const Problem &problem) {
     const MinimumExtents &m = kernel.minimum;
     const bool has_bias = form.takes_bias() || form.has_positions();
     return (has_bias || kernel.operation != "bias_gradients") &&
-           (of_pairs || (form.bias == PositionBias::none && !form.is_causal() && problem.mask <= Mask::sources)) &&
+           (of_pairs || (form.bias == kernel.layer->bias && !form.is_causal() && problem.mask <= Mask::sources)) &&
            std::min(problem.shape.seq, source_count(problem)) >= m.seq && problem.shape.batch >= m.batch &&
-           problem.config.projected >= m.projected;
+           problem.config.projected >= m.projected && (of_pairs || problem.config.window >= m.window);
 }
 
 /// With all that a call may have, on uneven extents of 3 samples or more.
@@ -76,6 +76,7 @@ Problem smallest_problem(const KernelInfo &kernel) {
     const MinimumExtents &m = kernel.minimum;
     const std::int64_t n = std::max<std::int64_t>(m.seq, 40) + 1, P = std::max<std::int64_t>(m.projected, 20) + 1;
     Problem problem{{*kernel.layer, 0, P, n}, {m.batch + 2, n}};
+    problem.config.window = kernel.layer->has_window() ? std::max<std::int64_t>(m.window, 5) : 0;
     problem.has_lengths = true;
     problem.mask = kernel.layer->takes_bias() ? Mask::pairs_of_samples : Mask::sources;
     problem.bias_per_sample = kernel.layer->takes_bias();

@@ -60,6 +60,14 @@ struct CertifiedFactors {
         return SourceChunk::exponential(in.rounded,
                                         sources.key_maximum(of_chunk(e, chunk)) - maximum_so_far(of_chunk(e, last)));
     }
+    /// The largest K of a sample.
+    Expr largest_key(const Element &e) const {
+        return maximum_so_far(of_chunk(e, last_chunk(in.length(e.batch))));
+    }
+    /// r of any target.
+    Score reference(const Element &target) const {
+        return reference(target, last_chunk(in.length(target.batch)));
+    }
     /// r of a target that sees no source behind a chunk.
     Score reference(const Element &target, const Expr &last) const {
         const Expr t = min(target.row, in.targets - 1);

@@ -17,10 +17,12 @@ struct KeptExponentials {
 struct CoreInputs {
     Halide::Expr batch, targets, sources, projected;  // B, n, m, P
     Halide::Func q, k, v;                             // (channel, row, batch)
-    Halide::Func bias;                                // (source, target, batch), where there is one
-    Halide::Func mask;                                // (source, target, batch); without a bias (source, batch)
+    Halide::Func bias;                                // (source, target, batch), where there is one of pairs
+    Halide::Func mask;                                // (source, target, batch); without such a bias (source, batch)
     Halide::Func bias_scale, lengths, offset;         // (batch)
     Halide::Expr gate;
+    Halide::Func band;    // (source, target), where the bias is one of positions within a window: 0 outside of it,
+    Halide::Expr window;  // whatever `band` has there. All targets see the same sources then, but for infinite biases.
     KeptExponentials kept;         // where the call has them
     bool has_weight_sums = false;  // whether the sums of the weights are results, too
     Rounding rounded;
@@ -44,16 +46,40 @@ struct CoreInputs {
     Halide::Expr length(const Halide::Expr &batch) const {
         return clamp(lengths(batch), 0, sources);
     }
+    /// Whether any target can see a source. A key of -inf hides its source.
+    Halide::Expr counts(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
+        const Halide::Expr has_key = source < length(batch) && !is_minus_infinity(key_at(channel, source, batch));
+        return mask.dimensions() == 2 ? has_key && mask(min(source, sources - 1), batch) != 0 : has_key;
+    }
+    Halide::Expr is_near(const Halide::Expr &target, const Halide::Expr &source) const {
+        return abs(source - target) < window;
+    }
+    Halide::Expr is_hidden_by_bias(const Halide::Expr &target, const Halide::Expr &source) const {
+        return is_near(target, source) && is_infinite(band(source, target));
+    }
     /// Every source that the target sees stands before this one.
     Halide::Expr end(const Halide::Expr &target, const Halide::Expr &batch) const {
+        if (band.defined()) {
+            return length(batch);
+        }
         return clamp(min(lengths(batch), target + offset(batch) + 1), 0, sources);
     }
     /// A bias of -inf hides the source, and so does an infinite distance.
     Halide::Expr sees(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
+        if (band.defined()) {
+            return mask(source, batch) != 0 && !is_hidden_by_bias(target, source);
+        }
         return mask(source, target, batch) != 0 && !is_infinite(bias(source, target, batch));
+    }
+    /// The factor of the bias that the call gives.
+    Halide::Expr scale(const Halide::Expr &batch) const {
+        return band.defined() ? Halide::Expr(1.0f) : bias_scale(batch);
     }
     /// Half of w, so that lowest() is below every one. A product beyond float32's range stops at its end.
     Halide::Expr half_bias(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &batch) const {
+        if (band.defined()) {
+            return kept_if(is_near(target, source), clamp(0.5f * band(source, target), lowest() / 2, -lowest() / 2));
+        }
         return clamp(bias_scale(batch) * 0.5f * bias(source, target, batch), lowest() / 2, -lowest() / 2);
     }
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../algorithms/gradients/certified.h"
+#include "../algorithms/gradients/certified_band.h"
 #include "../algorithms/gradients/certified_bias.h"
 #include "../algorithms/gradients/pooled.h"
 #include "core_packed.h"
@@ -12,22 +13,9 @@ class CoreGradientsPacked : CorePacked {
 public:
     using CorePacked::CorePacked;
 
-    /// A sample begins with what the products need of its targets. One job makes a row block of sources: the weights
-    /// that all targets give them, then the gradients of one block of channels after the other.
     void schedule(CertifiedGradients<Panels> &gradients, const Func &dq, const Func &d, const GradientInputs &in) {
-        schedule_stored(d, tiles.vector, JobsOf::row_tiles,
-                        tiles_per_block(in.sources, in.targets, in.projected, in.batch));
-        gradients.both.func.compute_at(d, row_tile)
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .bound_extent(form.tile, 1)
-            .bound_extent(form.block, 1)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile)
-            .store_in(Halide::MemoryType::Stack);
-        schedule_product(gradients.sums);
-        gradients.sums.sums.compute_at(d, form.block);
+        const Halide::LoopLevel sample(d, d.args().back());
+        schedule_both(gradients, dq, d, in);
         // Sources side by side, as the position bias lies in memory.
         gradients.weights.func.compute_at(d, job)
             .bound(form.lane, 0, tiles.vector)
@@ -35,26 +23,33 @@ public:
             .reorder_storage(form.row_in_tile, form.lane, form.block, form.tile, form.batch)
             .reorder(form.row_in_tile, form.tile, form.lane, form.block)
             .vectorize(form.row_in_tile);
-        schedule_targets(gradients, d);
-        schedule_exact(gradients.exact, gradients.both.func);
-        schedule_elementwise(dq, in.targets, in);
+        schedule_factors(gradients.factors, sample);
+        schedule_bias_maximum(gradients.factors, sample);
+        place(gradients.columns.func, sample);
+        by_groups(gradients.columns.func, form.row);
+    }
+    /// The same, but that a product goes over the window of its tile alone.
+    void schedule(CertifiedBandGradients<Panels> &gradients, const Func &dq, const Func &d, const GradientInputs &in) {
+        schedule_both(gradients, dq, d, in);
+        schedule_band(gradients, Halide::LoopLevel(d, d.args().back()), Halide::LoopLevel(d, job));
+        gradients.weights.reorder_storage(form.row_in_tile, form.lane, form.block, form.tile)
+            .reorder(form.row_in_tile, form.tile, form.lane, form.block)
+            .vectorize(form.row_in_tile);
     }
 
     /// Each sample begins with its operands. A job makes a row block of targets, one panel of sources after the other,
     /// and adds one sample after the other.
-    void schedule(CertifiedBiasGradients<Panels> &gradients, const Func &bias, const BiasGradientInputs &in) {
-        CertifiedFactors<Panels> &factors = gradients.factors;
+    template<template<typename> class Factors>
+    void schedule(BiasGradientsOf<Panels, Factors> &gradients, const Func &bias, const BiasGradientInputs &in) {
         const Halide::LoopLevel root = Halide::LoopLevel::root();
-        schedule_factors(factors, root);
+        schedule_factors(gradients.factors, root);
         schedule_scaled(gradients.targets, root);
-        for (Func f : {factors.maximum_so_far, factors.sources.key_maximum, gradients.targets.value_range,
-                       gradients.targets.scaled}) {
-            f.parallel(form.batch);
-            for (int i = 0; i < f.num_update_definitions(); ++i) {
-                f.update(i).parallel(form.batch);
-            }
+        for (Func f : per_channel(gradients.factors)) {
+            in_parallel(f);
         }
-        schedule_bias_maximum(factors, root);
+        in_parallel(gradients.targets.value_range);
+        in_parallel(gradients.targets.scaled);
+        schedule_bias_maximum(gradients.factors, root);
         const Var tile = gradients.doubtful.args()[0];
         gradients.doubtful.compute_root()
             .parallel(gradients.doubtful.args()[1])
@@ -86,30 +81,33 @@ public:
 
         const Var source = bias.args()[0], target = bias.args()[1];
         const Halide::Expr per_job = tiles_per_block(in.targets, in.sources, in.projected, 1);
-        Func(bias).vectorize(source, tiles.vector, guard).parallel(target);
         Func(bias)
-            .update()
             .split(target, form.tile, form.row_in_tile, tiles.rows, guard)
             .split(source, form.block, form.lane, tiles.width, guard)
             .split(form.tile, job, row_tile, per_job, guard)
-            .reorder(form.lane, form.row_in_tile, row_tile, form.block, gradients.sample, job, bias.args()[2])
+            .reorder(form.lane, form.row_in_tile, row_tile, form.block, job, bias.args()[2])
             .vectorize(form.lane, tiles.vector)
             .unroll(form.lane)
             .unroll(form.row_in_tile)
             .parallel(job)
             .parallel(bias.args()[2]);
+        gradients.total.compute_at(bias, form.block);
+        gradients.total.update().reorder(form.lane, form.row_in_tile, form.tile, gradients.sample, form.block,
+                                         form.batch);
         schedule_product(gradients.sums);
-        gradients.sums.sums.compute_at(bias, form.block);
-        gradients.of_sample.compute_at(bias, row_tile)
-            .bound(form.lane, 0, tiles.width)
-            .bound(form.row_in_tile, 0, tiles.rows)
+        gradients.sums.sums.compute_at(gradients.total, gradients.sample);
+        gradients.of_sample.compute_at(gradients.total, form.tile)
             .bound_extent(form.tile, 1)
             .bound_extent(form.block, 1)
             .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch)
-            .vectorize(form.lane, tiles.vector)
-            .unroll(form.lane)
-            .unroll(form.row_in_tile)
             .store_in(Halide::MemoryType::Stack);
+        for (Func f : {gradients.of_sample, gradients.total}) {
+            f.bound(form.lane, 0, tiles.width).bound(form.row_in_tile, 0, tiles.rows);
+        }
+        for (Halide::Stage stage : {Halide::Stage(gradients.of_sample), Halide::Stage(gradients.total),
+                                    Halide::Stage(gradients.total.update())}) {
+            stage.vectorize(form.lane, tiles.vector).unroll(form.lane).unroll(form.row_in_tile);
+        }
         Func exact = gradients.exact.sums;
         const Var source_of_exact = exact.args()[0], target_of_exact = exact.args()[1];
         exact.compute_at(gradients.of_sample, form.tile)
@@ -151,19 +149,47 @@ public:
     }
 
 private:
-    /// The stages before the products. A job makes a few blocks of channels of a sample.
-    void schedule_targets(CertifiedGradients<Panels> &gradients, const Func &d) {
-        const Halide::LoopLevel of_sample(d, d.args().back());
-        schedule_factors(gradients.factors, of_sample);
-        schedule_scaled(gradients.targets, of_sample);
-        place(gradients.columns.func, of_sample);
-        by_groups(gradients.columns.func, form.row);
-        gradients.doubtful.compute_at(of_sample)
+    /// A sample begins with what the products need of its targets. One job makes a row block of sources: the weights
+    /// that all targets give them, then the gradients of one block of channels after the other.
+    template<typename Gradients>
+    void schedule_both(Gradients &gradients, const Func &dq, const Func &d, const GradientInputs &in) {
+        schedule_stored(d, tiles.vector, JobsOf::row_tiles,
+                        tiles_per_block(in.sources, in.targets, in.projected, in.batch));
+        gradients.both.func.compute_at(d, row_tile)
+            .bound(form.lane, 0, tiles.vector)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .bound_extent(form.tile, 1)
+            .bound_extent(form.block, 1)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile)
+            .store_in(Halide::MemoryType::Stack);
+        schedule_product(gradients.sums);
+        gradients.sums.sums.compute_at(d, form.block);
+        const Halide::LoopLevel sample(d, d.args().back());
+        schedule_scaled(gradients.targets, sample);
+        gradients.doubtful.compute_at(sample)
             .update()
             .reorder(gradients.any.x, gradients.any.y, form.block)
             .atomic()
             .vectorize(gradients.any.x);
-        schedule_bias_maximum(gradients.factors, of_sample);
+        schedule_exact(gradients.exact, gradients.both.func);
+        schedule_elementwise(dq, in.targets, in);
+    }
+    static std::vector<Func> per_channel(const CertifiedFactors<Panels> &factors) {
+        return {factors.maximum_so_far, factors.sources.key_maximum};
+    }
+    static std::vector<Func> per_channel(const BandFactors<Panels> &factors) {
+        return {factors.maximum};
+    }
+    void in_parallel(Func f) const {
+        f.parallel(form.batch);
+        for (int i = 0; i < f.num_update_definitions(); ++i) {
+            f.update(i).parallel(form.batch);
+        }
+    }
+    void schedule_factors(BandFactors<Panels> &factors, const Halide::LoopLevel &at) {
+        schedule_largest_key(factors, at);
     }
     void schedule_factors(CertifiedFactors<Panels> &factors, const Halide::LoopLevel &at) {
         const Var chunk = factors.maximum_so_far.args().back();
@@ -185,17 +211,6 @@ private:
             .reorder(form.lane, form.block, form.row, rows, form.batch)
             .vectorize(form.lane)
             .parallel(rows);
-    }
-    void place(Func f, const Halide::LoopLevel &at) const {
-        f.compute_at(at).bound(form.lane, 0, tiles.vector);
-    }
-    template<typename Stage, typename... Inner>
-    void by_groups(Stage stage, const Inner &...inner) const {
-        const Var group("group");
-        stage.split(form.block, group, form.block, 4, guard)
-            .reorder(form.lane, form.block, inner..., group, form.batch)
-            .vectorize(form.lane)
-            .parallel(group);
     }
     /// Source by source, in the tile that needs it.
     void schedule_exact(JointGradients<Panels> &exact, const Func &both) {

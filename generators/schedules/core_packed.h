@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../algorithms/means/certified.h"
+#include "../algorithms/means/certified_band.h"
 #include "../algorithms/means/pooled.h"
 #include "packed_products.h"
 
@@ -22,18 +23,7 @@ public:
         } else {
             schedule_rows(y, in);
         }
-        core.gated.func.compute_at(y, short_sequences ? form.tile : row_tile)
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .bound_extent(form.tile, 1)
-            .bound_extent(form.block, 1)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile)
-            .store_in(Halide::MemoryType::Stack)
-            .specialize(in.gate == 0);  // sigmoid, the usual one: without the operations of the others
-        schedule_product(mean.sums);
-        mean.sums.sums.compute_at(y, form.block);
+        schedule_quotients(core, y, in);
         mean.weights.func.compute_at(y, job)
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
@@ -41,16 +31,17 @@ public:
             .vectorize(form.lane)
             .unroll(form.row_in_tile);
         schedule_bias_maximum(mean.factors, Halide::LoopLevel(y, job));
+    }
 
-        // Halide skips a stage whose only use is in a select, by a condition that is known before the loop around it:
-        // the doubtful tiles of a block of channels are known before the first of them is computed.
-        mean.doubtful.compute_at(y, form.block);
-        mean.doubtful.update()
-            .reorder(mean.of_tile.x, mean.of_tile.y, form.tile)
-            .atomic()
-            .vectorize(mean.of_tile.x)
-            .unroll(mean.of_tile.y);
-        schedule_exact(mean.exact, core.gated.func);
+    /// The same, but that a product goes over the window of its tile alone.
+    void schedule(Core<Panels, CertifiedBand> &core, const Halide::Func &y, const CoreInputs &in) {
+        CertifiedBand<Panels> &mean = core.mean;
+        schedule_rows(y, in);
+        schedule_quotients(core, y, in);
+        schedule_band(mean, Halide::LoopLevel(y, y.args().back()), Halide::LoopLevel(y, job));
+        mean.weights.reorder(form.lane, form.row_in_tile, form.block, form.tile)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile);
     }
 
     void schedule(Core<Panels, Pooled> &core, const Halide::Func &y, const CoreInputs &in) {
@@ -63,6 +54,75 @@ public:
     }
 
 protected:
+    void place(Func f, const Halide::LoopLevel &at) const {
+        f.compute_at(at).bound(form.lane, 0, tiles.vector);
+    }
+    /// A job makes a few blocks of channels of a sample.
+    template<typename Stage, typename... Inner>
+    void by_groups(Stage stage, const Inner &...inner) const {
+        stage.split(form.block, group, form.block, 4, guard)
+            .reorder(form.lane, form.block, inner..., group, form.batch)
+            .vectorize(form.lane)
+            .parallel(group);
+    }
+    void schedule_largest_key(BandFactors<Panels> &factors, const Halide::LoopLevel &at) const {
+        place(factors.maximum, at);
+        by_groups(factors.maximum);
+        by_groups(factors.maximum.update(), factors.source);
+    }
+    /// What the products of a band need, once in each sample: its columns, from the largest keys on, and the sums of
+    /// them outside the windows. The weights are made in each job.
+    template<typename Band>
+    void schedule_band(Band &band, const Halide::LoopLevel &sample, const Halide::LoopLevel &job) {
+        schedule_largest_key(band.factors, sample);
+        Func columns = band.columns.func, outside = band.outside->sums.func;
+        place(columns, sample);
+        by_groups(columns, form.row);
+        place(outside, sample);
+        by_groups(outside, form.tile);
+        for (PrefixScan<Panels> *scan : {&band.outside->tiles_from_first, &band.outside->tiles_from_last}) {
+            schedule_scan(*scan, Halide::LoopLevel(outside, group), Halide::LoopLevel(outside, group));
+        }
+        band.weights.compute_at(job).bound(form.lane, 0, tiles.vector).bound(form.row_in_tile, 0, tiles.rows);
+        const Var number = band.window_weights.args()[0], target = band.window_weights.args()[1];
+        const Var targets("targets");
+        band.window_weights.compute_root()
+            .vectorize(number, tiles.vector)
+            .split(target, targets, target, 64, guard)
+            .parallel(targets);
+        schedule_bias_maximum(band.factors, Halide::LoopLevel::root());
+        band.factors.outside.compute_root().vectorize(target, tiles.vector);
+    }
+    Var group{"group"};  // of blocks of channels
+
+    /// The sums of a block of channels, then tile by tile the gated quotients.
+    template<template<typename> class Mean>
+    void schedule_quotients(Core<Panels, Mean> &core, const Halide::Func &y, const CoreInputs &in) {
+        Mean<Panels> &mean = core.mean;
+        core.gated.func.compute_at(y, short_sequences ? form.tile : row_tile)
+            .bound(form.lane, 0, tiles.vector)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .bound_extent(form.tile, 1)
+            .bound_extent(form.block, 1)
+            .reorder(form.lane, form.row_in_tile, form.tile, form.block, form.batch)
+            .vectorize(form.lane)
+            .unroll(form.row_in_tile)
+            .store_in(Halide::MemoryType::Stack)
+            .specialize(in.gate == 0);  // sigmoid, the usual one: without the operations of the others
+        schedule_product(mean.sums);
+        mean.sums.sums.compute_at(y, form.block);
+
+        // Halide skips a stage whose only use is in a select, by a condition that is known before the loop around it:
+        // the doubtful tiles of a block of channels are known before the first of them is computed.
+        mean.doubtful.compute_at(y, form.block);
+        mean.doubtful.update()
+            .reorder(mean.of_tile.x, mean.of_tile.y, form.tile)
+            .atomic()
+            .vectorize(mean.of_tile.x)
+            .unroll(mean.of_tile.y);
+        schedule_exact(mean.exact, core.gated.func);
+    }
+
     /// One job makes the sums of a chunk of rows for a channel block of a sample.
     void schedule_pooled(Pooled<Panels> &mean) {
         const Var chunk = mean.chunk_state.args().back();
@@ -83,7 +143,8 @@ protected:
         }
     }
     /// A maximum per lane, then that of the lanes.
-    void schedule_bias_maximum(CertifiedFactors<Panels> &factors, const Halide::LoopLevel &at) {
+    template<typename Factors>
+    void schedule_bias_maximum(Factors &factors, const Halide::LoopLevel &at) {
         Halide::RVar vectors("vectors"), lanes("lanes");
         const Var of_lane("of_lane"), target = factors.bias_maximum.args()[0];
         factors.bias_maximum.update().split(factors.any, vectors, lanes, tiles.vector, guard);

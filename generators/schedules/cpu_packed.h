@@ -63,13 +63,6 @@ private:
         sources.key_maximum.update().vectorize(form.lane);
         sources.exp_key.compute_at(columns, form.row).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
     }
-    void schedule_scan(PrefixScan<Panels> &scan, const LoopLevel &store, const LoopLevel &at) {
-        for (Func f : {scan.within, scan.over}) {
-            f.store_at(store).compute_at(at).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
-            f.update().vectorize(form.lane);
-        }
-        scan.within.update().reorder(form.lane, scan.item);
-    }
     template<typename Mean>
     void schedule_mean(Mean &, Panels::Product &, const LayerInputs &) {
         _halide_user_error << "packed doesn't schedule this algorithm\n";
@@ -79,10 +72,10 @@ private:
     }
     void schedule_mean(Banded<Panels> &mean, Panels::Product &key_value, const LayerInputs &in) {
         schedule_sources(mean.sources, key_value, in);
-        const Func outside = mean.outside_sums.func;
+        const Func outside = mean.outside.sums.func;
         schedule_by_groups(outside, form.tile, in);
-        schedule_scan(mean.tiles_from_first, LoopLevel(outside, job), LoopLevel(outside, form.block));
-        schedule_scan(mean.tiles_from_last, LoopLevel(outside, job), LoopLevel(outside, form.block));
+        schedule_scan(mean.outside.tiles_from_first, LoopLevel(outside, job), LoopLevel(outside, form.block));
+        schedule_scan(mean.outside.tiles_from_last, LoopLevel(outside, job), LoopLevel(outside, form.block));
     }
     /// One job per row block, group of channel blocks and sample.
     void schedule_mean(Softmax<Panels> &s, Panels::Product &key_value, const LayerInputs &in) {

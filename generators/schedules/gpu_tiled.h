@@ -263,9 +263,9 @@ protected:
     void schedule_mean(Banded<Panels> &mean, Panels::Product &key_value) {
         schedule_key_value(key_value);
         schedule_sources(mean.sources);
-        schedule_scan(mean.tiles_from_first);
-        schedule_scan(mean.tiles_from_last);
-        per_source(mean.outside_sums.func, form.tile);
+        schedule_scan(mean.outside.tiles_from_first);
+        schedule_scan(mean.outside.tiles_from_last);
+        per_source(mean.outside.sums.func, form.tile);
     }
 
     const Panels &form;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../algorithms/linear.h"
+#include "../algorithms/prefix_scan.h"
 #include "tiles.h"
 
 namespace aft {
@@ -87,6 +88,14 @@ protected:
             .split(form.tile, row_block, row_tile, tiles.block_rows, guard)
             .reorder(form.lane, form.row_in_tile, row_tile, p.chunk, form.block, row_block, form.batch);
         schedule_tile(p, row_tile);
+    }
+
+    void schedule_scan(PrefixScan<Panels> &scan, const Halide::LoopLevel &store, const Halide::LoopLevel &at) {
+        for (Func f : {scan.within, scan.over}) {
+            f.store_at(store).compute_at(at).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
+            f.update().vectorize(form.lane);
+        }
+        scan.within.update().reorder(form.lane, scan.item);
     }
 
     // ---- jobs: of a sample, so that a thread stays with what it has of one in its cache; samples side by side

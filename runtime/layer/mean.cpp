@@ -6,13 +6,12 @@
 #include <string_view>
 
 namespace aft {
-namespace {
 
-/// The form of the kernels of a way. It has no gate, which is an argument.
 LayerForm form_of(const LayerConfig &config, Way way) {
     switch (way) {
         case Way::pairs: return {PositionBias::given};
         case Way::shared: return {PositionBias::none};
+        case Way::band: return {PositionBias::banded};
         case Way::scan: break;
     }
     const bool is_sum =
@@ -20,15 +19,17 @@ LayerForm form_of(const LayerConfig &config, Way way) {
     return {is_sum ? PositionBias::decay : config.form.bias, Reach::past};
 }
 
-Demand demand_of(const LayerConfig &config, Way way) {
-    return demand_of_mean(way == Way::scan ? "scan" : "core", config, form_of(config, way));
-}
-
 Way usual_way(const LayerForm &form) {
     if (form.has_sums()) {
         return Way::scan;
     }
-    return form.bias == PositionBias::none ? Way::shared : Way::pairs;
+    return form.bias == PositionBias::none ? Way::shared : form.has_window() ? Way::band : Way::pairs;
+}
+
+namespace {
+
+Demand demand_of(const LayerConfig &config, Way way) {
+    return demand_of_mean(way == Way::scan ? "scan" : "core", config, form_of(config, way));
 }
 
 /// A kernel for pairs serves every form that the pairs of a call can be told of, if the caller names it.
@@ -58,8 +59,9 @@ std::vector<Operand> operands_of(const Candidate &candidate, const LayerConfig &
     const auto add = [&](const char *name, const Tensor &tensor) { result.emplace_back(name, tensor); };
     switch (way) {
         case Way::pairs:
-        case Way::shared: {
-            const std::vector<Operand> of_sight = operands_of_sight({B, n, m}, way == Way::pairs);
+        case Way::shared:
+        case Way::band: {
+            const std::vector<Operand> of_sight = operands_of_sight({B, n, m}, way);
             result.insert(result.end(), of_sight.begin(), of_sight.end());
             break;
         }
@@ -102,7 +104,7 @@ Mean::Mean(const LayerConfig &config, const Weights &weights, const Selection &s
     if (config.form.bias == PositionBias::banded) {
         clear_beyond_window(bias_.data(), S, config.window);
     }
-    if (device && usual_ == Way::pairs && !bias_.empty()) {
+    if (device && (usual_ == Way::pairs || usual_ == Way::band) && !bias_.empty()) {
         bias_on_device_.emplace("position_bias", std::vector<std::int64_t>{S, S}, bias_.data(), device);
     }
     selections_[static_cast<std::size_t>(usual_)] = make(usual_, selection);
@@ -112,6 +114,9 @@ std::unique_ptr<PreparedSelection> Mean::make(Way way, const Selection &selectio
     KernelParameters parameters;
     const std::int64_t P = config_.projected;
     parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
+    if (way == Way::band) {
+        parameters.scalars.push_back({"window", window_of(config_)});
+    }
     if (way == Way::scan) {
         const std::int64_t window = aft::rows_before(config_) + 1;
         parameters.tensors = {{"decay", decay_.data(), {P}}, {"bonus", bonus_.data(), {P}}};
@@ -182,6 +187,14 @@ Tensor Mean::bias_of(CallMemory &memory, const CallShape &shape, const Sight &si
     return bias_of_positions(memory, {bias_.data(), {S, S}}, shape, first);
 }
 
+Tensor Mean::band_of(CallMemory &memory, const CallShape &shape) const {
+    const std::int64_t S = config_.max_seq_len;
+    if (bias_on_device_ && shape.sources > 0) {
+        return with<2>(bias_on_device_->tensor(), {shape.targets, shape.sources}, {S, 1});
+    }
+    return bias_of_positions(memory, {bias_.data(), {S, S}}, shape);
+}
+
 void Mean::run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, float scale, const Tensor &mask,
                      const Tensor &sources, std::int64_t offset) const {
     const std::int64_t B = call.shape.batch, n = call.shape.targets;
@@ -246,15 +259,16 @@ void Mean::forward(CallMemory &memory, Way way, const Call &call, const Sight &s
         const Tensor bias = bias_of(memory, call.shape, sight);
         run_pairs(memory, call, bias, sight.bias_scale, mask, counts_of(memory, "sources", sight.lengths, B, m),
                   config_.form.is_causal() ? m - n : m);
-    } else if (way == Way::shared) {
-        const Tensor mask = mask_of_sources(memory, m > 0 ? sight.mask : TensorView<const bool, 3>(), B, 0, rows);
-        made(way).kernel_for({B, n}).call({{"q", query_or_zeros(call.query, B, n)},
-                                           {"k", call.key},
-                                           {"v", call.value},
-                                           {"mask", mask},
-                                           {"sources", counts_of(memory, "sources", sight.lengths, B, m)},
-                                           {"y", call.y}},
-                                          memory);
+    } else if (way == Way::shared || way == Way::band) {
+        const Operand q("q", query_or_zeros(call.query, B, n)), k("k", call.key), v("v", call.value), y("y", call.y),
+            count("sources", counts_of(memory, "sources", sight.lengths, B, m)),
+            mask("mask", mask_of_sources(memory, m > 0 ? sight.mask : TensorView<const bool, 3>(), B, 0, rows));
+        const PreparedKernel &kernel = made(way).kernel_for({B, n});
+        if (way == Way::band) {
+            kernel.call({q, k, v, mask, count, {"bias", band_of(memory, call.shape)}, y}, memory);
+        } else {
+            kernel.call({q, k, v, mask, count, y}, memory);
+        }
     } else {
         run_scan(memory, call, mask_of_sources(memory, sight.mask, B, rows_before(way), m),
                  counts_of(memory, "rows", sight.lengths, B, n), same_for_all<std::int32_t>(memory, "position", 0, B),

@@ -21,12 +21,10 @@
 
 namespace aft {
 
-/// How the kernels see the sources of a call.
-enum class Way {
-    pairs,   // `core` of a bias, a mask and a limit for every pair
-    shared,  // `core` of one mean for all targets
-    scan,    // `scan`: the targets in order
-};
+/// The form of the kernels of a way. It has no gate, which is an argument.
+LayerForm form_of(const LayerConfig &config, Way way);
+/// The way of calls without a mask of pairs.
+Way usual_way(const LayerForm &form);
 
 /// The weighted mean of a form on one device.
 class Mean {
@@ -90,6 +88,7 @@ private:
     const ExponentialKernels *exponential_kernels() const;
     Tensor query_or_zeros(const Tensor &query, std::int64_t batch, std::int64_t targets) const;
     Tensor bias_of(CallMemory &memory, const CallShape &shape, const Sight &sight) const;
+    Tensor band_of(CallMemory &memory, const CallShape &shape) const;
     void run_pairs(CallMemory &memory, const Call &call, const Tensor &bias, float scale, const Tensor &mask,
                    const Tensor &sources, std::int64_t offset) const;
     void run_scan(CallMemory &memory, const Call &call, const Tensor &mask, const Tensor &rows, const Tensor &positions,
@@ -107,7 +106,7 @@ private:
     const KeptTensor zeros_;                          // [P]
     std::optional<KeptTensor> bias_on_device_;
     mutable std::mutex mutex_;
-    mutable std::array<std::unique_ptr<PreparedSelection>, 3> selections_;                  // by way
+    mutable std::array<std::unique_ptr<PreparedSelection>, ways> selections_;               // by way
     const bool is_named_;                                                                   // the kernel, by the caller
     mutable std::optional<std::unique_ptr<const ExponentialKernels>> exponential_kernels_;  // once looked for
 };

@@ -11,7 +11,6 @@
 
 namespace aft {
 
-/// How the kernels see the sources of a call: with a bias, a mask and a limit for every pair, or all the same.
 struct MeanTraining::Kernels {
     PreparedSelection forward, backward;
     std::unique_ptr<const PreparedSelection> of_bias;  // where there is a bias that can have a gradient
@@ -37,24 +36,24 @@ private:
 
 namespace {
 
-LayerForm kernel_form(bool of_pairs) {
-    const LayerForm no_bias{PositionBias::none};
-    return of_pairs ? no_bias.with_given_bias() : no_bias;
-}
-
 bool has_bias(const LayerConfig &config) {
     return config.form.takes_bias() || config.form.has_positions();
 }
 
-/// Whether the calls without a mask of pairs run on kernels of pairs.
-bool are_usually_of_pairs(const LayerConfig &config, const KernelRow *named) {
-    const bool needs_pairs = config.form.bias != PositionBias::none || config.form.is_causal();
-    return needs_pairs || (named && named->layer == kernel_form(true));
+/// The way of calls without a mask of pairs. Gradients have no scan. A kernel for pairs serves every form.
+Way usual_way(const LayerConfig &config, const KernelRow *named) {
+    const Way way = aft::usual_way(config.form);
+    return way == Way::scan || (named && named->layer == form_of(config, Way::pairs)) ? Way::pairs : way;
 }
 
-std::vector<Demand> demands_of(const LayerConfig &config, bool of_pairs) {
-    const LayerForm form = kernel_form(of_pairs);
-    std::vector<Demand> result = {demand_of_mean(of_pairs ? "core_training" : "core", config, form),
+/// Whether a mean saves something for its gradients.
+bool has_saved(Way way) {
+    return way != Way::shared;
+}
+
+std::vector<Demand> demands_of(const LayerConfig &config, Way way) {
+    const LayerForm form = form_of(config, way);
+    std::vector<Demand> result = {demand_of_mean(has_saved(way) ? "core_training" : "core", config, form),
                                   demand_of_mean("core_gradients", config, form)};
     if (has_bias(config)) {
         result.push_back(demand_of_mean("bias_gradients", config, form));
@@ -65,16 +64,16 @@ std::vector<Demand> demands_of(const LayerConfig &config, bool of_pairs) {
 enum class Half { forward, backward, of_bias };
 
 /// The operands of the smallest call.
-std::vector<Operand> operands(const Candidate &candidate, const LayerConfig &config, bool of_pairs, Half half) {
+std::vector<Operand> operands(const Candidate &candidate, const LayerConfig &config, Way way, Half half) {
     const MinimumExtents &minimum = candidate.kernel->info.minimum;
     const std::int64_t B = minimum.batch, n = minimum.seq, P = config.projected;
     const TensorView<float, 3> tensor(nullptr, {B, n, P});
     const TensorView<std::int32_t, 1> counts(nullptr, {B});
-    std::vector<Operand> result = operands_of_sight({B, n, n}, of_pairs);
+    std::vector<Operand> result = operands_of_sight({B, n, n}, way);
     result.insert(result.end(), {{"q", tensor}, {"k", tensor}, {"v", tensor}});
     if (half != Half::forward) {
         result.insert(result.end(), {{"dy", tensor}, {"targets", counts}});
-        if (of_pairs) {
+        if (has_saved(way)) {
             result.emplace_back("saved", TensorView<float, 4>(nullptr, {4, B, n, P}));
         }
         if (half == Half::backward) {
@@ -82,7 +81,7 @@ std::vector<Operand> operands(const Candidate &candidate, const LayerConfig &con
         } else {
             result.insert(result.end(), {{"first", counts}, {"dw", TensorView<float, 3>(nullptr, {B, n, n})}});
         }
-    } else if (of_pairs) {
+    } else if (has_saved(way)) {
         result.insert(result.end(),
                       {{"y.0", tensor}, {"y.1", tensor}, {"y.2", tensor}, {"y.3", tensor}, {"y.4", tensor}});
     } else {
@@ -150,14 +149,13 @@ void clear(const TensorView<float, 3> &tensor) {
 }
 
 std::vector<Demand> MeanTraining::demands(const LayerConfig &config, const KernelRow *named) {
-    return demands_of(config, are_usually_of_pairs(config, named));
+    return demands_of(config, usual_way(config, named));
 }
 
 MeanTraining::MeanTraining(const LayerConfig &config, const KernelRow *named, const std::vector<Selection> &plan)
-    : config_(config), device_(plan[0].device), usually_of_pairs_(are_usually_of_pairs(config, named)),
-      made_(std::make_unique<Made>()) {
-    const std::size_t count = demands_of(config, usually_of_pairs_).size();
-    made_->kernels[usually_of_pairs_ ? 1 : 0] = make({plan.begin(), plan.begin() + count}, usually_of_pairs_);
+    : config_(config), device_(plan[0].device), usual_(usual_way(config, named)), made_(std::make_unique<Made>()) {
+    const std::size_t count = demands_of(config, usual_).size();
+    made_->kernels[static_cast<std::size_t>(usual_)] = make({plan.begin(), plan.begin() + count}, usual_);
 }
 
 MeanTraining::~MeanTraining() = default;
@@ -165,7 +163,7 @@ MeanTraining::MeanTraining(MeanTraining &&) noexcept = default;
 MeanTraining &MeanTraining::operator=(MeanTraining &&) noexcept = default;
 
 std::int64_t MeanTraining::saved_size(const Shape &shape, const Sight &sight) const {
-    return of_pairs(sight) ? count_of_saved(shape.batch, shape.seq, 4 * config_.projected) : 0;
+    return has_saved(way_of(sight)) ? count_of_saved(shape.batch, shape.seq, 4 * config_.projected) : 0;
 }
 
 void MeanTraining::forward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
@@ -173,9 +171,9 @@ void MeanTraining::forward(CallMemory &memory, const CoreParameters &parameters,
                            const TensorView<float, 1> &saved) const {
     const auto [B, n, m] = shape;
     const std::int64_t P = config_.projected;
-    const PreparedSelection &kernels = kernels_for(of_pairs(call.sight)).forward;
+    const PreparedSelection &kernels = kernels_for(way_of(call.sight)).forward;
     Operands operands = inputs(memory, parameters, call, shape);
-    if (of_pairs(call.sight)) {
+    if (has_saved(way_of(call.sight))) {
         operands.add("y.0", y);
         const TensorView<float, 4> rows = rows_of_saved(saved, B, n, P);
         for (std::int64_t i = 0; i < 4; ++i) {
@@ -195,11 +193,11 @@ void MeanTraining::backward(CallMemory &memory, const CoreParameters &parameters
                             const TensorView<const float, 1> &saved, const CoreGradients &gradients) const {
     const auto [B, n, m] = shape;
     const std::int64_t P = config_.projected;
-    const Kernels &kernels = kernels_for(of_pairs(call.sight));
+    const Kernels &kernels = kernels_for(way_of(call.sight));
     Operands known = inputs(memory, parameters, call, shape);
     known.add("dy", dy);
     known.add("targets", counts_of(memory, "targets", with_result, B, n));
-    if (of_pairs(call.sight)) {
+    if (has_saved(way_of(call.sight))) {
         known.add("saved", rows_of_saved(saved, B, n, P));
     }
     if (gradients.query.data || gradients.key.data || gradients.value.data) {
@@ -221,41 +219,43 @@ void MeanTraining::backward(CallMemory &memory, const CoreParameters &parameters
 }
 
 const KernelInfo &MeanTraining::gradient_kernel() const {
-    return kernels_for(usually_of_pairs_).backward.info_for({});
+    return kernels_for(usual_).backward.info_for({});
 }
 
-bool MeanTraining::of_pairs(const Sight &sight) const {
-    return usually_of_pairs_ || has_mask_of_pairs(sight);
+Way MeanTraining::way_of(const Sight &sight) const {
+    return has_mask_of_pairs(sight) ? Way::pairs : usual_;
 }
 
-std::unique_ptr<const MeanTraining::Kernels> MeanTraining::make(const std::vector<Selection> &selected,
-                                                                bool of_pairs) const {
+std::unique_ptr<const MeanTraining::Kernels> MeanTraining::make(const std::vector<Selection> &selected, Way way) const {
     KernelParameters parameters;
     parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
+    if (way == Way::band) {
+        parameters.scalars.push_back({"window", window_of(config_)});
+    }
     const auto prepared = [&](const Selection &selection, Half half) {
-        const auto largest = [=](const Candidate &candidate) { return operands(candidate, config_, of_pairs, half); };
+        const auto largest = [=](const Candidate &candidate) { return operands(candidate, config_, way, half); };
         return PreparedSelection(selection, parameters, largest, nullptr);
     };
     std::unique_ptr<Kernels> made(
         new Kernels{prepared(selected[0], Half::forward), prepared(selected[1], Half::backward), nullptr});
     if (selected.size() > 2) {
-        // Without a window, no two positions are so far apart.
-        const std::int64_t window = config_.form.has_window() ? config_.window : std::int64_t{1} << 29;
-        parameters.scalars.push_back({"window", static_cast<std::int32_t>(window)});
+        if (way != Way::band) {
+            parameters.scalars.push_back({"window", window_of(config_)});
+        }
         made->of_bias.reset(new PreparedSelection(prepared(selected[2], Half::of_bias)));
     }
     return made;
 }
 
-const MeanTraining::Kernels &MeanTraining::kernels_for(bool of_pairs) const {
+const MeanTraining::Kernels &MeanTraining::kernels_for(Way way) const {
     const std::lock_guard lock(made_->mutex);
-    std::unique_ptr<const Kernels> &found = made_->kernels[of_pairs ? 1 : 0];
+    std::unique_ptr<const Kernels> &found = made_->kernels[static_cast<std::size_t>(way)];
     if (!found) {
         std::vector<Selection> selected;
-        for (const Demand &demand : demands_of(config_, of_pairs)) {
+        for (const Demand &demand : demands_of(config_, way)) {
             selected.push_back(select_on(*device_, demand));
         }
-        found = make(selected, of_pairs);
+        found = make(selected, way);
     }
     return *found;
 }
@@ -290,7 +290,8 @@ MeanTraining::Operands MeanTraining::inputs(CallMemory &memory, const CoreParame
     result.add("k", sources_of(memory, "key", call.key));
     result.add("v", sources_of(memory, "value", call.value));
     result.add("sources", counts_of(memory, "sources", call.sight.lengths, B, m));
-    if (of_pairs(call.sight)) {
+    const Way way = way_of(call.sight);
+    if (way == Way::pairs) {
         const std::int64_t offset = config_.form.is_causal() ? m - n : m;
         result.add("bias", bias_of(memory, parameters, shape, call.sight));
         result.add("bias_scale", same_for_all(memory, "bias_scale", call.sight.bias_scale, B));
@@ -299,6 +300,9 @@ MeanTraining::Operands MeanTraining::inputs(CallMemory &memory, const CoreParame
     } else {
         const TensorView<const bool, 3> mask = m > 0 ? call.sight.mask : TensorView<const bool, 3>();
         result.add("mask", mask_of_sources(memory, mask, B, 0, rows));
+        if (way == Way::band) {
+            result.add("bias", bias_of_positions(memory, parameters.position_bias, shape));
+        }
     }
     return result;
 }

@@ -3,6 +3,7 @@
 #include "devices/call_memory.h"
 #include "kernels/prepared_selection.h"
 #include "layer/checks.h"
+#include "layer/sight.h"
 
 #include <aft/training.h>
 
@@ -47,9 +48,9 @@ private:
     struct Kernels;
     class Operands;
 
-    bool of_pairs(const Sight &sight) const;
-    std::unique_ptr<const Kernels> make(const std::vector<Selection> &selected, bool of_pairs) const;
-    const Kernels &kernels_for(bool of_pairs) const;
+    Way way_of(const Sight &sight) const;
+    std::unique_ptr<const Kernels> make(const std::vector<Selection> &selected, Way way) const;
+    const Kernels &kernels_for(Way way) const;
     Tensor bias_of(CallMemory &memory, const CoreParameters &parameters, const CallShape &shape,
                    const Sight &sight) const;
     Operands inputs(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
@@ -62,11 +63,11 @@ private:
     // Pointers, so that the object can be moved.
     struct Made {
         std::mutex mutex;
-        std::array<std::unique_ptr<const Kernels>, 2> kernels;  // by whether they are of pairs
+        std::array<std::unique_ptr<const Kernels>, ways> kernels;  // by way
     };
     LayerConfig config_;
     const DriverDevice *device_;
-    bool usually_of_pairs_;
+    Way usual_;
     std::unique_ptr<Made> made_;
 };
 

@@ -4,11 +4,15 @@
 
 namespace aft {
 
-std::vector<Operand> operands_of_sight(const CallShape &call, bool of_pairs) {
+std::vector<Operand> operands_of_sight(const CallShape &call, Way way) {
     const auto [B, n, m] = call;
     const Tensor counts = shape<1>(Element::int32, {B});
-    if (!of_pairs) {
-        return {{"mask", shape<2>(Element::uint8, {B, m})}, {"sources", counts}};
+    if (way != Way::pairs) {
+        std::vector<Operand> result = {{"mask", shape<2>(Element::uint8, {B, m})}, {"sources", counts}};
+        if (way == Way::band) {
+            result.emplace_back("bias", shape<2>(Element::float32, {n, m}));
+        }
+        return result;
     }
     return {{"bias", shape<3>(Element::float32, {B, n, m})},
             {"bias_scale", shape<1>(Element::float32, {B})},
@@ -66,6 +70,20 @@ Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &b
         std::copy_n(bias.data + (i + first) * row, m, pairs.data + i * m);
     }
     return memory.send("position_bias", TensorView<const float, 3>(pairs.data, {B, n, m}, {0, m, 1}));
+}
+
+Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape) {
+    const std::int64_t n = shape.targets, m = shape.sources;
+    if (m == 0) {
+        return memory.constant("position_bias", 0.0f, TensorView<const float, 2>(nullptr, {n, 1}, {0, 1}));
+    }
+    return memory.send("position_bias", TensorView<const float, 2>(bias.data, {n, m}, {bias.strides[0], 1}));
+}
+
+std::int32_t window_of(const LayerConfig &config) {
+    // Without a window, no two positions are so far apart.
+    constexpr std::int64_t none = std::int64_t{1} << 29;
+    return static_cast<std::int32_t>(config.form.has_window() ? std::min(config.window, none) : none);
 }
 
 void clear_beyond_window(float *bias, std::int64_t max_seq_len, std::int64_t window) {

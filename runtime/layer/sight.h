@@ -4,6 +4,7 @@
 #include "layer/checks.h"
 
 #include <aft/call.h>
+#include <aft/config.h>
 
 #include <algorithm>
 #include <array>
@@ -36,8 +37,17 @@ Tensor shape(Element element, const std::array<std::int64_t, Rank> &extents) {
     return result;
 }
 
-/// The operands of the sight of a call, without data. of_pairs: with a bias, a mask and a limit for every pair.
-std::vector<Operand> operands_of_sight(const CallShape &shape, bool of_pairs);
+/// How the kernels see the sources of a call.
+enum class Way {
+    pairs,   // `core` of a bias, a mask and a limit for every pair
+    shared,  // `core` of one mean for all targets
+    band,    // `core` of a bias within a window, for targets that see the same sources
+    scan,    // `scan`: the targets in order
+};
+constexpr std::size_t ways = 4;
+
+/// The operands of the sight of a call that isn't a scan, without data.
+std::vector<Operand> operands_of_sight(const CallShape &shape, Way way);
 
 /// The sources, or rows, of each sample.
 Tensor counts_of(CallMemory &memory, const char *name, const TensorView<const std::int64_t, 1> &lengths,
@@ -54,6 +64,13 @@ Tensor mask_of_pairs(CallMemory &memory, const TensorView<const bool, 3> &mask, 
 /// a target before position 0 has the bias 0.
 Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape,
                          std::int64_t first);
+
+/// The bias of the positions of a call, [n, m], with one source at least, of a bias [S, S]. Target i and source i are
+/// at position i.
+Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape);
+
+/// Positions at this distance or more have no bias of their own.
+std::int32_t window_of(const LayerConfig &config);
 
 /// Sets position biases [S, S], without gaps, to 0 outside the window.
 void clear_beyond_window(float *bias, std::int64_t max_seq_len, std::int64_t window);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../band_factors.h"
+#include "../certified_factors.h"
 #include "joint.h"
 #include "scaled_targets.h"
 
@@ -7,16 +9,17 @@ namespace aft {
 
 /// The gradient of the position bias as one product over the channels per sample (ScaledTargets):
 ///     dw[i, j] = sum over samples of scale E(i, j) sum over channels of (a V' - a A')[i] EK[j]
-/// with EK = exp(K - the largest K of the sample). Every sample adds its part in turn, so that no sum depends on how
-/// many threads there are. In panels only: tiles of targets by panels of sources.
-template<typename Form>
-struct CertifiedBiasGradients {
+/// with EK = exp(K - the largest K of the sample), and the E and r of the Factors, which are CertifiedFactors or
+/// BandFactors. Every sample adds its part in turn, so that no sum depends on how many threads there are. In panels
+/// only: tiles of targets by panels of sources.
+template<typename Form, template<typename> class Factors>
+struct BiasGradientsOf {
     using Element = typename Form::Element;
     using Expr = Halide::Expr;
 
     const Form &form;
     const BiasGradientInputs in;
-    CertifiedFactors<Form> factors;
+    Factors<Form> factors;
     ScaledTargets<Form> targets;
     typename Form::Left rows;        // a and a A', blocks of channels in turn
     typename Form::Columns columns;  // EK V' and -EK
@@ -26,17 +29,17 @@ struct CertifiedBiasGradients {
     Halide::Func doubtful;           // whether a tile of targets of a sample has a doubtful one
     Halide::RDom any;                // of all its rows and channels
     JointBiasGradients<Form> exact;  // of the doubtful targets of one sample
-    Halide::Func of_sample;          // what a sample adds, tiles by panels
+    Halide::Func of_sample, total;   // what a sample adds, and what all add, tiles by panels
     Halide::RDom sample;             // that share a parameter
 
-    CertifiedBiasGradients(Form &form, const BiasGradientInputs &in)
+    BiasGradientsOf(Form &form, const BiasGradientInputs &in)
         : form(form), in(in), factors(form, in),
-          targets(form, in, factors, [this](const Element &target) { return last_chunk(target.batch); }),
+          targets(form, in, [this](const Element &target) { return factors.reference(target); }),
           steps(form.stage("steps")), doubtful(form.stage("doubtful")),
           any({{0, form.tiles.vector}, {0, ceil_div(in.projected, form.tiles.vector)}, {0, form.tile_rows}},
               "of_targets"),
           exact(form, in, 1, targets.targets, [this](const Element &target) { return targets.is_doubtful(target); }),
-          of_sample(form.stage("of_sample")), sample(0, in.samples, "sample") {
+          of_sample(form.stage("of_sample")), total(form.stage("total")), sample(0, in.samples, "sample") {
         using namespace Halide;
         rows = form.rows("target_rows", [&](const Element &e) {
             const Element t = channel_of(e.lane, e.block, e.row, e.batch);
@@ -44,9 +47,9 @@ struct CertifiedBiasGradients {
             return kept_if(t.channel < in.projected && t.row < in.targets, targets(t) * factor);
         });
         columns = form.columns("source_columns", [&](const Element &e) {
-            const Expr maximum = factors.maximum_so_far(factors.of_chunk(e, last_chunk(e.batch)));
-            const Expr exp_k = SourceChunk::exponential(in.rounded, in.key_at(e.channel, e.row, e.batch) - maximum);
-            const Expr counts = in.has_key(e.channel, e.row, e.batch);
+            const Expr exp_k =
+                SourceChunk::exponential(in.rounded, in.key_at(e.channel, e.row, e.batch) - factors.largest_key(e));
+            const Expr counts = in.counts(e.channel, e.row, e.batch);
             return std::vector<Expr>{kept_if(counts, exp_k * targets.value(e)), kept_if(counts, -exp_k)};
         });
         sources = form.by_rows("sources_by_step", [&](const Expr &source, const Expr &step, const Expr &batch) {
@@ -69,17 +72,20 @@ struct CertifiedBiasGradients {
         const Expr target = form.tile * form.tile_rows + form.row_in_tile;
         const Expr source = form.block * form.tiles.width + form.lane;
         const Expr weight = factors.weight(min(target, in.targets - 1), source, form.batch);
-        const Expr certain = in.bias_scale(form.batch) * weight * sums.sums(at);
+        const Expr certain = in.scale(form.batch) * weight * sums.sums(at);
         of_sample(at) = kept_if(weight != 0.0f && in.in_window(target, source, form.batch), certain) +
                         select(doubtful_tile != 0, exact.sums(source, target, form.batch), 0.0f);
+
+        const Expr of_parameters = form.batch * in.samples + sample;
+        sample.where(steps(form.tile, form.block, of_parameters) > 0);
+        total(at) = 0.0f;
+        total(at) += of_sample(form.lane, form.row_in_tile, form.tile, form.block, of_parameters);
     }
 
     void define(Halide::Func bias) const {
         const Halide::Var source("source"), target("target"), parameters("parameters");
-        const Expr b = parameters * in.samples + sample;
-        bias(source, target, parameters) = 0.0f;
-        bias(source, target, parameters) += of_sample(source % form.tiles.width, target % form.tile_rows,
-                                                      target / form.tile_rows, source / form.tiles.width, b);
+        bias(source, target, parameters) = total(source % form.tiles.width, target % form.tile_rows,
+                                                 target / form.tile_rows, source / form.tiles.width, parameters);
     }
 
 private:
@@ -94,9 +100,6 @@ private:
         const Expr of_channels = block / 2;
         return form.row_of({lane, of_channels, batch, {}, {}, of_channels * form.tiles.vector + lane, {}}, row);
     }
-    Expr last_chunk(const Expr &batch) const {
-        return factors.last_chunk(in.length(batch));
-    }
     /// Whether a target of a tile sees a source of a panel, as far as their positions say.
     Expr any_pair() const {
         using namespace Halide;
@@ -107,5 +110,10 @@ private:
                first_source < position + last + in.window;
     }
 };
+
+template<typename Form>
+using CertifiedBiasGradients = BiasGradientsOf<Form, CertifiedFactors>;
+template<typename Form>
+using CertifiedBandBiasGradients = BiasGradientsOf<Form, BandFactors>;
 
 }  // namespace aft

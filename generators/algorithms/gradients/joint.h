@@ -63,7 +63,7 @@ struct JointBiasGradients {
         const Expr sample = parameters * samples + term.y;
         const Element t = form.at(term.x, target, sample), s = form.at(term.x, source, sample);
         const PairGradients<Form> pair(form, in, targets, counts(t) && in.in_window(target, source, sample), t, s);
-        sums(source, target, parameters) += in.bias_scale(sample) * pair.of_score;
+        sums(source, target, parameters) += in.scale(sample) * pair.of_score;
     }
 
     void define(Halide::Func bias) const {

@@ -20,7 +20,7 @@ struct PairGradients {
         // Rows past the last one stand for it.
         const Expr i = min(target.row, in.targets - 1), j = min(source.row, in.sources - 1);
         const Expr sees = counts && source.row < in.end(i, target.batch) && in.sees(i, j, target.batch) &&
-                          in.has_key(source.channel, source.row, source.batch);
+                          in.counts(source.channel, source.row, source.batch);
         const Expr key = in.key_at(source.channel, source.row, source.batch);
         const Expr bias = in.half_bias(i, j, target.batch);
         const Score score = Score::sum(in.rounded, key * Score::scale, bias * (2 * Score::scale));

@@ -45,8 +45,7 @@ struct PooledGradients {
         const Expr p = exp_nonpositive(k - mean.maximum(channel)) / mean.sums(channel)[1];
         const Expr of_value = p * sum(channel);
         const Expr v = in.value_at(source.channel, source.row, source.batch);
-        const Expr counts = in.has_key(source.channel, source.row, source.batch) &&
-                            in.mask(min(source.row, in.sources - 1), source.batch) != 0;
+        const Expr counts = in.counts(source.channel, source.row, source.batch);
         return {kept_if(counts, of_value * (v - mean(source))), kept_if(counts, of_value)};
     }
     Halide::Expr dq(const Element &target) const {

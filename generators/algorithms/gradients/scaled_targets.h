@@ -1,11 +1,11 @@
 #pragma once
 
-#include "../certified_factors.h"
+#include "../exp_sources.h"
 #include "targets.h"
 
 namespace aft {
 
-/// The targets as factors of a product of CertifiedFactors:
+/// The targets as factors of a product of CertifiedFactors, or of BandFactors:
 ///     p h = E EK f a     p h (V - A) = E EK f (V' a - A' a)     a = h exp(r) / W
 /// V' and A' are V and A less the V nearest to 0 if all have one sign, which cancels: so values that have much in
 /// common lose nothing by the difference. All factors but exp(r) / W are at most 1. Where that is at most 2^24, what is
@@ -15,8 +15,8 @@ template<typename Form>
 struct ScaledTargets {
     using Element = typename Form::Element;
     using Expr = Halide::Expr;
-    /// The chunk of sources behind which a target sees none, as a function of the target.
-    using LastChunk = std::function<Expr(const Element &)>;
+    /// r of a target.
+    using Reference = std::function<Score(const Element &)>;
     static constexpr float largest_exponent = 60, largest_scale = 0x1p24f, largest_product = 0x1p100f;
 
     TargetGradients<Form> targets;
@@ -24,14 +24,14 @@ struct ScaledTargets {
     Halide::RDom of_values;
     Halide::Func scaled;  // a, or an infinity for a doubtful target
 
-    ScaledTargets(Form &form, const GradientInputs &in, const CertifiedFactors<Form> &factors, const LastChunk &last)
+    ScaledTargets(Form &form, const GradientInputs &in, const Reference &reference)
         : targets(form, in), value_range(form.stage("value_range")), of_values(0, in.sources, "of_values"),
           scaled(form.stage("scaled")), form(form), in(in) {
         using namespace Halide;
         const Element source = form.variable();
         const Element each = form.row_of(source, of_values);
         const Expr v = in.value_at(each.channel, each.row, each.batch);
-        const Expr counts = in.has_key(each.channel, each.row, each.batch) && has_finite_bits(v);
+        const Expr counts = in.counts(each.channel, each.row, each.batch) && has_finite_bits(v);
         value_range(form.channel_vars()) = Tuple(-lowest(), lowest());
         const Tuple range = value_range(form.channel_vars());
         value_range(form.channel_vars()) =
@@ -40,9 +40,8 @@ struct ScaledTargets {
         // Rows past the last target stand for it.
         const Element target = form.row_of(source, min(source.row, in.targets - 1));
         const WeightSum all = in.weight_sum_at(target.channel, target.row, target.batch);
-        const Expr exponent = factors.reference(target, last(target)).minus(in.rounded, all.reference) *
-                              (1.44269504f / Score::scale);  // of 2
-        const Expr sees = !factors.sees_none(target.row, target.batch);
+        const Expr exponent =
+            reference(target).minus(in.rounded, all.reference) * (1.44269504f / Score::scale);  // of 2
         const Expr scale = exp2_bounded(in.rounded, clamp(exponent, -127.0f, largest_exponent)) / all.sum;
         const Expr a = targets.h(form.at_source(target)) * scale;
         // By its bits, as a product may be infinite or a NaN.
@@ -50,7 +49,7 @@ struct ScaledTargets {
         const Expr is_doubtful =
             exponent > largest_exponent || scale > largest_scale ||
             (reinterpret<uint32_t>(size) & 0x7fffffff) > reinterpret<uint32_t>(Expr(largest_product));
-        scaled(form.source_vars()) = kept_if(sees, kept_if(!is_doubtful, a, infinity()));
+        scaled(form.source_vars()) = kept_if(all.reference.is_visible(), kept_if(!is_doubtful, a, infinity()));
     }
 
     /// a, or 0 for a doubtful target.

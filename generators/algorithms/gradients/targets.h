@@ -25,10 +25,6 @@ struct GradientInputs : CoreInputs {
     Halide::Expr dy_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch) const {
         return kept_if(has_result(target, batch), dy(channel_at(channel), min(target, targets - 1), batch));
     }
-    /// A key of -inf hides its source.
-    Halide::Expr has_key(const Halide::Expr &channel, const Halide::Expr &source, const Halide::Expr &batch) const {
-        return source < length(batch) && !is_minus_infinity(key_at(channel, source, batch));
-    }
 
 private:
     Halide::Expr saved_at(const Halide::Expr &channel, const Halide::Expr &target, const Halide::Expr &batch,
@@ -40,7 +36,6 @@ private:
 /// The inputs of the gradient of a position bias.
 struct BiasGradientInputs : GradientInputs {
     Halide::Func first;    // (batch): target i is at position first + i, source j at position j
-    Halide::Expr window;   // positions at this distance or more have no parameter
     Halide::Expr samples;  // that share the parameters: as many as there are, or 1
 
     Halide::Expr in_window(const Halide::Expr &target, const Halide::Expr &source, const Halide::Expr &sample) const {

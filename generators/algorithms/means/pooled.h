@@ -24,14 +24,13 @@ private:
     static Halide::Expr key(const CoreInputs &in, const Element &e) {
         return in.key_at(e.channel, e.row, e.batch);
     }
-    /// A key of -inf hides its source. One that is a NaN makes the value one, which survives every weight.
     static Halide::Expr counts(const CoreInputs &in, const Element &e) {
-        return e.row < in.length(e.batch) && in.mask(min(e.row, in.sources - 1), e.batch) != 0 &&
-               !is_minus_infinity(key(in, e));
+        return in.counts(e.channel, e.row, e.batch);
     }
     static Halide::Expr clean_key(const CoreInputs &in, const Element &e) {
         return select(is_nan_bits(key(in, e)), 0.0f, key(in, e));
     }
+    /// A key that is a NaN makes the value one, which survives every weight.
     static Halide::Expr value(const CoreInputs &in, const Element &e) {
         const Halide::Expr v = in.value_at(e.channel, e.row, e.batch);
         return kept_if(counts(in, e), select(is_nan_bits(key(in, e)), key(in, e), v));
