@@ -101,12 +101,12 @@ private:
     double bias_ = 0;
 };
 
-/// The sums of one target, per channel: mean = sum p V, magnitude = sum p |V|, and where `size` isn't null, the
-/// roundings size = sum p (size(V) + |V| size(exponent)). All are 0 where no source is visible. Hidden sources aren't
-/// read.
+/// The sums of one target, per channel: mean = sum p V, magnitude = sum p |V|, and where they aren't null, the
+/// roundings size = sum p (size(V) + |V| size(exponent)), and log W of the sum W of the weights. All are 0 where no
+/// source is visible, but for log W, which is -inf. Hidden sources aren't read.
 template<typename Real>
 void mean_of_target(const MeanInput<Real> &input, const BiasRow &bias, std::int64_t channels, Real *mean,
-                    Real *magnitude, Real *size) {
+                    Real *magnitude, Real *size, Real *log_weight = nullptr) {
     const auto is_visible = [&](std::int64_t s, std::int64_t c) {
         return !bias.hides(s, c) && !(input.key[s * channels + c] == -std::numeric_limits<Real>::infinity());
     };
@@ -146,6 +146,9 @@ void mean_of_target(const MeanInput<Real> &input, const BiasRow &bias, std::int6
         }
         if (size) {
             size[c] = sizes[c];
+        }
+        if (log_weight) {
+            log_weight[c] = 8 * maximum[c].high + (8 * maximum[c].low + std::log(denominator[c]));
         }
     }
 }

@@ -20,6 +20,9 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 /// problem and on 1900 random ones.
 constexpr double roundings = 4;
 
+/// log 2^24: so far above log W a kernel's exponents may be, and they round as the largest of them does.
+constexpr double largest_reference = 16.7;
+
 /// The gated mean of one sample, [rows, P]. `query` is empty if the layer has none.
 template<typename Real>
 Rounded<Real> gated_mean(const Sample &sample, const Rounded<Real> &query, const MeanInput<Real> &sources) {
@@ -139,6 +142,32 @@ Reference reference_core(const LayerConfig &config, const Weights &weights, cons
     return with_tolerance(core<double>(config, weights, call, all_if_empty(std::move(rows), target_count(call))));
 }
 
+Reference reference_log_weights(const LayerConfig &config, const Weights &weights, const CoreCall &call,
+                                std::int64_t targets) {
+    const std::int64_t m = call.key.extents[1], P = config.projected;
+    const std::vector<std::int64_t> rows = all_rows(targets);
+    const std::vector<double> ones(m * P, 1), zeros(m * P);
+    constexpr double largest = std::numeric_limits<float>::max();
+    Rounded<double> logs;
+    for (std::int64_t b = 0; b < call.key.extents[0]; ++b) {
+        const Sample sample =
+            sample_of(config, weights, call.sight, b, rows, targets, m, config.form.is_causal() && targets == m);
+        const Rounded<double> key = exact(rows_of<double>(call.key, b, all_rows(m)));
+        const MeanInput<double> sources{key.value, ones, key.size, zeros, true};
+        std::vector<double> mean(P), magnitude(P), size(P), log(P);
+        for (const std::int64_t i : rows) {
+            mean_of_target(sources, bias_of_target(sample.bias, i, m, 1), P, mean.data(), magnitude.data(), size.data(),
+                           log.data());
+            for (std::int64_t c = 0; c < P; ++c) {
+                const bool is_visible = i < sample.length && log[c] != -infinity;
+                logs.value.push_back(is_visible ? std::clamp(log[c], -largest, largest) : -infinity);
+                logs.size.push_back(is_visible ? std::abs(logs.value.back()) + size[c] + largest_reference : 0);
+            }
+        }
+    }
+    return with_tolerance(std::move(logs));
+}
+
 Reference reference_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                             const Shape &shape, std::vector<std::int64_t> rows) {
     return reference_layer(config, weights, call_with(config, x, shape), std::move(rows));
@@ -187,7 +216,7 @@ double error_in_tolerances(const Reference &reference, const std::vector<float> 
     }
     double largest = 0;
     for (std::size_t i = 0; i < actual.size(); ++i) {
-        const double error = std::abs(actual[i] - reference.output[i]);
+        const double error = actual[i] == reference.output[i] ? 0 : std::abs(actual[i] - reference.output[i]);
         if (!(error <= largest * reference.tolerance[i])) {
             largest = std::isnan(error) ? infinity : error / reference.tolerance[i];
         }

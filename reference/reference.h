@@ -31,6 +31,10 @@ Reference reference_layer(const LayerConfig &config, const Weights &weights, con
 /// The same without projections. The targets are the sources in causal forms with as many targets as sources.
 Reference reference_core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
                          std::vector<std::int64_t> rows = {});
+/// The logarithm of the sum of the weights of each mean, within the range of finite floats; -inf for a target without a
+/// source or a result. [batch, targets, P]
+Reference reference_log_weights(const LayerConfig &config, const Weights &weights, const CoreCall &call,
+                                std::int64_t targets);
 /// y = layer(x). x: [batch, seq, hidden].
 Reference reference_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                             const Shape &shape, std::vector<std::int64_t> rows = {});

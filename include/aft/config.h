@@ -86,6 +86,10 @@ struct LayerForm {
     constexpr LayerForm causal() const {
         return {bias, Reach::past, gate};
     }
+    /// The form without a gate, and so without a query.
+    constexpr LayerForm without_gate() const {
+        return {bias, reach, Gate::none};
+    }
     /// The form with the position bias of each call instead of its own.
     constexpr LayerForm with_given_bias() const {
         return {PositionBias::given, reach, gate};

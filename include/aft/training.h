@@ -69,6 +69,18 @@ public:
     void forward(const CoreParameters &parameters, const CoreCall &call, TensorView<float, 3> y,
                  TensorView<float, 1> saved) const;
 
+    /// The mean A of each target and channel without the gate, and the logarithm of the sum of its weights,
+    /// log sum_j exp(K[j] + w[j]): one source with this key and this value stands for all sources of the call. So a
+    /// program can hold the sources in pieces: pieces side by side, as [B n, pieces, P], are the sources of a call of
+    /// aft_simple with B n samples of one target, whose result is the mean over all of them.
+    /// - mean, log_weight: [B, n, P], overwritten fully; they overlap neither each other nor an input. The query isn't
+    ///   read. A target without a visible source or without a result has the mean 0 and the log weight -inf.
+    ///
+    /// Right for every finite input. A log weight is rounded to float32, and kept within its finite range: the sum of
+    /// the weights that it stands for is off by up to 2^-24 |log_weight| of itself. Throws ShapeError.
+    void partial(const CoreParameters &parameters, const CoreCall &call, TensorView<float, 3> mean,
+                 TensorView<float, 3> log_weight) const;
+
     /// The gradients of a loss L with dy = dL/dy, [B, n, P], at a call and its `saved`. Those of hidden sources are 0,
     /// whatever they hold, and so are those of targets without a result; what dy has there isn't read. The same bits
     /// for any number of threads. Throws ShapeError, whose text calls the gradients dquery, dkey, dvalue, dgiven_bias

@@ -67,6 +67,15 @@ AFT_API aft_status aft_core_training_forward(const aft_core_training *training, 
                                              const aft_core_inputs *inputs, const int64_t extents[3], float *y,
                                              const int64_t *y_strides, float *saved);
 
+/// The mean of each target and channel without the gate, and the logarithm of the sum of its weights: one source with
+/// this key and this value stands for all sources of the inputs, whose query isn't read. A target without a visible
+/// source or without a result has the mean 0 and the log weight -INFINITY. `extents` are those of both, [B, n, P]; they
+/// overlap neither each other nor an input. AFT_ERROR_SHAPE, AFT_ERROR_KERNEL.
+AFT_API aft_status aft_core_training_partial(const aft_core_training *training, const aft_core_parameters *parameters,
+                                             const aft_core_inputs *inputs, const int64_t extents[3], float *mean,
+                                             const int64_t *mean_strides, float *log_weight,
+                                             const int64_t *log_weight_strides);
+
 /// The gradients of a loss L with dy = dL/dy at a call and its `saved`. They overlap nothing else of the call, and
 /// those of hidden sources and of targets without a result are 0. extents and dy_strides are those of dy, [B, n, P];
 /// its rows without a result aren't read. The same bits for any number of threads. AFT_ERROR_SHAPE, whose message calls

@@ -68,6 +68,18 @@ aft_status aft_core_training_forward(const aft_core_training *training, const af
     });
 }
 
+aft_status aft_core_training_partial(const aft_core_training *training, const aft_core_parameters *parameters,
+                                     const aft_core_inputs *inputs, const int64_t extents[3], float *mean,
+                                     const int64_t *mean_strides, float *log_weight,
+                                     const int64_t *log_weight_strides) {
+    return guarded([&] {
+        const CoreTraining &called = given("training", training).training;
+        const CoreCall call = read_inputs(inputs, extents);
+        called.partial(read_parameters(parameters, called), call, view("mean", mean, extents, mean_strides),
+                       view("log_weight", log_weight, extents, log_weight_strides));
+    });
+}
+
 aft_status aft_core_training_backward(const aft_core_training *training, const aft_core_parameters *parameters,
                                       const aft_core_inputs *inputs, const int64_t extents[3], const float *dy,
                                       const int64_t *dy_strides, const float *saved,

@@ -8,6 +8,7 @@
 #include <aft/training.h>
 
 #include <array>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -35,11 +36,22 @@ struct CoreTraining::Implementation {
     }
     /// Checks all inputs of a call, and the extents of y, or of its gradient.
     CallShape check_inputs(const CoreParameters &parameters, const CoreCall &call, const char *name,
-                           const TensorView<float, 3> &y) const {
+                           const TensorView<float, 3> &y, bool reads_query = true) const {
         check_parameters(parameters);
-        const CallShape shape = check_core_call(call, name, y, config, device);
+        LayerConfig read = config;
+        read.form = reads_query ? config.form : config.form.without_gate();
+        const CallShape shape = check_core_call(call, name, y, read, device);
         check_sight(call.sight, config.form, shape);
         return shape;
+    }
+    /// Two results of a call overlap neither each other nor what it reads.
+    static void check_results(const CoreParameters &parameters, const CoreCall &call, const char *name,
+                              const Tensor &result, const char *other_name, const Tensor &other) {
+        check_apart(other_name, other, name, result);
+        for (const auto &[output_name, output] : {std::pair(name, result), {other_name, other}}) {
+            check_apart(output_name, output, call);
+            check_apart(output_name, output, "position_bias", parameters.position_bias);
+        }
     }
     void check_gradients(const CoreGradients &gradients, const CoreParameters &parameters, const CoreCall &call,
                          const TensorView<const float, 3> &dy, const TensorView<const float, 1> &saved) const {
@@ -114,17 +126,33 @@ void CoreTraining::forward(const CoreParameters &parameters, const CoreCall &cal
     const Implementation &training = *implementation_;
     const CallShape shape = training.check_inputs(parameters, call, "y", y);
     check_saved(saved, saved_size({shape.batch, shape.targets}, call.sight));
-    check_apart("saved", saved, "y", y);
-    for (const auto &[name, output] : {std::pair<const char *, Tensor>("y", y), {"saved", saved}}) {
-        check_apart(name, output, call);
-        check_apart(name, output, "position_bias", parameters.position_bias);
-    }
+    Implementation::check_results(parameters, call, "y", y, "saved", saved);
     if (shape.batch == 0 || shape.targets == 0) {
         return;
     }
     CallMemory memory(nullptr, training.scratch);
     training.mean.forward(memory, parameters, call, shape, y, saved);
     clear_rows_beyond(training.with_result(call, shape), y);
+}
+
+void CoreTraining::partial(const CoreParameters &parameters, const CoreCall &call, TensorView<float, 3> mean,
+                           TensorView<float, 3> log_weight) const {
+    const Implementation &training = *implementation_;
+    CoreCall read = call;
+    read.query = {};
+    const CallShape shape = training.check_inputs(parameters, read, "mean", mean, false);
+    check_tensor("log_weight", log_weight, {"projected", training.config.projected, longest_of(training.config)});
+    check_same_extents("log_weight", log_weight, mean, "mean");
+    Implementation::check_results(parameters, read, "mean", mean, "log_weight", log_weight);
+    if (shape.batch == 0 || shape.targets == 0) {
+        return;
+    }
+    const FloatEnvironment during;  // of the logarithms
+    CallMemory memory(nullptr, training.scratch);
+    training.mean.partial(memory, parameters, read, shape, mean, log_weight);
+    const TensorView<const std::int64_t, 1> with_result = training.with_result(call, shape);
+    clear_rows_beyond(with_result, mean);
+    clear_rows_beyond(with_result, log_weight, -std::numeric_limits<float>::infinity());
 }
 
 void CoreTraining::backward(const CoreParameters &parameters, const CoreCall &call, TensorView<const float, 3> dy,

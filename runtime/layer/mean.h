@@ -122,7 +122,7 @@ inline Tensor rows_from(const Tensor &tensor, std::int64_t first) {
     return tensor.part(1, first, tensor.extents[1] - first);
 }
 
-/// Sets the rows to 0 that a sample doesn't have.
-void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<float, 3> y);
+/// Sets the rows to 0, or another value, that a sample doesn't have.
+void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<float, 3> y, float value = 0);
 
 }  // namespace aft

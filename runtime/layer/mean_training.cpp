@@ -6,6 +6,8 @@
 #include <aft/error.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -97,6 +99,17 @@ TensorView<T, 4> rows_of_saved(const TensorView<T, 1> &saved, std::int64_t B, st
     return {saved.data, {4, B, n, P}, {P, 4 * n * P, 4 * P, 1}};
 }
 
+/// log W of a sum as core_training saves it: the largest exponent, as two floats at an eighth, and the sum of the
+/// weights relative to it. Without a visible source, the sum is 0 or the exponent is below that of any finite floats.
+float log_of(float high, float low, float sum) {
+    constexpr float scale = 8, lowest_visible = -1e38f, largest = std::numeric_limits<float>::max();
+    if (!(sum > 0) || high < lowest_visible) {
+        return -std::numeric_limits<float>::infinity();
+    }
+    const double log = scale * (static_cast<double>(high) + low) + std::log(sum);
+    return static_cast<float>(std::clamp<double>(log, -largest, largest));
+}
+
 Tensor zeros(CallMemory &memory, const char *name, const std::array<std::int64_t, 3> &extents) {
     return memory.constant(name, 0.0f, TensorView<const float, 3>(nullptr, extents, {0, 0, 1}));
 }
@@ -171,9 +184,10 @@ void MeanTraining::forward(CallMemory &memory, const CoreParameters &parameters,
                            const TensorView<float, 1> &saved) const {
     const auto [B, n, m] = shape;
     const std::int64_t P = config_.projected;
-    const PreparedSelection &kernels = kernels_for(way_of(call.sight)).forward;
-    Operands operands = inputs(memory, parameters, call, shape);
-    if (has_saved(way_of(call.sight))) {
+    const Way way = way_of(call.sight);
+    const PreparedSelection &kernels = kernels_for(way).forward;
+    Operands operands = inputs(memory, parameters, call, shape, way);
+    if (has_saved(way)) {
         operands.add("y.0", y);
         const TensorView<float, 4> rows = rows_of_saved(saved, B, n, P);
         for (std::int64_t i = 0; i < 4; ++i) {
@@ -187,17 +201,62 @@ void MeanTraining::forward(CallMemory &memory, const CoreParameters &parameters,
     kernels.kernel_for({B, n}).call(operands.begin(), operands.end(), memory);
 }
 
+void MeanTraining::partial(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
+                           const CallShape &shape, const TensorView<float, 3> &mean,
+                           const TensorView<float, 3> &log_weight) const {
+    const std::int64_t B = shape.batch, P = config_.projected;
+    const Way usual = way_of(call.sight);
+    const bool differ = has_saved(usual);  // else the first target stands for all
+    const Way way = differ ? usual : Way::pairs;
+    const CallShape computed{B, differ ? shape.targets : 1, shape.sources};
+    CoreCall without_query = call;
+    without_query.query = {};
+    without_query.sight.mask.extents[1] = computed.targets;
+    const auto rows = [&](const TensorView<float, 3> &all) {
+        return TensorView<float, 3>(all.data, {B, computed.targets, P}, all.strides);
+    };
+    const TensorView<float, 4> sums = memory.on_host<float, 4>("weights", {3, B, computed.targets, P});
+    const auto part = [&](std::int64_t i) {
+        return TensorView<float, 3>(sums.data + i * sums.strides[0], {B, computed.targets, P});
+    };
+    Operands operands = inputs(memory, parameters, without_query, computed, way);
+    operands.add("y.0", rows(log_weight));  // the gated mean, which nobody wants
+    operands.add("y.1", rows(mean));
+    operands.add("y.2", part(0));
+    operands.add("y.3", part(1));
+    operands.add("y.4", part(2));
+    kernels_for(way).forward.kernel_for({B, computed.targets}).call(operands.begin(), operands.end(), memory);
+
+    for (std::int64_t b = 0; b < B; ++b) {
+        const auto row_of = [b](const TensorView<float, 3> &tensor, std::int64_t target) {
+            return tensor.data + b * tensor.strides[0] + target * tensor.strides[1];
+        };
+        for (std::int64_t i = 0; i < computed.targets; ++i) {
+            const float *high = row_of(part(0), i), *low = row_of(part(1), i), *sum = row_of(part(2), i);
+            float *logs = row_of(log_weight, i);
+            for (std::int64_t c = 0; c < P; ++c) {
+                logs[c] = log_of(high[c], low[c], sum[c]);
+            }
+        }
+        for (std::int64_t i = computed.targets; i < shape.targets; ++i) {
+            std::copy_n(row_of(mean, 0), P, row_of(mean, i));
+            std::copy_n(row_of(log_weight, 0), P, row_of(log_weight, i));
+        }
+    }
+}
+
 void MeanTraining::backward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
                             const CallShape &shape, const TensorView<const float, 3> &dy,
                             const TensorView<const std::int64_t, 1> &with_result,
                             const TensorView<const float, 1> &saved, const CoreGradients &gradients) const {
     const auto [B, n, m] = shape;
     const std::int64_t P = config_.projected;
-    const Kernels &kernels = kernels_for(way_of(call.sight));
-    Operands known = inputs(memory, parameters, call, shape);
+    const Way way = way_of(call.sight);
+    const Kernels &kernels = kernels_for(way);
+    Operands known = inputs(memory, parameters, call, shape, way);
     known.add("dy", dy);
     known.add("targets", counts_of(memory, "targets", with_result, B, n));
-    if (has_saved(way_of(call.sight))) {
+    if (has_saved(way)) {
         known.add("saved", rows_of_saved(saved, B, n, P));
     }
     if (gradients.query.data || gradients.key.data || gradients.value.data) {
@@ -282,15 +341,15 @@ Tensor MeanTraining::bias_of(CallMemory &memory, const CoreParameters &parameter
 }
 
 MeanTraining::Operands MeanTraining::inputs(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
-                                            const CallShape &shape) const {
+                                            const CallShape &shape, Way way) const {
     const auto [B, n, m] = shape;
     const std::int64_t P = config_.projected, rows = std::max<std::int64_t>(m, 1);
     Operands result;
-    result.add("q", config_.form.has_query() ? memory.input("query", call.query) : zeros(memory, "query", {B, n, P}));
+    const bool has_query = config_.form.has_query() && call.query.data;
+    result.add("q", has_query ? memory.input("query", call.query) : zeros(memory, "query", {B, n, P}));
     result.add("k", sources_of(memory, "key", call.key));
     result.add("v", sources_of(memory, "value", call.value));
     result.add("sources", counts_of(memory, "sources", call.sight.lengths, B, m));
-    const Way way = way_of(call.sight);
     if (way == Way::pairs) {
         const std::int64_t offset = config_.form.is_causal() ? m - n : m;
         result.add("bias", bias_of(memory, parameters, shape, call.sight));

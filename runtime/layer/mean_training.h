@@ -32,6 +32,9 @@ public:
     std::int64_t saved_size(const Shape &shape, const Sight &sight) const;
     void forward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call, const CallShape &shape,
                  const TensorView<float, 3> &y, const TensorView<float, 1> &saved) const;
+    /// The mean without the gate, and the logarithm of the sum of its weights. The query isn't read.
+    void partial(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call, const CallShape &shape,
+                 const TensorView<float, 3> &mean, const TensorView<float, 3> &log_weight) const;
     /// with_result: [B], how many targets of a sample have a result; without data, all have one.
     void backward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call, const CallShape &shape,
                   const TensorView<const float, 3> &dy, const TensorView<const std::int64_t, 1> &with_result,
@@ -53,8 +56,8 @@ private:
     const Kernels &kernels_for(Way way) const;
     Tensor bias_of(CallMemory &memory, const CoreParameters &parameters, const CallShape &shape,
                    const Sight &sight) const;
-    Operands inputs(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
-                    const CallShape &shape) const;
+    Operands inputs(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call, const CallShape &shape,
+                    Way way) const;
     /// Where source j is at position j, target i is at this position + i.
     std::int64_t first_position(const CallShape &shape) const;
     void bias_gradient(const PreparedSelection &kernels, CallMemory &memory, const Operands &inputs,

@@ -3,10 +3,10 @@
 #include <algorithm>
 
 namespace aft {
-void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<float, 3> y) {
+void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<float, 3> y, float value) {
     for (std::int64_t b = 0; lengths.data && b < y.extents[0]; ++b) {
         for (std::int64_t t = lengths.data[b * lengths.strides[0]]; t < y.extents[1]; ++t) {
-            std::fill_n(y.data + b * y.strides[0] + t * y.strides[1], y.extents[2], 0.0f);
+            std::fill_n(y.data + b * y.strides[0] + t * y.strides[1], y.extents[2], value);
         }
     }
 }
