@@ -207,6 +207,8 @@ FUNCTIONS = {
     "core_training_create": (POINTER(Config), POINTER(LayerOptions), _new_handle),
     "core_training_saved_size": (_handle, c_int64, c_int64, POINTER(Sight), _count),
     "core_training_forward": (_handle, POINTER(CoreParameters), POINTER(CoreInputs), _rows, c_void_p, _rows, c_void_p),
+    "core_training_partial": (_handle, POINTER(CoreParameters), POINTER(CoreInputs), _rows, c_void_p, _rows, c_void_p,
+                              _rows),
     "core_training_backward": (_handle, POINTER(CoreParameters), POINTER(CoreInputs), _rows, c_void_p, _rows, c_void_p,
                                POINTER(CoreGradients)),
     "core_training_config": (_handle, POINTER(Config)),

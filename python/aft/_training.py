@@ -144,6 +144,23 @@ class CoreTraining(_Training):
         del kept, arrays
         return result, saved
 
+    def partial(self, key: Array, value: Array, parameters: Mapping[str, Array | None] | None = None, *,
+                targets: int | None = None, position_bias: Array | None = None, bias_scale: float | None = None,
+                lengths: Lengths | None = None, mask: Array | None = None) -> tuple[Floats, Floats]:
+        """The mean of each target without the gate, and the logarithm of the sum of its weights, both [B, n, P].
+
+        One source with this logarithm as key and this mean as value stands for all sources of the call, so that a
+        program can hold them in pieces. A target without a source has the mean 0 and the logarithm -inf.
+        """
+        inputs, shape, kept = core_inputs_of(None, key, value, targets, position_bias, bias_scale, lengths, mask)
+        struct, arrays = self._parameters(parameters)
+        extents = (*shape[:2], self.config.projected)
+        (mean, mean_view), (log_weight, log_view) = _arrays.new(extents), _arrays.new(extents)
+        c.core_training_partial(self._handle, struct, inputs, c.Extents(*extents), mean_view.address, None,
+                                log_view.address, None)
+        del kept, arrays
+        return mean, log_weight
+
     def backward(self, dy: Array, saved: Array, query: Array | None, key: Array, value: Array,
                  parameters: Mapping[str, Array | None] | None = None, *, targets: int | None = None,
                  position_bias: Array | None = None, bias_scale: float | None = None, lengths: Lengths | None = None,

@@ -140,6 +140,25 @@ def test_a_core_in_training_takes_lengths_and_masks():
     assert not gradients["key"][1, 3:].any() and gradients["key"][1, :3].any()
 
 
+@pytest.mark.parametrize("form", ["simple", "given"])
+def test_sources_in_pieces_have_the_mean_of_all(form):
+    config = config_of(form, gate="none")
+    B, n, m, P = 2, 5, 10, config.projected
+    key, value, bias = floats(1, B, m, P, scale=9), floats(2, B, m, P), floats(3, n, m, scale=9)
+    training = aft.CoreTraining(config)
+
+    def call(first, end):
+        more = {"position_bias": np.ascontiguousarray(bias[:, first:end])} if form == "given" else {}
+        return {"key": key[:, first:end], "value": value[:, first:end], "targets": n, **more}
+
+    means, logs = zip(*(training.partial(**call(first, end)) for first, end in ((0, 3), (3, 3), (3, 10))))
+    assert not means[1].any() and (logs[1] == -np.inf).all()  # of no sources
+    keys, values = (np.stack(each, 2).reshape(B * n, 3, P) for each in (logs, means))
+    whole = aft.Core(config)(None, **call(0, m))
+    combined = aft.Core(aft.Config("simple", 0, P, gate="none"))(None, keys, values, targets=1)
+    assert_close(combined.reshape(B, n, P), whole)
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (2, 0)])
 def test_the_gradients_of_an_empty_call_are_0(shape):
     config = config_of("full")
