@@ -32,7 +32,7 @@ public:
     void schedule(CertifiedBandGradients<Panels> &gradients, const Func &dq, const Func &d, const GradientInputs &in) {
         schedule_both(gradients, dq, d, in);
         schedule_band(gradients, Halide::LoopLevel(d, d.args().back()), Halide::LoopLevel(d, job));
-        gradients.weights.reorder_storage(form.row_in_tile, form.lane, form.block, form.tile)
+        gradients.weights.func.reorder_storage(form.row_in_tile, form.lane, form.block, form.tile, form.batch)
             .reorder(form.row_in_tile, form.tile, form.lane, form.block)
             .vectorize(form.row_in_tile);
     }
@@ -44,12 +44,12 @@ public:
         const Halide::LoopLevel root = Halide::LoopLevel::root();
         schedule_factors(gradients.factors, root);
         schedule_scaled(gradients.targets, root);
-        for (Func f : per_channel(gradients.factors)) {
+        for (const Func &f : per_channel(gradients.factors)) {
             in_parallel(f);
         }
         in_parallel(gradients.targets.value_range);
         in_parallel(gradients.targets.scaled);
-        schedule_bias_maximum(gradients.factors, root);
+        schedule_of_targets(gradients.factors, root);
         const Var tile = gradients.doubtful.args()[0];
         gradients.doubtful.compute_root()
             .parallel(gradients.doubtful.args()[1])

@@ -39,7 +39,7 @@ public:
         schedule_rows(y, in);
         schedule_quotients(core, y, in);
         schedule_band(mean, Halide::LoopLevel(y, y.args().back()), Halide::LoopLevel(y, job));
-        mean.weights.reorder(form.lane, form.row_in_tile, form.block, form.tile)
+        mean.weights.func.reorder(form.lane, form.row_in_tile, form.block, form.tile)
             .vectorize(form.lane)
             .unroll(form.row_in_tile);
     }
@@ -70,6 +70,13 @@ protected:
         by_groups(factors.maximum);
         by_groups(factors.maximum.update(), factors.source);
     }
+    void schedule_of_targets(CertifiedFactors<Panels> &factors, const Halide::LoopLevel &at) {
+        schedule_bias_maximum(factors, at);
+    }
+    void schedule_of_targets(BandFactors<Panels> &factors, const Halide::LoopLevel &at) {
+        factors.seen.compute_at(at);
+        schedule_bias_maximum(factors, at);
+    }
     /// What the products of a band need, once in each sample: its columns, from the largest keys on, and the sums of
     /// them outside the windows. The weights are made in each job.
     template<typename Band>
@@ -83,15 +90,10 @@ protected:
         for (PrefixScan<Panels> *scan : {&band.outside->tiles_from_first, &band.outside->tiles_from_last}) {
             schedule_scan(*scan, Halide::LoopLevel(outside, group), Halide::LoopLevel(outside, group));
         }
-        band.weights.compute_at(job).bound(form.lane, 0, tiles.vector).bound(form.row_in_tile, 0, tiles.rows);
-        const Var number = band.window_weights.args()[0], target = band.window_weights.args()[1];
-        const Var targets("targets");
-        band.window_weights.compute_root()
-            .vectorize(number, tiles.vector)
-            .split(target, targets, target, 64, guard)
-            .parallel(targets);
-        schedule_bias_maximum(band.factors, Halide::LoopLevel::root());
-        band.factors.outside.compute_root().vectorize(target, tiles.vector);
+        band.weights.func.compute_at(job).bound(form.lane, 0, tiles.vector).bound(form.row_in_tile, 0, tiles.rows);
+        band.window_weights.compute_at(sample).vectorize(band.window_weights.args()[0], tiles.vector);
+        schedule_of_targets(band.factors, sample);
+        band.factors.outside.compute_at(sample).vectorize(band.factors.outside.args()[0], tiles.vector);
     }
     Var group{"group"};  // of blocks of channels
 

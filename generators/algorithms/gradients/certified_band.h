@@ -20,7 +20,7 @@ struct CertifiedBandGradients : ProvenGradients<Form> {
     BandWindow window;
     typename Form::Columns columns;  // a and a A'
     Halide::Func window_weights;     // E, by targets
-    Halide::Func weights;            // E^T, by tiles
+    typename Form::Left weights;     // E^T, by tiles
     std::unique_ptr<OutsideSums<Form>> outside;
     typename Form::Product sums;
 
@@ -31,7 +31,7 @@ private:
     CertifiedBandGradients(Form &form, const GradientInputs &in, const BandFactors<Form> &of_call)
         : ProvenGradients<Form>(form, in, [&](const Element &target) { return of_call.reference(target); }),
           factors(of_call), window(form, in.window, in.targets, in.targets),
-          window_weights(factors.by_targets(form, window)), weights(form.stage("weights")) {
+          window_weights(factors.by_targets(form, window, window.length - 1 - 2 * window.front)) {
         using namespace Halide;
         columns = form.columns("target_columns", [&](const Element &e) {
             const Expr row = e.row - window.front, inside = clamp(row, 0, in.targets - 1);
@@ -41,21 +41,20 @@ private:
             }
             return values;
         });
-        form.pack_left_matrix(weights, [&](const Expr &step, const Expr &row) {
-            const Expr target = window.first(row / form.tile_rows) + step - window.front,
+        weights = form.rows("weights", [&](const Element &e) {
+            const Expr first_row = e.row - e.row % form.tile_rows, step = e.channel;
+            const Expr target = window.first(e.row / form.tile_rows) + step - window.front,
                        inside = clamp(target, 0, in.targets - 1);
-            // The number of the source in the window of the target.
-            const Expr number =
-                row % form.tile_rows + select(window.spans_all, row - row % form.tile_rows, 2 * window.front - step);
-            return kept_if(target == inside && row < in.sources, window_weights(number, inside));
+            const Expr number = e.row % form.tile_rows + select(window.spans_all, first_row, window.length - 1 - step);
+            return kept_if(target == inside && e.row < in.sources, window_weights(number, inside, e.batch));
         });
         outside = std::make_unique<OutsideSums<Form>>(form, window, max(in.targets, in.sources), [&](const Element &e) {
             const Tuple values = columns(form.at_source(e));
-            const Expr e0 = factors.outside(clamp(e.row - window.front, 0, in.targets - 1));
+            const Expr e0 = factors.outside(clamp(e.row - window.front, 0, in.targets - 1), e.batch);
             return Tuple(e0 * values[0], e0 * values[1]);
         });
         const Expr last_tile = ceil_div(in.sources, form.tile_rows) - 1;
-        sums = form.product("sums", form.shared_rows(weights, in.sources),
+        sums = form.product("sums", weights,
                             form.from(columns, [&](const Expr &tile) { return window.first(min(tile, last_tile)); }),
                             window.length);
         this->define(

@@ -19,13 +19,13 @@ struct CertifiedBand : Proven<Form> {
     BandWindow window;
     typename Form::Columns columns;  // EK V and EK of every source
     Halide::Func window_weights;     // E, by targets
-    Halide::Func weights;            // E, by tiles
+    typename Form::Left weights;     // E, by tiles
     std::unique_ptr<OutsideSums<Form>> outside;
     typename Form::Product sums;
 
     CertifiedBand(Form &form, const CoreInputs &in)
         : Proven<Form>(form, in), factors(form, in), window(form, in.window, in.sources, in.sources),
-          window_weights(factors.by_targets(form, window)), weights(form.stage("weights")) {
+          window_weights(factors.by_targets(form, window, form.tile_rows - 1)) {
         using namespace Halide;
         columns = form.columns("source_columns", [&](const Element &e) {
             const Expr row = e.row - window.front;
@@ -38,25 +38,36 @@ struct CertifiedBand : Proven<Form> {
             const Expr counts = row == source.row && in.counts(source.channel, source.row, source.batch);
             return std::vector<Expr>{kept_if(counts, value), exp_k};
         });
-        form.pack_left_matrix(weights, [&](const Expr &step, const Expr &row) {
-            return window_weights(step - select(window.spans_all, 0, row % form.tile_rows), row);
+        weights = form.rows("weights", [&](const Element &e) {
+            const Expr number = e.channel + select(window.spans_all, 0, form.tile_rows - 1 - e.row % form.tile_rows);
+            return window_weights(number, e.row, e.batch);
         });
         outside = std::make_unique<OutsideSums<Form>>(form, window, max(in.targets, in.sources),
                                                       [&](const Element &e) { return columns(form.at_source(e)); });
-        sums = form.product("sums", form.shared_rows(weights, in.targets),
+        sums = form.product("sums", weights,
                             form.from(columns, [&](const Expr &tile) { return window.first(min(tile, last_tile())); }),
                             window.length);
         this->prove({[this](const Element &e) { return sum(e, 0); }, [this](const Element &e) { return sum(e, 1); },
-                     [this](const Element &e) { return factors.reference(e); }, nullptr});
+                     [this](const Element &e) { return reference(e); },
+                     [this](const Element &e) { return sees_none(e); }});
     }
 
 private:
     Expr last_tile() const {
         return ceil_div(this->in.targets, this->form.tile_rows) - 1;
     }
+    Expr target_of(const Element &e) const {
+        return min(e.row, this->in.targets - 1);
+    }
     Expr sum(const Element &e, int i) const {
-        const Expr e0 = factors.outside(min(e.row, this->in.targets - 1));
-        return sums(e, i) + e0 * (*outside)(e, min(e.tile, last_tile()))[i];
+        return sums(e, i) + factors.outside(target_of(e), e.batch) * (*outside)(e, min(e.tile, last_tile()))[i];
+    }
+    Expr sees_none(const Element &e) const {
+        return e.row >= this->in.targets || factors.sees_none(target_of(e), e.batch);
+    }
+    Score reference(const Element &e) const {
+        const Score known = factors.reference(e);
+        return {select(sees_none(e), Score::masked().high, known.high), known.low};
     }
 };
 

@@ -37,8 +37,8 @@ protected:
     /// Per target and channel.
     struct Sums {
         std::function<Halide::Expr(const Element &)> numerator, denominator;
-        std::function<Score(const Element &)> reference;         // of the denominator, masked where there is no source
-        std::function<Halide::Expr(const Element &)> sees_none;  // without it, an empty sum is doubtful
+        std::function<Score(const Element &)> reference;  // of the denominator, masked where there is no source
+        std::function<Halide::Expr(const Element &)> sees_none;
     };
 
     Proven(Form &form, const CoreInputs &in)
@@ -49,8 +49,7 @@ protected:
         sums = of_targets;
         const Element e = form.element_of_tile(of_tile);
         const Expr is_large = sums.denominator(e) >= smallest_denominator && has_finite_bits(sums.numerator(e));
-        const Expr is_empty = sums.sees_none ? sums.sees_none(e) : e.row >= in.targets;
-        const Expr is_certain = is_empty || is_large;
+        const Expr is_certain = sums.sees_none(e) || is_large;
         doubtful(form.tile_vars()) = 0;
         doubtful(form.tile_vars()) = max(doubtful(form.tile_vars()), select(is_certain, 0, 1));
     }
@@ -60,8 +59,7 @@ protected:
 
 private:
     Halide::Expr mean(const Element &target) const {
-        const Halide::Expr quotient = sums.numerator(target) / sums.denominator(target);
-        return sums.sees_none ? select(sums.sees_none(target), 0.0f, quotient) : quotient;
+        return select(sums.sees_none(target), 0.0f, sums.numerator(target) / sums.denominator(target));
     }
     Halide::Expr is_doubtful(const Element &e) const {
         return doubtful(form.at_tile(e)) != 0;
