@@ -1,6 +1,6 @@
 // Parallel loops of kernels on the threads of an OpenMP library that the program has loaded, and that is found at run
-// time: nothing here is linked to one. PyTorch's threads wait for work after each of its operations; loops on threads of
-// their own would share the processors with them.
+// time: nothing here is linked to one. PyTorch's threads wait for work after each of its operations; loops on threads
+// of their own would share the processors with them.
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -31,9 +31,8 @@ struct Loop {
 }  // namespace
 
 /// An aft_parallel_for whose context is an OpenMP. Within another loop, OpenMP has one thread, which does it all.
-extern "C" __attribute__((visibility("default"))) void aft_openmp_for(void *context, std::int32_t count,
-                                                                      void (*iteration)(void *, std::int32_t),
-                                                                      void *argument) {
+extern "C" __attribute__((visibility("default"))) void
+aft_openmp_for(void *context, std::int32_t count, void (*iteration)(void *, std::int32_t), void *argument) {
     const auto &openmp = *static_cast<const OpenMP *>(context);
     Loop loop{{0}, count, iteration, argument};
     const int threads = std::min(count, openmp.max_threads());

@@ -1,6 +1,7 @@
 #include "layer/checks.h"
 #include "layer/mean.h"
 #include "layer/mean_training.h"
+#include "layer/training_checks.h"
 #include "threads/float_environment.h"
 #include "weights/parameters.h"
 

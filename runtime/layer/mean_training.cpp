@@ -141,13 +141,6 @@ std::int64_t count_of_saved(std::int64_t batch, std::int64_t rows, std::int64_t 
     return batch * rows * channels;
 }
 
-void check_saved(const TensorView<float, 1> &saved, std::int64_t size) {
-    if (saved.extents[0] != size || (size > 0 && (!saved.data || saved.strides[0] != 1))) {
-        throw ShapeError("saved is [" + std::to_string(saved.extents[0]) + "], must be [" + std::to_string(size) +
-                         "], without gaps");
-    }
-}
-
 TensorView<float, 3> as_one_sample(const TensorView<float, 2> &matrix) {
     return {matrix.data, {1, matrix.extents[0], matrix.extents[1]}, {0, matrix.strides[0], matrix.strides[1]}};
 }

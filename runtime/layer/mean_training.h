@@ -78,8 +78,6 @@ private:
 LayerOptions training_options(const LayerForm &form, const LayerOptions &options);
 /// rows * channels floats of each sample; throws ShapeError if they can't be counted.
 std::int64_t count_of_saved(std::int64_t batch, std::int64_t rows, std::int64_t channels);
-/// `saved` has this size, without gaps. Throws ShapeError.
-void check_saved(const TensorView<float, 1> &saved, std::int64_t size);
 /// A matrix as a tensor.
 TensorView<float, 3> as_one_sample(const TensorView<float, 2> &matrix);
 /// Sets all to 0.

@@ -180,4 +180,11 @@ void check_gradients(const LayerConfig &config, const LayerGradients &g, const L
     check_outputs(outputs, 2, parameters, checked, call.sight);
 }
 
+void check_saved(const TensorView<float, 1> &saved, std::int64_t size) {
+    if (saved.extents[0] != size || (size > 0 && (!saved.data || saved.strides[0] != 1))) {
+        throw ShapeError("saved is [" + std::to_string(saved.extents[0]) + "], must be [" + std::to_string(size) +
+                         "], without gaps");
+    }
+}
+
 }  // namespace aft

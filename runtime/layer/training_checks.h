@@ -12,6 +12,9 @@ namespace aft {
 Composed::Call check_training_call(const LayerConfig &config, const Device &device, const LayerParameters &parameters,
                                    const LayerCall &call, const char *y_name, const TensorView<float, 3> &y);
 
+/// `saved` has this size, without gaps.
+void check_saved(const TensorView<float, 1> &saved, std::int64_t size);
+
 /// The results of forward overlap nothing.
 void check_results(const TensorView<float, 3> &y, const TensorView<float, 1> &saved, const LayerParameters &parameters,
                    const Composed::Call &checked, const Sight &sight);
