@@ -114,6 +114,27 @@ TEST_CASE("every kernel of a mean that is trained matches the reference", "[kern
     }
 }
 
+TEST_CASE("the gradient of a query is finite where dy times the mean isn't", "[training]") {
+    constexpr std::int64_t n = 40, P = 20;
+    constexpr float largest = 3e38f;
+    const double sigmoid = 1 / (1 + std::exp(-0.5)), expected = 4.0 * largest * sigmoid * (1 - sigmoid);
+    for (const LayerForm &form : {aft_simple, aft_full, aft_local, aft_causal_full}) {
+        INFO(name(form));
+        const CoreTraining training({form, 0, P, n, form.has_window() ? 3 : 0});
+        const std::vector<float> query(n * P, 0.5f), key(n * P), value(n * P, largest), bias(n * n), dy(n * P, 4.0f);
+        std::vector<float> y(n * P), dq(n * P), saved(training.saved_size({1, n}));
+        const std::array<std::int64_t, 3> extents = {1, n, P};
+        const CoreCall call{{query.data(), extents}, {key.data(), extents}, {value.data(), extents}, {}};
+        const CoreParameters parameters{{bias.data(), {n, n}}};
+        const TensorView<float, 1> kept(saved.data(), {static_cast<std::int64_t>(saved.size())});
+        training.forward(parameters, call, {y.data(), extents}, kept);
+        CoreGradients gradients;
+        gradients.query = {dq.data(), extents};
+        training.backward(parameters, call, {dy.data(), extents}, {kept.data, kept.extents}, gradients);
+        CHECK(std::all_of(dq.begin(), dq.end(), [=](float v) { return std::abs(v / expected - 1) < 1e-5; }));
+    }
+}
+
 TEST_CASE("a mean that is trained has the bits of the same mean that isn't", "[training]") {
     for (const Problem &problem : training_problems()) {
         // Other sums, of a state.

@@ -65,8 +65,9 @@ struct TargetGradients {
 
     Expr dq(const Element &e) const {
         const Expr dy = in.dy_at(e.channel, e.row, e.batch);
-        return select(dy == 0.0f, 0.0f,
-                      dy * mean(e) * gate_slope(in.rounded, in.gate, in.query_at(e.channel, e.row, e.batch)));
+        const Expr slope = gate_slope(in.rounded, in.gate, in.query_at(e.channel, e.row, e.batch));
+        // The slope is at most 1, so that dQ alone can leave float32's range.
+        return select(dy == 0.0f, 0.0f, dy * in.rounded(mean(e) * slope));
     }
 
 private:
