@@ -125,7 +125,10 @@ TEST_CASE("the gradient of a query is finite where dy times the mean isn't", "[t
         std::vector<float> y(n * P), dq(n * P), saved(training.saved_size({1, n}));
         const std::array<std::int64_t, 3> extents = {1, n, P};
         const CoreCall call{{query.data(), extents}, {key.data(), extents}, {value.data(), extents}, {}};
-        const CoreParameters parameters{{bias.data(), {n, n}}};
+        CoreParameters parameters;
+        if (form.has_positions()) {
+            parameters.position_bias = {bias.data(), {n, n}};
+        }
         const TensorView<float, 1> kept(saved.data(), {static_cast<std::int64_t>(saved.size())});
         training.forward(parameters, call, {y.data(), extents}, kept);
         CoreGradients gradients;
