@@ -121,4 +121,16 @@ inline std::vector<Problem> training_problems() {
     return problems;
 }
 
+/// Whether a kernel of training computes a problem when it is named.
+inline bool serves(const KernelInfo &kernel, const Problem &problem) {
+    const bool of_pairs = kernel.layer->takes_bias();
+    const LayerForm &form = problem.config.form;
+    const MinimumExtents &m = kernel.minimum;
+    const bool has_bias = form.takes_bias() || form.has_positions();
+    return (has_bias || kernel.operation != "bias_gradients") &&
+           (of_pairs || (form.bias == kernel.layer->bias && !form.is_causal() && problem.mask <= Mask::sources)) &&
+           std::min(problem.shape.seq, source_count(problem)) >= m.seq && problem.shape.batch >= m.batch &&
+           problem.config.projected >= m.projected && (of_pairs || problem.config.window >= m.window);
+}
+
 }  // namespace aft

@@ -67,10 +67,7 @@ Partial partial_of(const CoreTraining &training, const Problem &problem, const C
 std::vector<std::string> kernels_of(const Problem &problem) {
     std::vector<std::string> ids = {""};
     for (const KernelInfo &kernel : kernels()) {
-        const MinimumExtents &m = kernel.minimum;
-        if (kernel.operation == "core_training" && runs_here(kernel) &&
-            std::min(problem.shape.seq, source_count(problem)) >= m.seq && problem.shape.batch >= m.batch &&
-            problem.config.projected >= m.projected) {
+        if (kernel.operation == "core_training" && runs_here(kernel) && serves(kernel, problem)) {
             ids.push_back(kernel.id);
         }
     }
