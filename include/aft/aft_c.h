@@ -292,7 +292,8 @@ AFT_API aft_status aft_layer_scratch_bytes(const aft_layer *layer, uint64_t *byt
 ///
 ///     y[b, i, c] = gate(Q[b, i, c]) sum_j exp(K[b, j, c] + w[b, i, j]) V[b, j, c] / sum_j exp(K[b, j, c] + w[b, i, j])
 ///
-/// over the sources j that target i sees. Right for every finite input.
+/// over the sources j that target i sees. Right for every finite input, as long as the sum of m values stays within
+/// float32.
 typedef struct aft_core aft_core;
 
 /// The inputs of a core: n targets, m sources, P channels.

@@ -21,7 +21,8 @@ namespace aft {
 ///
 ///     y[b, i, c] = gate(Q[b, i, c]) sum_j exp(K[b, j, c] + w[b, i, j]) V[b, j, c] / sum_j exp(K[b, j, c] + w[b, i, j])
 ///
-/// over the sources j that target i sees. Right for every finite input: no range of keys or biases is too large.
+/// over the sources j that target i sees. Right for every finite input: no range of keys or biases is too large. Values
+/// are summed before the division, so that sums of m of them must stay within float32.
 class AFT_API Core {
 public:
     /// Checks `config`, whose channels are `projected` (hidden isn't read), and the parameters of the position bias
