@@ -179,6 +179,7 @@ class TrainedLayer(torch.nn.Module):
 
 def step_of(problem, kind, mode):
     """A step of training: y and the gradient of x, whose dL/dy is x."""
+    scratch_before = scratch_bytes(kind)  # of problems before
     layer = drop_in(problem, PACKAGES[kind]).train() if kind in PACKAGES else TrainedLayer(problem)
     x = torch.from_numpy(problem.inputs["x"]).requires_grad_()
     dy = x.detach().clone()
@@ -196,8 +197,13 @@ def step_of(problem, kind, mode):
         return y.detach(), x.grad
 
     step()
-    step.kind = kind
+    step.scratch_bytes = scratch_bytes(kind) - scratch_before
     return step
+
+
+def scratch_bytes(kind):
+    """What the kernels of aft.torch keep between calls."""
+    return importlib.import_module("aft.torch").scratch_bytes() if kind == "aft.torch" else 0
 
 
 def peak_bytes(step):
@@ -209,9 +215,7 @@ def peak_bytes(step):
         if event.name() == "[memory]":
             held += event.nbytes()
             peak = max(peak, held)
-    if step.kind == "aft.torch":
-        peak += importlib.import_module("aft.torch").scratch_bytes()
-    return peak
+    return peak + step.scratch_bytes
 
 
 def make(problem, form):
