@@ -30,7 +30,7 @@ struct Shard {
     bool sees(int each, int other) const {
         return each != other && (!is_causal || other < each);
     }
-    /// Of keys and values, with a piece as one row, to all receivers.
+    /// Rows of keys and values that go to all receivers together; a piece is one row.
     std::int64_t rows_sent() const {
         const int seen_by = is_causal ? ranks - 1 - rank : ranks - 1;
         if (gathers) {

@@ -197,7 +197,7 @@ void SharedMean::Call::forward(const TensorView<const float, 3> &query, const Te
     }
 }
 
-/// Of some of the own rows as targets, and rows as sources, from a place relative to the own rows on, behind the slots:
+/// The bias of some own rows as targets. The sources are the slots, and rows that begin `source` after the own rows do:
 /// [B, targets, slots + sources], the same in all samples. 0 for the slots and outside the window.
 TensorView<const float, 3> SharedMean::Call::bias(std::int64_t target, std::int64_t targets, std::int64_t source,
                                                   std::int64_t sources) const {

@@ -109,7 +109,7 @@ void check_result(const Problem &problem) {
     check_result(problem, ShardedLayer(problem.config, own_weights(problem), MPI_COMM_WORLD));
 }
 
-/// What the other processes are told of a refusal by one of them.
+/// One process refuses a call. The others get its text.
 void check_refused_by(int refusing, const ShardedLayer &layer, const TensorView<const float, 3> &x,
                       const TensorView<float, 3> &y, const std::string &message) {
     if (rank() == refusing) {
