@@ -214,3 +214,13 @@ def test_refused():
         torch.ops.aft.layer(x_of(), None, None, ones[0], None, ones[1], None, ones[2], None, torch.ones(H, P), None,
                             None, None, None, None, 1, 0, 0, False)
     assert aft.torch.AFTSimple(1, H, P)(x_of()).shape == (B, T, H)  # any length goes
+
+
+@pytest.mark.parametrize("name, shape", [("to_q.weight", (P, H - 1)), ("to_k.bias", (P - 1,)), ("project.bias", (1,)),
+                                         ("to_v.weight", (P - 1, H)), ("wbias", (S, S - 1))])
+def test_parameters_of_another_shape_are_refused(name, shape):
+    layer = aft.torch.AFTFull(S, H, P)
+    module, _, parameter = name.rpartition(".")
+    setattr(layer.get_submodule(module), parameter, torch.nn.Parameter(torch.zeros(shape)))
+    with pytest.raises(aft.ShapeError, match=r"is \["):
+        layer(x_of())

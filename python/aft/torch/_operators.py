@@ -40,6 +40,9 @@ class _Call:
                         for name, tensor in tensors.items() if tensor is not None}
         source = self.tensors.get("key", self.tensors.get("query"))
         self.batch, self.targets, self.sources = source.shape[0], targets, source.shape[1]
+        _check(lengths, "lengths", (self.batch,))
+        self._check_pairs("position_bias", tensors["given_bias"])
+        self._check_pairs("mask", mask)
         self.sight = c.Sight()
         given = self.tensors.get("given_bias")
         if given is not None:
@@ -50,6 +53,11 @@ class _Call:
         if mask is not None:
             self.mask = mask.contiguous()
             self.sight.mask = self._broadcast(self.mask)
+
+    def _check_pairs(self, name, tensor):
+        if tensor is not None:
+            _check(tensor, name, tuple(mine if mine == 1 else all_ for mine, all_ in
+                                       zip(tensor.shape, (self.batch, self.targets))) + (self.sources,))
 
     def _broadcast(self, tensor):
         """[B or 1, n or 1, m] as [B, n, m]."""
@@ -103,6 +111,17 @@ def scratch_bytes() -> int:
     return result
 
 
+def _check(tensor, name, shape):
+    """C takes parameters, lengths and masks without their shapes."""
+    if tensor is not None and tensor.shape != shape:
+        raise c.ShapeError(f"{name} is {list(tensor.shape)}, must be {list(shape)}")
+
+
+def _check_saved(saved, size):
+    if saved.shape != (size,) or not saved.is_contiguous():
+        raise c.ShapeError(f"saved is {list(saved.shape)}, must be [{size}], without gaps")
+
+
 def _positions(position_bias):
     return 1 if position_bias is None else position_bias.shape[0]
 
@@ -134,16 +153,22 @@ class _Layer:
 
     @staticmethod
     def handle(t, form, gate, window):
-        P = t["key_weight"].shape[0]
-        return _training("layer", form, t["query"].shape[2], P, _positions(t["position_bias"]), window, gate,
-                         t["key_weight"].shape[1], t["value_weight"].shape[1])
+        P, H = t["key_weight"].shape[0], t["query"].shape[2]
+        key = H if t["key"] is None else t["key"].shape[2]
+        value = key if t["value"] is None else t["value"].shape[2]
+        S = _positions(t["position_bias"])
+        for name, shape in {"query_weight": (P, H), "query_bias": (P,), "key_weight": (P, key), "key_bias": (P,),
+                            "value_weight": (P, value), "value_bias": (P,), "project_weight": (H, P),
+                            "project_bias": (H,), "position_bias": (S, S)}.items():
+            _check(t[name], name, shape)
+        return _training("layer", form, H, P, S, window, gate, key, value)
 
     @staticmethod
     def forward(handle, call, extents, y, saved):
         inputs = call.inputs(c.LayerInputs)
         size = ctypes.c_int64()
         c.layer_training_saved_size(handle, inputs, extents, size)
-        assert size.value == saved.numel()
+        _check_saved(saved, size.value)
         c.layer_training_forward(handle, call.fill(c.Parameters()), inputs, extents, y.data_ptr(), None,
                                  saved.data_ptr())
 
@@ -174,13 +199,15 @@ class _Mean:
 
     @staticmethod
     def handle(t, form, gate, window):
-        return _training("core", form, 0, t["key"].shape[2], _positions(t["position_bias"]), window, gate, 0, 0)
+        S = _positions(t["position_bias"])
+        _check(t["position_bias"], "position_bias", (S, S))
+        return _training("core", form, 0, t["key"].shape[2], S, window, gate, 0, 0)
 
     @staticmethod
     def forward(handle, call, extents, y, saved):
         size = ctypes.c_int64()
         c.core_training_saved_size(handle, call.batch, call.targets, call.sight, size)
-        assert size.value == saved.numel()
+        _check_saved(saved, size.value)
         c.core_training_forward(handle, call.fill(c.CoreParameters()), call.inputs(c.CoreInputs), extents,
                                 y.data_ptr(), None, saved.data_ptr())
 
@@ -254,7 +281,9 @@ def _define(kind):
 
     def gradients(dy, saved, *arguments):
         *arguments, wanted = arguments
-        tensors, lengths, mask, form, gate, window, *_ = split(arguments)
+        tensors, lengths, mask, form, gate, window, *rest = split(arguments)
+        _check_saved(saved, kind.saved(tensors, mask, form, gate, *rest))
+        _check(dy, "dy", kind.result(tensors, *rest))
         dy = _regular(dy)
         call = _Call(tensors, lengths, mask, dy.shape[1])
         return kind.backward(kind.handle(tensors, form, gate, window), call, c.Extents(*dy.shape), dy, saved,
@@ -270,14 +299,18 @@ def _define(kind):
     torch.library.register_fake(f"aft::{name_of_gradients}", fake_gradients, lib=_library)
     operator_of_gradients = getattr(torch.ops.aft, name_of_gradients)
 
+    def keep_arguments(ctx, first, arguments):
+        """With another tensor before them."""
+        ctx.given = [tensor is not None for tensor in arguments[:count + 2]]
+        ctx.rest = arguments[count + 2:]
+        ctx.save_for_backward(first, *(tensor for tensor in arguments[:count + 2] if tensor is not None))
+        ctx.set_materialize_grads(False)
+
     def keep(ctx, inputs, output):
         *arguments, save = inputs
         if not save:
             raise RuntimeError(f"aft::{name} needs save=True for its gradients")
-        ctx.given = [tensor is not None for tensor in arguments[:count + 2]]
-        ctx.rest = arguments[count + 2:]
-        ctx.save_for_backward(output[1], *(tensor for tensor in arguments[:count + 2] if tensor is not None))
-        ctx.set_materialize_grads(False)
+        keep_arguments(ctx, output[1], arguments)
 
     def arguments_of(ctx, kept):
         kept = iter(kept)
@@ -294,10 +327,7 @@ def _define(kind):
 
     def keep_of_gradients(ctx, inputs, output):
         dy, _, *arguments, ctx.wanted = inputs
-        ctx.given = [tensor is not None for tensor in arguments[:count + 2]]
-        ctx.rest = arguments[count + 2:]
-        ctx.save_for_backward(dy, *(tensor for tensor in arguments[:count + 2] if tensor is not None))
-        ctx.set_materialize_grads(False)
+        keep_arguments(ctx, dy, arguments)
 
     def second(ctx, *directions):
         """The gradients of the gradients, with those of y by PyTorch's operators."""
