@@ -71,15 +71,18 @@ protected:
     template<typename F>
     void with_panels(const F &f) {
         _halide_user_assert(!is_flat()) << "the algorithm is computed in panels only\n";
-        Panels form(tiles_for(device, this->get_target(), tile_request()), bfloat16, whole_window);
+        Panels form(tiles_for(device, this->get_target(), kept(), tile_request()), kept(), whole_window);
         f(form);
+    }
+    Kept kept() const {
+        return !bfloat16 ? Kept::float32 : multiplies_bfloat16(this->get_target()) ? Kept::pairs : Kept::bfloat16;
     }
 
     Halide::Type kept_type() const {
         return bfloat16 ? Halide::UInt(16) : Halide::Float(32);
     }
     int weight_dimensions() const {
-        return is_flat() ? Flat::weight_dimensions : Panels::weight_dimensions;
+        return is_flat() ? Flat::weight_dimensions : Panels::weight_dimensions(kept());
     }
     template<typename Form, typename Matrix>
     static void pack_weight(const Form &form, const Func &to, const Matrix &w, int operands) {
@@ -88,10 +91,16 @@ protected:
     }
     /// Panels are dense: the register kernel relies on their strides.
     template<typename Input>
-    static void constrain_weight(Input &w, int lanes) {
-        w.dim(0).set_bounds(0, lanes);
-        w.dim(1).set_min(0).set_stride(lanes);
-        w.dim(2).set_min(0).set_stride(w.dim(1).extent() * lanes);
+    void constrain_weight(Input &w, int lanes) const {
+        const int pairs = kept() == Kept::pairs;
+        if (pairs) {
+            w.dim(0).set_bounds(0, 2);
+            w.dim(1).set_stride(2);
+        }
+        const int values = lanes << pairs;
+        w.dim(pairs).set_bounds(0, lanes);
+        w.dim(pairs + 1).set_min(0).set_stride(values);
+        w.dim(pairs + 2).set_min(0).set_stride(w.dim(pairs + 1).extent() * values);
     }
 
     /// stride: of a tensor's rows. Strides aren't negative, which neither Halide nor the driver of Vulkan knows.

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -226,21 +225,6 @@ double error_in_tolerances(const Reference &reference, const std::vector<float> 
 
 double allowed_tolerances(const KernelInfo &kernel) {
     return kernel.storage == "bfloat16" ? 32768 : 1;
-}
-
-Weights as_stored(const KernelInfo &kernel, Weights weights) {
-    if (kernel.storage == "bfloat16") {
-        for (std::vector<float> *matrix :
-             {&weights.query_weight, &weights.key_weight, &weights.value_weight, &weights.project_weight}) {
-            for (float &value : *matrix) {
-                std::uint32_t bits;
-                std::memcpy(&bits, &value, sizeof bits);
-                bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;  // to the nearest, to even
-                std::memcpy(&value, &bits, sizeof bits);
-            }
-        }
-    }
-    return weights;
 }
 
 std::vector<double> reference_linear(const std::vector<double> &x, const std::vector<float> &weight,

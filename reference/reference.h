@@ -55,12 +55,9 @@ std::vector<float> plain_forward(const LayerConfig &config, const Weights &weigh
 double error_in_tolerances(const Reference &reference, const std::vector<float> &actual);
 
 /// How far a kernel may be off, in tolerances: 1 where it keeps float32. bfloat16 has 8 bits, so that each operand of a
-/// sum is off by 2^-8 of itself at most: a weight in a projection, and in a mean four of them, exp(w) and exp(K) V
-/// above, exp(w) and exp(K) below. That is 4 x 2^-8 of what `tolerance` has 4 x 2^-23 of.
+/// sum is off by 2^-8 of itself at most: two in a projection, its input and its weight, and in a mean four of them,
+/// exp(w) and exp(K) V above, exp(w) and exp(K) below. That is 4 x 2^-8 of what `tolerance` has 4 x 2^-23 of.
 double allowed_tolerances(const KernelInfo &kernel);
-
-/// The weights rounded to what the kernel keeps: what it computes with them has no error by their rounding.
-Weights as_stored(const KernelInfo &kernel, Weights weights);
 
 /// x: [rows, inputs], weight: [outputs, inputs], bias: [outputs] or empty -> x weight^T + bias, [rows, outputs].
 std::vector<double> reference_linear(const std::vector<double> &x, const std::vector<float> &weight,

@@ -21,4 +21,9 @@ inline Halide::Expr as_float(const Halide::Expr &kept) {
     return kept.type() == Halide::UInt(16) ? Halide::reinterpret<float>(Halide::cast<uint32_t>(kept) << 16) : kept;
 }
 
+/// The same as a factor of a product: as Halide's own type, by which it finds the instruction that adds two products.
+inline Halide::Expr factor(const Halide::Expr &kept) {
+    return kept.type() == Halide::UInt(16) ? Halide::cast<float>(Halide::reinterpret(Halide::BFloat(16), kept)) : kept;
+}
+
 }  // namespace aft

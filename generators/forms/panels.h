@@ -1,8 +1,7 @@
 #pragma once
 
 #include "bfloat16.h"
-#include "form.h"
-#include "tile_sizes.h"
+#include "panel_coordinates.h"
 
 namespace aft {
 
@@ -13,18 +12,11 @@ namespace aft {
 ///   Right operands (lane, step, panel): the columns of a register tile side by side, step after step. One right
 ///     operand has panels of two vectors; a pair of them (K and V, numerator and denominator) has one vector each, so
 ///     that both sums of a channel meet in the same tile.
+///     Where an instruction multiplies two steps at a time: (odd, lane, step / 2, panel), the two side by side.
 /// Reductions are cut into equal chunks, the same for every tile: one chunk of a right panel serves all row tiles of a
 /// row block from the nearest cache. Operands are padded with zeros to whole tiles: there is no test inside a product.
-class Panels {
+class Panels : public PanelCoordinates {
 public:
-    using Expr = Halide::Expr;
-
-    /// channel = block * vector + lane, row = tile * tile_rows + row_in_tile. Funcs in panels are addressed by the
-    /// parts.
-    struct Element {
-        Expr lane, block, batch, row_in_tile, tile;
-        Expr channel, row;
-    };
     using Values = std::function<Expr(const Element &)>;
 
     /// An operand of a product: the Func that holds it, and its element for a tile of targets.
@@ -40,10 +32,7 @@ public:
         bool shares_func = false;  // with the operand before it
     };
 
-    const Tiles tiles;
-    const int tile_rows;
-    /// Whether operands are kept in bfloat16: weights, exponentials of the position bias, sources. Sums are in float32.
-    const bool bfloat16;
+    const Kept kept;
     const WholeWindow is_whole;
 
     /// A reduction that ends early does so after a multiple of these steps.
@@ -51,105 +40,21 @@ public:
     /// Reductions run over whole chunks, past the last row of their operands.
     static constexpr bool pads_reductions = true;
 
-    static constexpr int weight_dimensions = 3;       // (lane, step, panel)
     static constexpr int left_matrix_dimensions = 4;  // (lane, row_in_tile, block, tile), or (row_in_tile, lane, ..)
     static constexpr int per_row_dimensions = 2;      // (row_in_tile, tile)
 
-    Panels(const Tiles &tiles, bool bfloat16, WholeWindow is_whole)
-        : tiles(tiles), tile_rows(tiles.rows), bfloat16(bfloat16), is_whole(is_whole) {}
+    Panels(const Tiles &tiles, Kept kept, WholeWindow is_whole)
+        : PanelCoordinates(tiles), kept(kept), is_whole(is_whole) {}
 
-    /// A reduction as equal chunks of whole blocks.
-    EqualParts depth_chunks(const Expr &extent) const {
-        return {ceil_div(extent, tiles.vector), tiles.depth / tiles.vector};
-    }
-    Expr padded_blocks(const Expr &extent) const {
-        const EqualParts chunks = depth_chunks(extent);
-        return chunks.parts * chunks.length;
-    }
-    /// The steps that a reduction over `extent` runs over.
-    Expr padded(const Expr &extent) const {
-        return padded_blocks(extent) * tiles.vector;
-    }
-    Expr row_tiles(const Expr &seq) const {
-        return ceil_div(seq, tiles.rows);
-    }
-
-    // ---- coordinates
-    std::vector<Halide::Var> source_vars() const {
-        return {lane, row, block, batch};
-    }
-    std::vector<Expr> at_source(const Element &e) const {
-        return {e.lane, e.row, e.block, e.batch};
-    }
-    std::vector<Halide::Var> channel_vars() const {
-        return {lane, block, batch};
-    }
-    std::vector<Expr> at_channel(const Element &e) const {
-        return {e.lane, e.block, e.batch};
-    }
-    Element row_of(const Element &e, const Expr &row) const {
-        return {e.lane, e.block, e.batch, row % tiles.rows, row / tiles.rows, e.channel, row};
-    }
-    Element variable() const {
-        return {lane, block, batch, row % tiles.rows, row / tiles.rows, block * tiles.vector + lane, row};
-    }
-    static Expr tile_of(const Element &e) {
-        return e.tile;
-    }
-    static std::vector<Expr> at_row(const Element &e, const Expr &tile) {
-        return {e.row_in_tile, tile};
-    }
-    std::vector<Halide::Var> tile_vars() const {
-        return {block, tile, batch};
-    }
-    static std::vector<Expr> at_tile(const Element &e) {
-        return {e.block, e.tile, e.batch};
-    }
-    /// The elements of a tile and a block of channels.
-    Halide::RDom elements_of_tile() const {
-        return {{{0, tiles.vector}, {0, tiles.rows}}, "of_tile"};
-    }
-    Element element_of_tile(const Halide::RDom &element) const {
-        return {
-            element.x, block, batch, element.y, tile, block * tiles.vector + element.x, tile * tiles.rows + element.y};
-    }
-    Element at(const Expr &channel, const Expr &row, const Expr &batch) const {
-        return {
-            channel % tiles.vector, channel / tiles.vector, batch, row % tiles.rows, row / tiles.rows, channel, row};
-    }
-    Element in_tile(const Expr &row_in_tile, const Expr &tile) const {
-        return {lane, block, batch, row_in_tile, tile, block * tiles.vector + lane, tile * tiles.rows + row_in_tile};
-    }
-
-    /// The rows of a sequence in chunks: its row blocks.
-    struct Chunks {
-        Expr count, length, seq;  // length: in tiles
-        Halide::RDom row;         // x: in a tile; y: tile of the chunk
-        Expr tile(const Expr &chunk) const {
-            return chunk * length + row.y;
-        }
-        Element at(const Panels &form, const Element &e, const Expr &chunk) const {
-            return {e.lane, e.block, e.batch, row.x, tile(chunk), e.channel, tile(chunk) * form.tiles.rows + row.x};
-        }
-        Expr inside(const Expr &chunk) const {
-            return tile(chunk) * rows + row.x < seq;
-        }
-        int rows;
-    };
-    Chunks chunks(const Expr &seq) const {
-        EqualParts blocks(row_tiles(seq), tiles.block_rows);
-        if (tiles.block_rows == 1) {
-            blocks.length = 1;
-        }
-        return {blocks.parts, blocks.length, seq, Halide::RDom({{0, tiles.rows}, {0, blocks.length}}, "chunk_row"),
-                tiles.rows};
+    static constexpr int weight_dimensions(Kept kept) {
+        return kept == Kept::pairs ? 4 : 3;  // ([odd,] lane, step, panel)
     }
 
     // ---- operands
     /// The clamp tells Halide what the tile loops can't: their last iteration ends at the last tile.
     Left left(const Halide::Func &f, const Expr &last_tile) const {
         return {f, [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
-                    return f(lane, row_in_tile, block, Halide::min(tile, last_tile), batch);
+                    return factor(f(lane, row_in_tile, block, Halide::min(tile, last_tile), batch));
                 }};
     }
     struct Input {
@@ -161,14 +66,14 @@ public:
             Halide::BoundaryConditions::constant_exterior(x, 0.0f, {{0, hidden}, {0, seq}, {Expr(), Expr()}});
         Halide::Func f = stage("input");
         f(lane, row_in_tile, block, tile, batch) =
-            padded(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch);
+            multiplied(padded(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch));
         return {padded, f, left(f, row_tiles(seq) - 1)};
     }
     Left rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
-        f(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
+        f(lane, row_in_tile, block, tile, batch) = multiplied(values(in_tile(row_in_tile, tile)));
         return {f, [f](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
-                    return f(lane, row_in_tile, block, tile, batch);
+                    return factor(f(lane, row_in_tile, block, tile, batch));
                 }};
     }
     using SeveralValues = std::function<std::vector<Expr>(const Element &)>;
@@ -194,46 +99,63 @@ public:
         // In float32, as a Func of its own where a schedule would rather widen a block than every element that it
         // broadcasts.
         Halide::Func shared = matrix;
-        if (bfloat16) {
+        if (kept == Kept::bfloat16) {
             shared = stage("shared_rows");
             shared(Halide::_) = as_float(matrix(Halide::_));
         }
         return {shared,
                 [=](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr) {
                     const Expr t = Halide::min(tile, last_tile);
-                    return tiles.rows_first ? shared(row_in_tile, lane, block, t) : shared(lane, row_in_tile, block, t);
+                    return factor(tiles.rows_first ? shared(row_in_tile, lane, block, t)
+                                                   : shared(lane, row_in_tile, block, t));
                 },
-                tiles.rows_first, bfloat16};
+                tiles.rows_first, kept == Kept::bfloat16};
     }
     Right weights(const Halide::Func &matrix) const {
-        return {matrix,
-                [=](Expr lane, Expr step, Expr panel, Expr, Expr) { return as_float(matrix(lane, step, panel)); }};
+        return {matrix, [=](Expr lane, Expr step, Expr panel, Expr, Expr) {
+                    return kept == Kept::pairs ? factor(matrix(step % 2, lane, step / 2, panel))
+                                               : as_float(matrix(lane, step, panel));
+                }};
     }
 
     /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
     struct Columns {
         Halide::Func func;
+        Halide::Func rows;      // before they are put together in pairs
+        bool in_pairs = false;  // (odd, lane, row / 2, block, batch)
+        /// At the coordinates of a source.
         Halide::Tuple operator()(const std::vector<Expr> &at) const {
-            std::vector<Expr> values = values_of(func, at).as_vector();
-            for (Expr &value : values) {
-                value = as_float(value);
-            }
-            return Halide::Tuple(values);
+            return in_pairs ? with(as_float, values_of(func, {at[1] % 2, at[0], at[1] / 2, at[2], at[3]}))
+                            : with(as_float, values_of(func, at));
+        }
+        /// As factors of a product whose steps begin at row `first`.
+        Halide::Tuple factors(const Expr &lane, const Expr &first, const Expr &step, const Expr &panel,
+                              const Expr &batch) const {
+            return in_pairs ? with(factor, values_of(func, {step % 2, lane, first / 2 + step / 2, panel, batch}))
+                            : (*this)({lane, first + step, panel, batch});
         }
     };
     Columns columns(const std::string &name, const SeveralValues &values) {
         Columns result{stage(name)};
         result.func(lane, row, block, batch) = Halide::Tuple(values(variable()));
+        result.rows = result.func;
         return result;
     }
     /// The same, kept as the prepared parameters are.
     Columns stored_columns(const std::string &name, const SeveralValues &values) {
+        if (kept == Kept::pairs) {
+            Columns result{stage(name), stage(name + "_rows"), true};
+            result.rows(lane, row, block, batch) = Halide::Tuple(values(variable()));
+            result.func(odd, lane, pair, block, batch) =
+                with(as_bfloat16, values_of(result.rows, {lane, pair * 2 + odd, block, batch}));
+            return result;
+        }
         return columns(name, [&](const Element &e) {
-            std::vector<Expr> kept = values(e);
-            for (Expr &value : kept) {
+            std::vector<Expr> all = values(e);
+            for (Expr &value : all) {
                 value = stored(value);
             }
-            return kept;
+            return all;
         });
     }
     /// Rows as the steps of a product, as one right operand.
@@ -254,13 +176,13 @@ public:
         result.func(lane, tile, block, batch) = values(variable(), tile);
         return result;
     }
-    /// Column values from row `first(tile)` on.
+    /// Column values from row `first(tile)` on, an even one where columns are in pairs.
     std::vector<Right> from(const Columns &columns, const std::function<Expr(Expr)> &first) const {
         std::vector<Right> result;
         for (int i = 0; i < columns.func.outputs(); ++i) {
             result.push_back({columns.func,
                               [=](Expr lane, Expr step, Expr panel, Expr tile, Expr batch) {
-                                  return columns({lane, first(tile) + step, panel, batch})[i];
+                                  return columns.factors(lane, first(tile), step, panel, batch)[i];
                               },
                               i > 0});
         }
@@ -303,8 +225,13 @@ public:
         return product(name, left, rights, chunks, end, factor);
     }
 
+    /// As prepared parameters and sources are kept.
     Expr stored(const Expr &value) const {
-        return bfloat16 ? as_bfloat16(value) : value;
+        return kept == Kept::float32 ? value : as_bfloat16(value);
+    }
+    /// As the left operand of a product is kept that each call makes.
+    Expr multiplied(const Expr &value) const {
+        return kept == Kept::pairs ? as_bfloat16(value) : value;
     }
 
     static Halide::Func stage(const std::string &name) {
@@ -315,7 +242,12 @@ public:
     using Matrix = std::function<Expr(Expr innermost, Expr outer)>;
     /// A matrix as the right operand of a product of `operands` right operands.
     void pack_weight(Halide::Func packed, const Matrix &matrix, int operands) const {
-        packed(lane, row, block) = stored(matrix(row, block * tiles.panel_lanes(operands) + lane));
+        const Expr channel = block * tiles.panel_lanes(operands) + lane;
+        if (kept == Kept::pairs) {
+            packed(odd, lane, pair, block) = stored(matrix(pair * 2 + odd, channel));
+        } else {
+            packed(lane, row, block) = stored(matrix(row, channel));
+        }
     }
     /// A matrix that every sample shares, as a left operand.
     void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
@@ -330,9 +262,14 @@ public:
         packed(row_in_tile, tile) = values(tile * tiles.rows + row_in_tile);
     }
 
-    Halide::Var lane{"lane"}, row_in_tile{"row_in_tile"}, block{"block"}, tile{"tile"}, row{"row"}, batch{"batch"};
-
 private:
+    static Halide::Tuple with(Expr (*f)(const Expr &), const Halide::Tuple &values) {
+        std::vector<Expr> result;
+        for (const Expr &value : values.as_vector()) {
+            result.push_back(f(value));
+        }
+        return Halide::Tuple(result);
+    }
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights,
                     const EqualParts &chunks, const EndOfTile &end, const ChunkFactor &factor) {
         const int steps = end ? steps_per_test : tiles.vector, parts = tiles.vector / steps;

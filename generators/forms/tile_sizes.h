@@ -2,6 +2,13 @@
 
 namespace aft {
 
+/// In what prepared parameters and sources are kept. Sums are in float32.
+enum class Kept {
+    float32,
+    bfloat16,  ///< widened to float32 before they are multiplied
+    pairs,     ///< bfloat16, multiplied as they are, two steps by one instruction; so are the input and gated values
+};
+
 /// Sizes of the panel form; the schedule chooses them (schedules/tiles.h).
 struct Tiles {
     int vector;       // lanes of a panel of a pair, and steps per block of a left operand

@@ -51,17 +51,30 @@ private:
             .parallel(job)
             .parallel(form.batch);
     }
-    void schedule_columns(Func columns, Panels::Product &key_value, const LayerInputs &in) {
-        schedule_by_groups(columns, form.row, in);
+    void schedule_columns(Panels::Columns &columns, Panels::Product &key_value, const LayerInputs &in) {
+        if (columns.in_pairs) {
+            schedule_by_groups(columns.func, form.pair, in);
+            columns.func.bound(form.odd, 0, 2).reorder(form.odd, form.lane).vectorize(form.odd);
+            columns.rows.compute_at(columns.func, form.pair)
+                .bound(form.lane, 0, tiles.vector)
+                .bound_extent(form.row, 2)
+                .vectorize(form.lane)
+                .unroll(form.row);
+        } else {
+            schedule_by_groups(columns.func, form.row, in);
+        }
         schedule_product_by_row_blocks(key_value);
-        key_value.sums.compute_at(columns, job);
+        key_value.sums.compute_at(columns.func, job);
     }
     void schedule_sources(Sources<Panels> &sources, Panels::Product &key_value, const LayerInputs &in) {
-        Func columns = sources.columns.func;
-        schedule_columns(columns, key_value, in);
-        sources.key_maximum.compute_at(columns, form.block).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
+        schedule_columns(sources.columns, key_value, in);
+        sources.key_maximum.compute_at(sources.columns.func, form.block)
+            .bound(form.lane, 0, tiles.vector)
+            .vectorize(form.lane);
         sources.key_maximum.update().vectorize(form.lane);
-        sources.exp_key.compute_at(columns, form.row).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
+        sources.exp_key.compute_at(sources.columns.rows, form.row)
+            .bound(form.lane, 0, tiles.vector)
+            .vectorize(form.lane);
     }
     template<typename Mean>
     void schedule_mean(Mean &, Panels::Product &, const LayerInputs &) {
@@ -103,7 +116,7 @@ private:
         }
     }
     void schedule_mean(Exact<Panels> &exact, Panels::Product &key_value, const LayerInputs &in) {
-        schedule_columns(exact.rows.func, key_value, in);
+        schedule_columns(exact.rows, key_value, in);
         // Four targets share each source that is read.
         Var row_o("row_o"), row_i("row_i");
         exact.mean.compute_root()

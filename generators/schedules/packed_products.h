@@ -53,7 +53,19 @@ protected:
             bound(f);
             tile_of(f);
             const Halide::RVar part("part");
-            f.update().fuse(k.y, k.z, part).reorder(form.lane, form.row_in_tile, k.x, part);
+            f.update().fuse(k.y, k.z, part);
+            if (form.kept == Kept::pairs) {  // the pattern of the instruction that adds two products
+                const Halide::RVar odd("odd_step"), pair("step_pair");
+                f.update()
+                    .split(k.x, pair, odd, 2)
+                    .reorder(odd, form.lane, form.row_in_tile, pair, part)
+                    .atomic()
+                    .vectorize(odd);
+                tile_of(f.update());
+                f.update().unroll(pair, knobs.unrolled_steps);
+                continue;
+            }
+            f.update().reorder(form.lane, form.row_in_tile, k.x, part);
             tile_of(f.update());
             f.update().unroll(k.x, p.ends_early ? Panels::steps_per_test : knobs.unrolled_steps);
             if (p.left.widened) {

@@ -21,6 +21,12 @@ struct TileRequest {
     }
 };
 
+/// Whether the target has the instruction that adds two products of bfloat16 to a float32 in each lane, vdpbf16ps.
+inline bool multiplies_bfloat16(const Halide::Target &target) {
+    using T = Halide::Target;
+    return target.features_any_of({T::AVX512_Zen4, T::AVX512_Zen5, T::AVX512_SapphireRapids});
+}
+
 /// The tiles of a target. The register tile is rows x two vectors: its accumulators plus the two vectors of a right
 /// panel and a broadcast must fit the vector registers, and its independent sums must cover latency x throughput of
 /// the multiply-adds (4 cycles x 2 = 8).
@@ -36,7 +42,9 @@ struct TileRequest {
 /// of two operands read 768 bytes per step for 8192 multiply-adds, 12 bytes per cycle and multiprocessor, a third to a
 /// half of what the second-level cache of an H100 gives. OpenCL and Vulkan: 32 x 32, for GPUs with fewer registers. A
 /// row block is one tile, so that its keys and values fit shared memory.
-inline Tiles tiles_for(Device device, const Halide::Target &target, const TileRequest &request) {
+///
+/// Two steps at a time: an even number of rows, so that the window of every tile begins with the first of two.
+inline Tiles tiles_for(Device device, const Halide::Target &target, Kept kept, const TileRequest &request) {
     const int vector = target.natural_vector_size<float>();
     Tiles tiles{vector, 2 * vector, 6, 256, 24, false};
     if (device == Device::cuda) {
@@ -47,7 +55,7 @@ inline Tiles tiles_for(Device device, const Halide::Target &target, const TileRe
         tiles.rows = 8;
         tiles.block_rows = 18;
     } else if (tiles.vector == 16) {
-        tiles.rows = 11;
+        tiles.rows = kept == Kept::pairs ? 12 : 11;
         tiles.block_rows = 13;
     }
     tiles.width = request.or_default(request.panel_vectors * vector, tiles.width);
