@@ -32,26 +32,26 @@ set(aft_algorithms [[
     forward   | simple       | none        | softmax               | flat packed tiled | float32 bfloat16 | yes
     forward   | full         | dense       | exact                 | packed tiled      | float32          | yes
     forward   | local        | banded      | exact                 | packed tiled      | float32          | yes
-    linear    | none         | none        | product               | flat packed tiled | float32          | yes
-    linear_training  | none  | none        | product               | flat packed       | float32          | yes
-    linear_gradients | none  | none        | product               | flat packed       | float32          | yes
-    core      | given        | given       | certified             | packed            | float32          | yes
+    linear    | none         | none        | product               | flat packed tiled | float32 bfloat16 | yes
+    linear_training  | none  | none        | product               | flat packed       | float32 bfloat16 | yes
+    linear_gradients | none  | none        | product               | flat packed       | float32 bfloat16 | yes
+    core      | given        | given       | certified             | packed            | float32 bfloat16 | yes
     core      | given        | given       | joint                 | flat tiled        | float32          | yes
-    core      | local        | banded      | certified_band        | packed            | float32          | yes
+    core      | local        | banded      | certified_band        | packed            | float32 bfloat16 | yes
     core      | local        | banded      | joint                 | flat tiled        | float32          | yes
     core      | simple       | none        | softmax               | flat packed tiled | float32          | yes
-    core_training  | given   | given       | certified             | packed            | float32          | yes
+    core_training  | given   | given       | certified             | packed            | float32 bfloat16 | yes
     core_training  | given   | given       | joint                 | flat              | float32          | yes
-    core_training  | local   | banded      | certified_band        | packed            | float32          | yes
+    core_training  | local   | banded      | certified_band        | packed            | float32 bfloat16 | yes
     core_training  | local   | banded      | joint                 | flat              | float32          | yes
-    core_gradients | given   | given       | certified             | packed            | float32          | yes
+    core_gradients | given   | given       | certified             | packed            | float32 bfloat16 | yes
     core_gradients | given   | given       | joint                 | flat              | float32          | yes
-    core_gradients | local   | banded      | certified_band        | packed            | float32          | yes
+    core_gradients | local   | banded      | certified_band        | packed            | float32 bfloat16 | yes
     core_gradients | local   | banded      | joint                 | flat              | float32          | yes
     core_gradients | simple  | none        | softmax               | flat packed       | float32          | yes
-    bias_gradients | given   | given       | certified             | packed            | float32          | yes
+    bias_gradients | given   | given       | certified             | packed            | float32 bfloat16 | yes
     bias_gradients | given   | given       | joint                 | flat              | float32          | yes
-    bias_gradients | local   | banded      | certified_band        | packed            | float32          | yes
+    bias_gradients | local   | banded      | certified_band        | packed            | float32 bfloat16 | yes
     bias_gradients | local   | banded      | joint                 | flat              | float32          | yes
     sources   | given        | given       | exponential           | packed            | float32          | yes
     kept      | given        | given       | certified             | packed            | float32          | yes

@@ -6,23 +6,24 @@
 # a test and a benchmark. Layers without a kernel of forward run on those of linear, core and scan.
 #
 # The lines of a device stand in order of preference: a layer runs on the first kernel that this machine can run and
-# that is for the call's shape. With several targets, all kernels of the first one come first.
+# that is for the call's shape. Those in bfloat16 are for layers that ask for it. With several targets, all kernels of
+# the first one come first.
 #
 # Extents are those that a kernel is preferred for, by hand, or batch, seq, hidden, projected and window that it is made
 # for, by an autoscheduler; a kernel of linear has seq rows, hidden inputs and projected outputs. table/rows.cmake
 # explains all columns; table/schedules.cmake says which schedule can make which kernels, and has the parameters of the
 # autoschedulers.
 
-# bf16 halves the memory; such a kernel runs only when a caller names it. naive takes one row at a time: it is the floor
-# of the comparison.
+# bf16 halves the memory, and nearly the time where the CPU multiplies bfloat16; such a kernel runs only where a caller
+# asks for it. naive takes one row at a time: it is the floor of the comparison.
 aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | packed        | bfloat16 | bf16_short | seq=1:16           | tile_rows=4 short_sequences=true
     usual      | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
     usual      | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | bfloat16 | bf16       |                    |
     usual      | packed        | float32  |            |                    |
     exact      | packed        | float32  |            |                    |
-    usual      | packed        | bfloat16 | bf16       |                    |
-    usual      | packed        | bfloat16 | bf16_short |                    | tile_rows=4 short_sequences=true
     usual      | mullapudi2016 | float32  | t1024      | 2 1024 256 256 32  |
     usual      | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
     usual      | mullapudi2016 | float32  | t64        | 1   64  64  64 16  |
@@ -36,8 +37,10 @@ aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
 
 aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
 #   algorithms | schedule      | storage  | variant    | extents            | parameters
+    usual      | packed        | bfloat16 | bf16_short | seq=1:16           | tile_rows=4 short_sequences=true
     usual      | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
     usual      | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | bfloat16 | bf16       |                    |
     usual      | packed        | float32  |            |                    |
     usual      | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
     usual      | adams2019     | float32  | t192       | 2  192 192 192 32  |
@@ -46,19 +49,21 @@ aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
 ]])
 
 aft_kernel_rows(aft OPERATION core DEVICE cpu ROWS [[
-#   algorithms  | schedule      | storage  | variant    | extents            | parameters
-    certified   | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
-    certified   | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
-    usual       | packed        | float32  |            |                    |
-    usual joint | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
-    usual joint | adams2019     | float32  | t192       | 2  192 192 192 32  |
-    usual joint | li2018        | float32  | t192       | 2  192 192 192 32  |
-    usual joint | naive         | float32  |            |                    |
+#   algorithms               | schedule      | storage  | variant    | extents            | parameters
+    certified                | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
+    certified                | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
+    certified certified_band | packed        | bfloat16 | bf16       |                    |
+    usual                    | packed        | float32  |            |                    |
+    usual joint              | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    usual joint              | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    usual joint              | li2018        | float32  | t192       | 2  192 192 192 32  |
+    usual joint              | naive         | float32  |            |                    |
 ]])
 
 # Projections by weights that change from call to call, and the gradients of the weights.
 aft_kernel_rows(aft OPERATION linear_training DEVICE cpu ROWS [[
 #   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual       | packed        | bfloat16 | bf16       |                    |
     usual       | packed        | float32  |            |                    |
     usual       | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
     usual       | adams2019     | float32  | t192       | 2  192 192 192 32  |
@@ -67,6 +72,7 @@ aft_kernel_rows(aft OPERATION linear_training DEVICE cpu ROWS [[
 ]])
 aft_kernel_rows(aft OPERATION linear_gradients DEVICE cpu ROWS [[
 #   algorithms  | schedule      | storage  | variant    | extents            | parameters
+    usual       | packed        | bfloat16 | bf16       |                    |
     usual       | packed        | float32  |            |                    |
     usual       | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
     usual       | adams2019     | float32  | t192       | 2  192 192 192 32  |
@@ -76,30 +82,33 @@ aft_kernel_rows(aft OPERATION linear_gradients DEVICE cpu ROWS [[
 
 # The mean that saves what its gradients need, and the gradients. mullapudi2016 comes to no end with a Tuple of five.
 aft_kernel_rows(aft OPERATION core_training DEVICE cpu ROWS [[
-#   algorithms  | schedule      | storage  | variant    | extents            | parameters
-    certified   | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
-    certified   | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
-    usual       | packed        | float32  |            |                    |
-    joint       | adams2019     | float32  | t192       | 2  192 192 192 32  |
-    joint       | li2018        | float32  | t192       | 2  192 192 192 32  |
-    joint       | naive         | float32  |            |                    |
+#   algorithms               | schedule      | storage  | variant    | extents            | parameters
+    certified                | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
+    certified                | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
+    certified certified_band | packed        | bfloat16 | bf16       |                    |
+    usual                    | packed        | float32  |            |                    |
+    joint                    | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    joint                    | li2018        | float32  | t192       | 2  192 192 192 32  |
+    joint                    | naive         | float32  |            |                    |
 ]])
 aft_kernel_rows(aft OPERATION core_gradients DEVICE cpu ROWS [[
-#   algorithms  | schedule      | storage  | variant    | extents            | parameters
-    usual       | packed        | float32  |            |                    |
-    usual joint | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
-    usual joint | adams2019     | float32  | t192       | 2  192 192 192 32  |
-    usual joint | li2018        | float32  | t192       | 2  192 192 192 32  |
-    usual joint | naive         | float32  |            |                    |
+#   algorithms               | schedule      | storage  | variant    | extents            | parameters
+    certified certified_band | packed        | bfloat16 | bf16       |                    |
+    usual                    | packed        | float32  |            |                    |
+    usual joint              | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    usual joint              | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    usual joint              | li2018        | float32  | t192       | 2  192 192 192 32  |
+    usual joint              | naive         | float32  |            |                    |
 ]])
 
 aft_kernel_rows(aft OPERATION bias_gradients DEVICE cpu ROWS [[
-#   algorithms  | schedule      | storage  | variant    | extents            | parameters
-    usual       | packed        | float32  |            |                    |
-    joint       | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
-    joint       | adams2019     | float32  | t192       | 2  192 192 192 32  |
-    joint       | li2018        | float32  | t192       | 2  192 192 192 32  |
-    joint       | naive         | float32  |            |                    |
+#   algorithms               | schedule      | storage  | variant    | extents            | parameters
+    certified certified_band | packed        | bfloat16 | bf16       |                    |
+    usual                    | packed        | float32  |            |                    |
+    joint                    | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
+    joint                    | adams2019     | float32  | t192       | 2  192 192 192 32  |
+    joint                    | li2018        | float32  | t192       | 2  192 192 192 32  |
+    joint                    | naive         | float32  |            |                    |
 ]])
 
 # Sources that are kept for many calls of a few targets; calls of more take the keys and values.

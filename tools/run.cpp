@@ -98,7 +98,7 @@ Result run_layer(const RunOptions &options, const LayerForm &form) {
     call.sight = inputs.sight(options.sight, shape);
 
     const auto [config, weights] = load(options, form, shape);
-    const Layer layer(config, weights, LayerOptions{options.kernel, options.device});
+    const Layer layer(config, weights, LayerOptions{options.kernel, options.device, options.storage});
     Result result;
     result.extents = inputs.extents("--input", options.input);
     result.values.resize(shape.batch * shape.targets * call.query.extents[2]);
@@ -183,7 +183,7 @@ Result run_core(const RunOptions &options, LayerForm form) {
     }
     call.sight = inputs.sight(sight, shape);
 
-    const Core core(config, weights, LayerOptions{options.kernel, options.device});
+    const Core core(config, weights, LayerOptions{options.kernel, options.device, options.storage});
     result.values.resize(shape.batch * shape.targets * config.projected);
     const TensorView<float, 3> y = sequences(result.values.data(), result.extents, options.time_major);
     if (options.stream) {

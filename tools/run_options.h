@@ -16,7 +16,7 @@ namespace aft::cli {
 
 /// The arguments of `aft run`. Texts are empty where an option isn't given.
 struct RunOptions {
-    std::string model, layer, gate, output, kernel, device;
+    std::string model, layer, gate, output, kernel, device, storage;
     LoadOptions load;
     std::vector<std::string> map;
     std::string input, source, key_input, value_input;       // of a layer

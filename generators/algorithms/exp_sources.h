@@ -62,7 +62,7 @@ struct ExpSources {
         exp_key(form.source_vars()) =
             kept_if(counts(source), SourceChunk::exponential(in.rounded, key(source) - key_maximum(own_chunk)));
         // A key that is a NaN makes the numerator one, as every such source does: the exact sums then tell who sees it.
-        columns = form.columns("source_columns", [&](const Element &e) {
+        columns = form.stored_columns("source_columns", [&](const Element &e) {
             const Expr exp_k = exp_key(form.at_source(e)), v = in.value_at(e.channel, e.row, e.batch);
             const Expr value = select(is_nan_bits(key(e)), key(e), exp_k * v);
             return std::vector<Expr>{kept_if(counts(e), value), exp_k};

@@ -100,6 +100,9 @@ public:
         f(channel, row, batch) = values(variable());
         return [f](Expr step, Expr row, Expr batch) { return f(step, row, batch); };
     }
+    Left transposed_rows(const std::string &name, const Values &values) {
+        return rows(name, values);
+    }
     using SeveralValues = std::function<std::vector<Expr>(const Element &)>;
     struct Targets {
         SeveralValues values;

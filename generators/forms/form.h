@@ -28,6 +28,7 @@ namespace aft {
 //
 //   Input, input(x, ...)      the input of the layer as a left operand, and its stages
 //   rows(name, values)        an activation as a left operand
+//   transposed_rows(...)      the same for values that lie side by side in memory from row to row
 //   shared_rows(matrix, ...)  a matrix that all samples share, as a left operand
 //   targets(name, values)     one or more values of the targets that a schedule may compute apart
 //   weights(matrix)           prepared weights as a right operand

@@ -25,11 +25,13 @@ public:
         std::function<Expr(Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch)> at;
         bool rows_first = false;  // the dimensions of func begin with row_in_tile, lane
         bool widened = false;     // func is float32 of bfloat16, for schedules that widen a block at a time
+        Halide::Func unpaired;    // transposed_rows() before they are put together in pairs
     };
     struct Right {
         Halide::Func func;
         std::function<Expr(Expr lane, Expr step, Expr panel, Expr tile, Expr batch)> at;
         bool shares_func = false;  // with the operand before it
+        Halide::Func unpaired;     // func before its rows are put together in pairs
     };
 
     const Kept kept;
@@ -76,6 +78,27 @@ public:
                     return factor(f(lane, row_in_tile, block, tile, batch));
                 }};
     }
+    /// The same for values that lie side by side in memory from row to row: (row_in_tile, lane, block, tile, batch), and
+    /// in pairs (odd, row_in_tile, lane / 2, block, tile, batch).
+    Left transposed_rows(const std::string &name, const Values &values) {
+        Halide::Func f = stage(name);
+        f(row_in_tile, lane, block, tile, batch) = values(in_tile(row_in_tile, tile));
+        if (kept == Kept::pairs) {
+            Halide::Func pairs = stage(name + "_pairs");
+            pairs(odd, row_in_tile, pair, block, tile, batch) =
+                as_bfloat16(f(row_in_tile, pair * 2 + odd, block, tile, batch));
+            return {pairs,
+                    [pairs](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
+                        return factor(pairs(lane % 2, row_in_tile, lane / 2, block, tile, batch));
+                    },
+                    true, false, f};
+        }
+        return {f,
+                [f](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
+                    return f(row_in_tile, lane, block, tile, batch);
+                },
+                true, false, f};
+    }
     using SeveralValues = std::function<std::vector<Expr>(const Element &)>;
     struct Targets {
         Halide::Func func;
@@ -121,7 +144,7 @@ public:
     /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
     struct Columns {
         Halide::Func func;
-        Halide::Func rows;      // before they are put together in pairs
+        Halide::Func unpaired;  // before rows are put together in pairs
         bool in_pairs = false;  // (odd, lane, row / 2, block, batch)
         /// At the coordinates of a source.
         Halide::Tuple operator()(const std::vector<Expr> &at) const {
@@ -138,16 +161,16 @@ public:
     Columns columns(const std::string &name, const SeveralValues &values) {
         Columns result{stage(name)};
         result.func(lane, row, block, batch) = Halide::Tuple(values(variable()));
-        result.rows = result.func;
+        result.unpaired = result.func;
         return result;
     }
     /// The same, kept as the prepared parameters are.
     Columns stored_columns(const std::string &name, const SeveralValues &values) {
         if (kept == Kept::pairs) {
             Columns result{stage(name), stage(name + "_rows"), true};
-            result.rows(lane, row, block, batch) = Halide::Tuple(values(variable()));
+            result.unpaired(lane, row, block, batch) = Halide::Tuple(values(variable()));
             result.func(odd, lane, pair, block, batch) =
-                with(as_bfloat16, values_of(result.rows, {lane, pair * 2 + odd, block, batch}));
+                with(as_bfloat16, values_of(result.unpaired, {lane, pair * 2 + odd, block, batch}));
             return result;
         }
         return columns(name, [&](const Element &e) {
@@ -163,7 +186,17 @@ public:
     Right by_rows(const std::string &name, const Rows &values) {
         Halide::Func f = stage(name);
         f(lane, row, block, batch) = values(block * tiles.width + lane, row, batch);
-        return {f, [f](Expr lane, Expr step, Expr panel, Expr, Expr batch) { return f(lane, step, panel, batch); }};
+        if (kept == Kept::pairs) {
+            Halide::Func pairs = stage(name + "_pairs");
+            pairs(odd, lane, pair, block, batch) = as_bfloat16(f(lane, pair * 2 + odd, block, batch));
+            return {pairs,
+                    [pairs](Expr lane, Expr step, Expr panel, Expr, Expr batch) {
+                        return factor(pairs(step % 2, lane, step / 2, panel, batch));
+                    },
+                    false, f};
+        }
+        return {f, [f](Expr lane, Expr step, Expr panel, Expr, Expr batch) { return f(lane, step, panel, batch); },
+                false, f};
     }
     struct PerTile {
         Halide::Func func;

@@ -16,25 +16,19 @@ public:
     void schedule(CertifiedGradients<Panels> &gradients, const Func &dq, const Func &d, const GradientInputs &in) {
         const Halide::LoopLevel sample(d, d.args().back());
         schedule_both(gradients, dq, d, in);
-        // Sources side by side, as the position bias lies in memory.
-        gradients.weights.func.compute_at(d, job)
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .reorder_storage(form.row_in_tile, form.lane, form.block, form.tile, form.batch)
-            .reorder(form.row_in_tile, form.tile, form.lane, form.block)
-            .vectorize(form.row_in_tile);
+        schedule_transposed(gradients.weights);
+        gradients.weights.func.compute_at(d, job);
         schedule_factors(gradients.factors, sample);
         schedule_bias_maximum(gradients.factors, sample);
         place(gradients.columns.func, sample);
-        by_groups(gradients.columns.func, form.row);
+        by_groups(gradients.columns.func, row_of(gradients.columns));
+        schedule_pairs(gradients.columns, form.block);
     }
     /// The same, but that a product goes over the window of its tile alone.
     void schedule(CertifiedBandGradients<Panels> &gradients, const Func &dq, const Func &d, const GradientInputs &in) {
         schedule_both(gradients, dq, d, in);
         schedule_band(gradients, Halide::LoopLevel(d, d.args().back()), Halide::LoopLevel(d, job));
-        gradients.weights.func.reorder_storage(form.row_in_tile, form.lane, form.block, form.tile, form.batch)
-            .reorder(form.row_in_tile, form.tile, form.lane, form.block)
-            .vectorize(form.row_in_tile);
+        schedule_transposed(gradients.weights);
     }
 
     /// Each sample begins with its operands. A job makes a row block of targets, one panel of sources after the other,
@@ -74,6 +68,9 @@ public:
             .unroll(form.lane)
             .parallel(form.block)
             .parallel(form.batch);
+        if (form.kept == Kept::pairs) {
+            schedule_pairs(by_step, gradients.sources.unpaired, tiles.width, form.pair);
+        }
         gradients.columns.func.compute_at(by_step, form.block)
             .bound(form.lane, 0, tiles.vector)
             .reorder(form.lane, form.block, form.row)

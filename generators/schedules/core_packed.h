@@ -39,7 +39,9 @@ public:
         schedule_rows(y, in);
         schedule_quotients(core, y, in);
         schedule_band(mean, Halide::LoopLevel(y, y.args().back()), Halide::LoopLevel(y, job));
-        mean.weights.func.reorder(form.lane, form.row_in_tile, form.block, form.tile)
+        mean.weights.func.bound(form.lane, 0, tiles.vector)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .reorder(form.lane, form.row_in_tile, form.block, form.tile)
             .vectorize(form.lane)
             .unroll(form.row_in_tile);
     }
@@ -84,13 +86,14 @@ protected:
         schedule_largest_key(band.factors, sample);
         Func columns = band.columns.func, outside = band.outside->sums.func;
         place(columns, sample);
-        by_groups(columns, form.row);
+        by_groups(columns, row_of(band.columns));
+        schedule_pairs(band.columns, form.block);
         place(outside, sample);
         by_groups(outside, form.tile);
         for (PrefixScan<Panels> *scan : {&band.outside->tiles_from_first, &band.outside->tiles_from_last}) {
             schedule_scan(*scan, Halide::LoopLevel(outside, group), Halide::LoopLevel(outside, group));
         }
-        band.weights.func.compute_at(job).bound(form.lane, 0, tiles.vector).bound(form.row_in_tile, 0, tiles.rows);
+        band.weights.func.compute_at(job);
         band.window_weights.compute_at(sample).vectorize(band.window_weights.args()[0], tiles.vector);
         schedule_of_targets(band.factors, sample);
         band.factors.outside.compute_at(sample).vectorize(band.factors.outside.args()[0], tiles.vector);
@@ -187,8 +190,9 @@ private:
             return;
         }
         place(sources.columns.func);
-        in_order(sources.columns.func, form.row);
-        sources.exp_key.compute_at(sources.columns.func, form.block)
+        in_order(sources.columns.func, row_of(sources.columns));
+        schedule_pairs(sources.columns, form.block);
+        sources.exp_key.compute_at(sources.columns.unpaired, sources.columns.in_pairs ? form.row : form.block)
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane);
         place(sources.key_maximum);

@@ -52,17 +52,8 @@ private:
             .parallel(form.batch);
     }
     void schedule_columns(Panels::Columns &columns, Panels::Product &key_value, const LayerInputs &in) {
-        if (columns.in_pairs) {
-            schedule_by_groups(columns.func, form.pair, in);
-            columns.func.bound(form.odd, 0, 2).reorder(form.odd, form.lane).vectorize(form.odd);
-            columns.rows.compute_at(columns.func, form.pair)
-                .bound(form.lane, 0, tiles.vector)
-                .bound_extent(form.row, 2)
-                .vectorize(form.lane)
-                .unroll(form.row);
-        } else {
-            schedule_by_groups(columns.func, form.row, in);
-        }
+        schedule_by_groups(columns.func, row_of(columns), in);
+        schedule_pairs(columns, form.pair);
         schedule_product_by_row_blocks(key_value);
         key_value.sums.compute_at(columns.func, job);
     }
@@ -72,7 +63,7 @@ private:
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane);
         sources.key_maximum.update().vectorize(form.lane);
-        sources.exp_key.compute_at(sources.columns.rows, form.row)
+        sources.exp_key.compute_at(sources.columns.unpaired, form.row)
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane);
     }

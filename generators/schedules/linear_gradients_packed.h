@@ -18,31 +18,35 @@ public:
             .bound(form.lane, 0, tiles.width)
             .vectorize(form.lane, tiles.vector)
             .parallel(form.block);
+        if (form.kept == Kept::pairs) {
+            Func(packed).bound(form.odd, 0, 2).vectorize(form.odd);
+        }
         schedule(linear, y, in);
     }
 
     /// The operands are packed first. A job makes a row block of outputs.
     void schedule(LinearGradients<Panels> &gradients, const Func &dw, const Func &db, const LinearGradientInputs &in) {
+        schedule_transposed(gradients.left);
         gradients.left.func.compute_root()
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
             .bound(form.block, 0, form.padded_blocks(in.steps()))
-            .reorder_storage(form.row_in_tile, form.lane, form.block, form.tile, form.batch)
-            .reorder(form.row_in_tile, form.tile, form.lane, form.block)
-            .vectorize(form.row_in_tile)
             .parallel(form.block)
             .parallel(form.batch);
-        const Var steps("steps");
+        const bool in_pairs = form.kept == Kept::pairs;
+        const int steps_of_row = in_pairs ? 2 : 1;
+        const Var steps("steps"), row = in_pairs ? form.pair : form.row;
         Func(gradients.right.func)
             .compute_root()
             .bound(form.lane, 0, tiles.width)
-            .bound(form.row, 0, form.padded(in.steps()))
-            .split(form.row, steps, form.row, gradients.chunk, guard)
-            .reorder(form.lane, form.block, form.row, steps, form.batch)
+            .bound(row, 0, form.padded(in.steps()) / steps_of_row)
+            .split(row, steps, row, gradients.chunk / steps_of_row, guard)
+            .reorder(form.lane, form.block, row, steps, form.batch)
             .vectorize(form.lane, tiles.vector)
             .unroll(form.lane)
             .parallel(steps)
             .parallel(form.batch);
+        if (in_pairs) {
+            schedule_pairs(gradients.right.func, gradients.right.unpaired, tiles.width, form.block);
+        }
         schedule_output(dw, gradients.product, JobsOf::row_tiles,
                         tiles_per_block(in.outputs, in.inputs, in.steps(), 1));
 

@@ -62,7 +62,7 @@ protected:
                     .atomic()
                     .vectorize(odd);
                 tile_of(f.update());
-                f.update().unroll(pair, knobs.unrolled_steps);
+                f.update().unroll(pair, p.ends_early ? Panels::steps_per_test / 2 : knobs.unrolled_steps);
                 continue;
             }
             f.update().reorder(form.lane, form.row_in_tile, k.x, part);
@@ -100,6 +100,44 @@ protected:
             .split(form.tile, row_block, row_tile, tiles.block_rows, guard)
             .reorder(form.lane, form.row_in_tile, row_tile, p.chunk, form.block, row_block, form.batch);
         schedule_tile(p, row_tile);
+    }
+
+    // ---- operands that a call makes
+    /// The loop over the rows of columns, or over pairs of them.
+    Var row_of(const Panels::Columns &columns) const {
+        return columns.in_pairs ? form.pair : form.row;
+    }
+    /// Two rows of a right operand, then the pairs of them, in the innermost loop of those.
+    void schedule_pairs(const Panels::Columns &columns, const Var &innermost) const {
+        if (columns.in_pairs) {
+            schedule_pairs(columns.func, columns.unpaired, tiles.vector, innermost);
+        }
+    }
+    void schedule_pairs(Func pairs, Func unpaired, int lanes, const Var &innermost) const {
+        pairs.bound(form.odd, 0, 2).vectorize(form.odd);
+        unpaired.compute_at(pairs, innermost)
+            .bound(form.lane, 0, lanes)
+            .bound_extent(form.row, 2)
+            .vectorize(form.lane, tiles.vector)
+            .unroll(form.lane)
+            .unroll(form.row);
+    }
+    /// Rows side by side, as they lie in memory.
+    void schedule_transposed(const Panels::Left &left) const {
+        Func rows = left.func, unpaired = left.unpaired;
+        const bool in_pairs = form.kept == Kept::pairs;
+        rows.bound(form.row_in_tile, 0, tiles.rows)
+            .bound(in_pairs ? form.pair : form.lane, 0, in_pairs ? tiles.vector / 2 : tiles.vector)
+            .reorder(form.row_in_tile, form.tile, in_pairs ? form.pair : form.lane, form.block)
+            .vectorize(form.row_in_tile);
+        if (in_pairs) {
+            rows.bound(form.odd, 0, 2).vectorize(form.odd);
+            unpaired.compute_at(rows, form.tile)
+                .bound(form.row_in_tile, 0, tiles.rows)
+                .bound_extent(form.lane, 2)
+                .vectorize(form.row_in_tile)
+                .unroll(form.lane);
+        }
     }
 
     void schedule_scan(PrefixScan<Panels> &scan, const Halide::LoopLevel &store, const Halide::LoopLevel &at) {

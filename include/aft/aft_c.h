@@ -145,7 +145,7 @@ AFT_API void aft_state_destroy(aft_state *state);
 /// One AFT layer with its weights, on its device.
 typedef struct aft_layer aft_layer;
 
-/// The kernel and the device of a layer. The library chooses where a member is null or "".
+/// The kernel, the device and the storage of a layer. The library chooses where a member is null or "".
 typedef struct aft_layer_options {
     uint64_t struct_size;  ///< sizeof(aft_layer_options)
     /// The id of the kernel that must run. If it is null or "", the environment's AFT_KERNEL names the kernel. If that
@@ -155,6 +155,9 @@ typedef struct aft_layer_options {
     /// the environment's AFT_DEVICE names the device. If that is empty too, the layer lives on the first GPU that has a
     /// kernel and memory for it, or on the CPU.
     const char *device;
+    /// "bfloat16": where there is a kernel that keeps its operands in bfloat16 (aft_kernel_info.storage), it runs. If it
+    /// is null or "", the environment's AFT_STORAGE says so. If that is empty too, or "float32", all are float32.
+    const char *storage;
 } aft_layer_options;
 
 /// Checks `config` and `weights`, chooses the device and the kernels that may run, and prepares the weights for these

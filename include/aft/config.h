@@ -176,7 +176,7 @@ struct Shape {
     std::int64_t seq = 1;    ///< 0..max_seq_len
 };
 
-/// The kernel and the device of a layer. The library chooses where a member is empty.
+/// The kernel, the device and the storage of a layer. The library chooses where a member is empty.
 struct LayerOptions {
     /// The id of the kernel that must run. If it is empty, the environment's AFT_KERNEL names the kernel. If that is
     /// empty too, the library chooses one for each shape.
@@ -187,6 +187,9 @@ struct LayerOptions {
     /// and memory for its weights, or on the CPU. A named device or kernel loads the drivers of its own API only; "cpu"
     /// loads none.
     std::string device = {};
+    /// "bfloat16": where there is a kernel that keeps its operands in bfloat16 (KernelInfo::storage), it runs. If it is
+    /// empty, the environment's AFT_STORAGE says so. If that is empty too, or "float32", all operands are float32.
+    std::string storage = {};
 };
 
 }  // namespace aft

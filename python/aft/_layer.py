@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     Lengths = Union[Sequence[int], npt.NDArray[np.integer[Any]]]
 
 
-def options_of(kernel, device):
+def options_of(kernel, device, storage):
     """aft_layer_options."""
-    return c.LayerOptions(kernel=c.text(kernel, "kernel"), device=c.text(device, "device"))
+    return c.LayerOptions(kernel=c.text(kernel, "kernel"), device=c.text(device, "device"),
+                          storage=c.text(storage, "storage"))
 
 
 def sight_of(extents, position_bias, bias_scale, lengths, mask):
@@ -144,9 +145,9 @@ class _Placed(Object):
 
     config: Config
 
-    def _make(self, which, config, weights, kernel, device):
+    def _make(self, which, config, weights, *options):
         handle = ctypes.c_void_p()
-        getattr(c, f"{which}_create")(config._struct(), weights and weights._handle, options_of(kernel, device), handle)
+        getattr(c, f"{which}_create")(config._struct(), weights and weights._handle, options_of(*options), handle)
         super().__init__(handle, getattr(c, f"{which}_destroy"))
         self._which = which
         self.config = config
@@ -176,18 +177,19 @@ class Layer(_Placed):
     """An AFT layer with its weights, on its device.
 
     config: a Config. weights: a Weights, or a mapping of its arrays by name.
-    kernel: the id of the kernel that must run. device: an id or an API, such as "cpu" or "cuda:0". None: the
-        environment's AFT_KERNEL and AFT_DEVICE, or the library's choice.
+    kernel: the id of the kernel that must run. device: an id or an API, such as "cpu" or "cuda:0". storage: "float32",
+        or "bfloat16" for kernels that keep their operands in it, where there are any. None: the environment's
+        AFT_KERNEL, AFT_DEVICE and AFT_STORAGE, or the library's choice, which is float32.
 
     ConfigError, WeightsError, ShapeError, KernelError, DeviceError. Any number of threads may call a layer at a time.
     Calls release the GIL. Results have the same bits for any number of threads.
     """
 
     def __init__(self, config: Config, weights: Weights | Mapping[str, Array | None], *, kernel: str | None = None,
-                 device: str | None = None) -> None:
+                 device: str | None = None, storage: str | None = None) -> None:
         if not isinstance(weights, Weights):
             weights = Weights(config, **weights)
-        self._make("layer", config, weights, kernel, device)
+        self._make("layer", config, weights, kernel, device, storage)
 
     def __call__(self, query: Array, key: Array | None = None, value: Array | None = None, *,
                  position_bias: Array | None = None, bias_scale: float | None = None, lengths: Lengths | None = None,
@@ -323,10 +325,10 @@ class Core(_Placed):
     """
 
     def __init__(self, config: Config, weights: Weights | Mapping[str, Array | None] | None = None, *,
-                 kernel: str | None = None, device: str | None = None) -> None:
+                 kernel: str | None = None, device: str | None = None, storage: str | None = None) -> None:
         if weights is not None and not isinstance(weights, Weights):
             weights = Weights.for_core(config, **weights)
-        self._make("core", config, weights, kernel, device)
+        self._make("core", config, weights, kernel, device, storage)
 
     def __call__(self, query: Array | None, key: Array, value: Array, *, targets: int | None = None,
                  position_bias: Array | None = None, bias_scale: float | None = None, lengths: Lengths | None = None,

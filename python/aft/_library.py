@@ -117,7 +117,7 @@ class LoadOptions(_Sized):
 
 
 class LayerOptions(_Sized):
-    _fields_ = [("struct_size", c_uint64), ("kernel", c_char_p), ("device", c_char_p)]
+    _fields_ = [("struct_size", c_uint64), ("kernel", c_char_p), ("device", c_char_p), ("storage", c_char_p)]
 
 
 class Tensor(ctypes.Structure):

@@ -24,9 +24,9 @@ class _Training(Object):
 
     config: Config
 
-    def _make(self, which, config, kernel):
+    def _make(self, which, config, kernel, storage):
         handle = ctypes.c_void_p()
-        getattr(c, f"{which}_create")(config._struct(), options_of(kernel, None), handle)
+        getattr(c, f"{which}_create")(config._struct(), options_of(kernel, None, storage), handle)
         super().__init__(handle, getattr(c, f"{which}_destroy"))
         self._which = which
         self.config = config
@@ -53,12 +53,12 @@ class _Training(Object):
 class LayerTraining(_Training):
     """A layer with its gradients. It holds no weights, as they change from step to step.
 
-    config: a Config of any form but "conv" and "wkv". kernel: as of a Layer. ConfigError. Thread-safe; right for every
+    config: a Config of any form but "conv" and "wkv". kernel, storage: as of a Layer. ConfigError. Thread-safe; right for every
     finite input; the same bits for any number of threads.
     """
 
-    def __init__(self, config: Config, *, kernel: str | None = None) -> None:
-        self._make("layer_training", config, kernel)
+    def __init__(self, config: Config, *, kernel: str | None = None, storage: str | None = None) -> None:
+        self._make("layer_training", config, kernel, storage)
 
     def _saved_size(self, inputs, extents):
         size = ctypes.c_int64()
@@ -118,8 +118,8 @@ class LayerTraining(_Training):
 class CoreTraining(_Training):
     """The weighted mean of a form, without projections, with its gradients; as LayerTraining."""
 
-    def __init__(self, config: Config, *, kernel: str | None = None) -> None:
-        self._make("core_training", config, kernel)
+    def __init__(self, config: Config, *, kernel: str | None = None, storage: str | None = None) -> None:
+        self._make("core_training", config, kernel, storage)
 
     def _parameters(self, parameters):
         struct, arrays = parameters_of(self.config, parameters or {}, of="core")

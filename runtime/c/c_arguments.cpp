@@ -99,7 +99,7 @@ LayerOptions read_options(const aft_layer_options *pointer) {
         return {};
     }
     const aft_layer_options options = read_struct("options", pointer);
-    return {or_empty(options.kernel), or_empty(options.device)};
+    return {or_empty(options.kernel), or_empty(options.device), or_empty(options.storage)};
 }
 
 LoadOptions read_options(const aft_load_options *pointer) {

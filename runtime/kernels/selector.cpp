@@ -99,6 +99,17 @@ const Wish kernel_wish(const LayerOptions &options) {
     return {options.kernel, "AFT_KERNEL"};
 }
 
+std::string storage_of(const LayerOptions &options) {
+    const Wish wish(options.storage, "AFT_STORAGE");
+    if (wish.name.empty()) {
+        return "float32";
+    }
+    if (wish.name != "float32" && wish.name != "bfloat16") {
+        throw ConfigError("storage '" + wish.name + "'" + wish.origin + " must be float32 or bfloat16");
+    }
+    return wish.name;
+}
+
 const KernelRow *row_named(const Wish &wish) {
     const auto &rows = kernel_rows();
     const auto found =
@@ -156,13 +167,13 @@ Selection with_kernel(const Wish &wish, const Kernel &kernel, const DriverDevice
     } else if (const std::string why_not = obstacle(*device, info.target); !why_not.empty()) {
         throw ConfigError(who + " can't run on device " + device->info.id + ": " + why_not);
     }
-    return {device, {{&kernel, every_length(info, demand.config)}}, {}, true};
+    return {device, demand.storage, {{&kernel, every_length(info, demand.config)}}, {}, true};
 }
 
 /// Every kernel after the first one that runs for every shape is passed over, too.
 Selection on_device(const DriverDevice &device, const Demand &demand) {
     const std::int64_t longest = demand.config.max_seq_len;
-    Selection selection{&device, {}, {}};
+    Selection selection{&device, demand.storage, {}, {}};
     bool is_complete = false;
     for (const Kernel &kernel : kernels_of(device.info.api)) {
         const KernelInfo &info = kernel.info;
@@ -241,7 +252,7 @@ Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optio
         return {Fit::none, "takes a position bias whose rows have a range of at most " + text_of(max_bias_range) +
                                ", row " + std::to_string(demand.bias.row) + " has " + text_of(demand.bias.range)};
     }
-    if (here.fit != Fit::automatic) {
+    if (here.fit != Fit::automatic && kernel.storage != demand.storage) {
         return here;
     }
     for (const Extent &extent : extents) {
@@ -276,8 +287,12 @@ Selection select_on(const DriverDevice &device, const Demand &demand) {
     return selection;
 }
 
-std::vector<Plan> select(const std::vector<Demand> &demands, const LayerOptions &options) {
+std::vector<Plan> select(std::vector<Demand> demands, const LayerOptions &options) {
     const Wish wish = kernel_wish(options), device(options.device, "AFT_DEVICE");
+    const std::string storage = storage_of(options);
+    for (Demand &demand : demands) {
+        demand.storage = storage;
+    }
     const DriverDevice *named = device.name.empty() ? nullptr : &device_named(device.name, device.origin);
     const Kernel *kernel = wish.name.empty() ? nullptr : &kernel_named(wish, demands);
     const auto is_for = [&](const Demand &demand) {

@@ -19,11 +19,12 @@ struct Demand {
     std::string operation;
     LayerConfig config;
     BiasRange bias = {};
+    std::string storage = "float32";  // in which kernels may keep their operands besides float32
 };
 
 enum class Fit {
     automatic,  // a layer may choose the kernel
-    by_id,      // the kernel runs only if the caller names it
+    by_id,      // the kernel runs only if the caller names it, or its storage
     none,       // the kernel can't run
 };
 
@@ -53,6 +54,7 @@ struct PassedOver {
 /// its id is the only one.
 struct Selection {
     const DriverDevice *device = nullptr;
+    std::string storage;                // that the demand names
     std::vector<Candidate> candidates;  // the last one runs for every sequence that the others leave
     std::vector<PassedOver> passed_over;
     bool is_named = false;
@@ -67,7 +69,7 @@ using Plan = std::vector<Selection>;
 /// The devices on which all demands of a layer can be met, in order of preference. There is one plan at least, and one
 /// plan only when the options or the environment name a device or a kernel. A named kernel is the only one of
 /// each demand that it is for. Throws ConfigError, and DeviceError for a named device that can't be used.
-std::vector<Plan> select(const std::vector<Demand> &demands, const LayerOptions &options);
+std::vector<Plan> select(std::vector<Demand> demands, const LayerOptions &options);
 
 /// The kernels of a demand on one device, whatever the environment names. Throws ConfigError without any.
 Selection select_on(const DriverDevice &device, const Demand &demand);

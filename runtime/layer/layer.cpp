@@ -84,6 +84,7 @@ std::int64_t Sources::count() const {
 struct Layer::Implementation {
     LayerConfig config;
     const DriverDevice *device = nullptr;
+    std::string storage;                     // of its kernels
     std::shared_ptr<DeviceContext> context;  // null: the CPU
     std::optional<PreparedSelection> whole;  // kernels of the whole layer; without them, it is composed
     mutable ScratchPool scratch;
@@ -96,6 +97,7 @@ struct Layer::Implementation {
     /// composed of. Throws DeviceError when the device fails, and leaves nothing there.
     void move_to(const Plan &plan, const Weights &weights, const std::optional<BiasRange> &bias_of_whole) {
         device = plan.front().device;
+        storage = plan.front().storage;
         context = open(*device);
         try {
             if (!bias_of_whole) {
@@ -224,7 +226,8 @@ struct Layer::Implementation {
 private:
     std::unique_ptr<Composed> compose(const Weights &weights) const {
         Plan plan;
-        for (const Demand &demand : Composed::demands(config, weights, nullptr)) {
+        for (Demand demand : Composed::demands(config, weights, nullptr)) {
+            demand.storage = storage;
             plan.push_back(select_on(*device, demand));
         }
         return std::make_unique<Composed>(config, weights, plan, context.get());

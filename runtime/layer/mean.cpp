@@ -84,7 +84,7 @@ Demand Mean::demand(const LayerConfig &config, const KernelRow *named) {
 }
 
 Mean::Mean(const LayerConfig &config, const Weights &weights, const Selection &selection, const DeviceContext *device)
-    : config_(config), device_(*selection.device), context_(device),
+    : config_(config), device_(*selection.device), storage_(selection.storage), context_(device),
       usual_(first_way(config, selection.candidates.front().kernel->row.operation,
                        selection.candidates.front().kernel->row.layer)),
       bias_(config.form.has_bias() ? weights.position_bias : std::vector<float>()),
@@ -136,7 +136,9 @@ const PreparedSelection &Mean::prepared(Way way) const {
     const std::lock_guard lock(mutex_);
     std::unique_ptr<PreparedSelection> &selection = selections_[static_cast<std::size_t>(way)];
     if (!selection) {
-        selection = make(way, select_on(device_, demand_of(config_, way)));
+        Demand demand = demand_of(config_, way);
+        demand.storage = storage_;
+        selection = make(way, select_on(device_, demand));
     }
     return *selection;
 }

@@ -100,6 +100,7 @@ private:
 
     const LayerConfig config_;
     const DriverDevice &device_;
+    const std::string storage_;
     const DeviceContext *const context_;
     const Way usual_;
     std::vector<float> bias_, band_, decay_, bonus_;  // bias_: [S, S] or [heads, window]; band_: [S, window]

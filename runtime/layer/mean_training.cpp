@@ -159,7 +159,7 @@ std::vector<Demand> MeanTraining::demands(const LayerConfig &config, const Kerne
 }
 
 MeanTraining::MeanTraining(const LayerConfig &config, const KernelRow *named, const std::vector<Selection> &plan)
-    : config_(config), device_(plan[0].device), usual_(usual_way(config, named)), made_(std::make_unique<Made>()) {
+    : config_(config), device_(plan[0].device), storage_(plan[0].storage), usual_(usual_way(config, named)), made_(std::make_unique<Made>()) {
     const std::size_t count = demands_of(config, usual_).size();
     made_->kernels[static_cast<std::size_t>(usual_)] = make({plan.begin(), plan.begin() + count}, usual_);
 }
@@ -304,7 +304,8 @@ const MeanTraining::Kernels &MeanTraining::kernels_for(Way way) const {
     std::unique_ptr<const Kernels> &found = made_->kernels[static_cast<std::size_t>(way)];
     if (!found) {
         std::vector<Selection> selected;
-        for (const Demand &demand : demands_of(config_, way)) {
+        for (Demand demand : demands_of(config_, way)) {
+            demand.storage = storage_;
             selected.push_back(select_on(*device_, demand));
         }
         found = make(selected, way);

@@ -70,6 +70,7 @@ private:
     };
     LayerConfig config_;
     const DriverDevice *device_;
+    std::string storage_;
     Way usual_;
     std::unique_ptr<Made> made_;
 };

@@ -33,11 +33,11 @@ private:
                                                                            target.batch));
                                 }),
           factors(of_call) {
-        weights = form.rows("weights", [&](const Element &e) {
+        weights = form.transposed_rows("weights", [&](const Element &e) {
             return kept_if(e.row < in.sources && e.channel < in.targets,
                            factors.weight(target_at(in, e.channel), e.row, e.batch));
         });
-        columns = form.columns("target_columns",
+        columns = form.stored_columns("target_columns",
                                [&](const Element &e) { return this->scaled(form.row_of(e, target_at(in, e.row))); });
         sums = form.product_of_chunks(
             "sums", weights, form.from(columns, [](const Expr &) { return Expr(0); }), in.targets, SourceChunk::rows,

@@ -33,7 +33,7 @@ private:
           factors(of_call), window(form, in.window, in.targets, in.targets),
           window_weights(factors.by_targets(form, window, window.length - 1 - 2 * window.front)) {
         using namespace Halide;
-        columns = form.columns("target_columns", [&](const Element &e) {
+        columns = form.stored_columns("target_columns", [&](const Element &e) {
             const Expr row = e.row - window.front, inside = clamp(row, 0, in.targets - 1);
             std::vector<Expr> values = this->scaled(form.row_of(e, inside));
             for (Expr &value : values) {
@@ -41,7 +41,7 @@ private:
             }
             return values;
         });
-        weights = form.rows("weights", [&](const Element &e) {
+        weights = form.transposed_rows("weights", [&](const Element &e) {
             const Expr first_row = e.row - e.row % form.tile_rows, step = e.channel;
             const Expr target = window.first(e.row / form.tile_rows) + step - window.front,
                        inside = clamp(target, 0, in.targets - 1);

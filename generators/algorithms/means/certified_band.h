@@ -27,7 +27,7 @@ struct CertifiedBand : Proven<Form> {
         : Proven<Form>(form, in), factors(form, in), window(form, in.window, in.sources, in.sources),
           window_weights(factors.by_targets(form, window, form.tile_rows - 1)) {
         using namespace Halide;
-        columns = form.columns("source_columns", [&](const Element &e) {
+        columns = form.stored_columns("source_columns", [&](const Element &e) {
             const Expr row = e.row - window.front;
             const Element source = form.row_of(e, clamp(row, 0, in.sources - 1));
             const Expr key = in.key_at(source.channel, source.row, source.batch);
