@@ -29,7 +29,7 @@ FakeCuda &fake() {
 TEST_CASE("a layer in C takes memory of a CUDA device on a stream, and its failures have a status", "[c][cuda]") {
     const std::vector<float> input = make_input(small);
     const std::size_t bytes = input.size() * sizeof(float);
-    const aft_layer_options options = {sizeof(options), nullptr, "cuda:0"};
+    const aft_layer_options options = {sizeof(options), nullptr, "cuda:0", nullptr};
     std::vector<float> expected(input.size()), result(input.size());
     auto *x = static_cast<float *>(fake().allocate(0, bytes)), *y = static_cast<float *>(fake().allocate(0, bytes));
     std::memcpy(x, input.data(), bytes);

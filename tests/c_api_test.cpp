@@ -249,7 +249,7 @@ TEST_CASE("a layer in C runs on the kernel and the device that it is asked for",
             continue;
         }
         INFO(kernel.id);
-        const aft_layer_options options = {sizeof(options), kernel.id.c_str(), "cpu"};
+        const aft_layer_options options = {sizeof(options), kernel.id.c_str(), "cpu", nullptr};
         const CLayer layer = c_layer(small, &options);
         const aft_kernel_info *chosen = nullptr;
         CHECK(aft_layer_kernel_for(layer.get(), 2, 17, &chosen) == AFT_OK);
@@ -260,7 +260,7 @@ TEST_CASE("a layer in C runs on the kernel and the device that it is asked for",
         const Layer expected(small.config, make_weights(small), {kernel.id, "cpu"});
         CHECK(c_run(layer, x) == run(expected, x, small.shape));
     }
-    const aft_layer_options nothing_asked = {sizeof(nothing_asked), "", nullptr};
+    const aft_layer_options nothing_asked = {sizeof(nothing_asked), "", nullptr, nullptr};
     CHECK(c_run(c_layer(small, &nothing_asked), x) == c_run(c_layer(small), x));
 }
 

@@ -112,7 +112,7 @@ TEST_CASE("a core in C says what it is as in C++", "[c]") {
     problem.config.form.gate = Gate::none;
     problem.config.hidden = 0;
     const aft_config config = c_config(problem.config);
-    const aft_layer_options options = {sizeof(options), nullptr, "cpu"};
+    const aft_layer_options options = {sizeof(options), nullptr, "cpu", nullptr};
     aft_core *made = nullptr;
     REQUIRE(aft_core_create(&config, nullptr, &options, &made) == AFT_OK);
     const CCore core(made);

@@ -42,7 +42,7 @@ void check_failed_as(aft_status status, aft_status expected, const Same &same) {
 
 aft_status layer_status(const LayerConfig &config, const CWeights &weights, const char *kernel, const char *device) {
     const aft_config as_c = c_config(config);
-    const aft_layer_options options = {sizeof(options), kernel, device};
+    const aft_layer_options options = {sizeof(options), kernel, device, nullptr};
     aft_layer *result = nullptr;
     const aft_status status = aft_layer_create(&as_c, weights.get(), &options, &result);
     CHECK(!result);
@@ -153,7 +153,7 @@ TEST_CASE("a mistake in C gets the message that it gets in C++", "[c]") {
                                   [&] { config_from_weights(path, small.config); });
     CHECK(!loaded);
 
-    const aft_layer_options on_cpu = {sizeof(on_cpu), nullptr, "cpu"};
+    const aft_layer_options on_cpu = {sizeof(on_cpu), nullptr, "cpu", nullptr};
     const CLayer layer = c_layer(small, &on_cpu);
     const Layer expected(small.config, weights, {"", "cpu"});
     const std::int64_t too_long[] = {1, 21, 12}, overlapping[] = {17 * 12, 11, 1};
@@ -181,7 +181,7 @@ TEST_CASE("whichever allocation fails, C hears of it, nothing leaks and the next
     const aft_config config = c_config(small.config);
     const Weights values = make_weights(small);
     const aft_parameters parameters = c_parameters(values);
-    const aft_layer_options options = {sizeof(options), nullptr, "cpu"};
+    const aft_layer_options options = {sizeof(options), nullptr, "cpu", nullptr};
     Tensors tensors, expected;
     CHECK(aft_layer_forward(c_layer(small, &options).get(), extents, expected.x.data(), nullptr, expected.y.data(),
                             nullptr) == AFT_OK);
@@ -228,7 +228,7 @@ TEST_CASE("whichever allocation fails, C hears of it in cores, states and kept s
     problem.config.form = aft_causal_full;
     const aft_config config = c_config(problem.config);
     const CWeights weights = copied(make_weights(problem), problem.config);
-    const aft_layer_options options = {sizeof(options), nullptr, "cpu"};
+    const aft_layer_options options = {sizeof(options), nullptr, "cpu", nullptr};
     Tensors tensors;
     const aft_tensor x = {tensors.x.data(), {2, 17, 12}, nullptr};
     const std::vector<float> expected = [&] {  // what the process keeps of its first call isn't lost

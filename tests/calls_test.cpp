@@ -76,7 +76,7 @@ TEST_CASE("a layer of one kernel and the same layer of several kernels agree", "
                 continue;
             }
             const Layer composed(problem.config, weights, {kernel.id});
-            CHECK(error_in_tolerances(reference, run(composed, x, problem.shape)) <= 1);
+            CHECK(error_in_tolerances(reference, run(composed, x, problem.shape)) <= allowed_tolerances(kernel));
             CHECK(composed.kernel_for(problem.shape).operation == "core");
             if (kernel.operation == "core") {
                 CHECK(composed.kernel_for(problem.shape).id == kernel.id);

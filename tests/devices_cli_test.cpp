@@ -155,7 +155,7 @@ TEST_CASE("C callers on the CPU", "[.]") {  // run by the test above, alone in a
     const Problem problem{{aft_full, /*hidden=*/12, /*projected=*/8, /*max_seq_len=*/20, /*window=*/0}, {2, 17}};
     const CWeights weights = copied(make_weights(problem), problem.config);
     const aft_config config = c_config(problem.config);
-    const aft_layer_options options = {sizeof(options), nullptr, "cpu"};
+    const aft_layer_options options = {sizeof(options), nullptr, "cpu", nullptr};
     aft_layer *layer = nullptr;
     REQUIRE(aft_layer_create(&config, weights.get(), &options, &layer) == AFT_OK);
     const CLayer owner(layer);

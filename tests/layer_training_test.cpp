@@ -45,17 +45,17 @@ const Answer &answer_to(const Problem &problem) {
     return answers.emplace(key, std::move(answer)).first->second;
 }
 
-void check_step(const LayerTraining &training, const Problem &problem) {
+void check_step(const LayerTraining &training, const Problem &problem, double allowed = 1) {
     INFO(describe(problem));
     const Step step = step_of(training, problem, make_weights(problem));
     const Answer &answer = answer_to(problem);
-    CHECK(error_in_tolerances(answer.y, step.y) <= 1);
+    CHECK(error_in_tolerances(answer.y, step.y) <= allowed);
     std::size_t compared = 0;
     for (const auto &[name, reference] : answer.gradients.all()) {
         const auto found = step.gradients.find(name);
         if (found != step.gradients.end()) {
             INFO(name);
-            CHECK(error_in_tolerances(*reference, found->second) <= 1);
+            CHECK(error_in_tolerances(*reference, found->second) <= allowed);
             ++compared;
         }
     }

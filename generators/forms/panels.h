@@ -23,15 +23,15 @@ public:
     struct Left {
         Halide::Func func;
         std::function<Expr(Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch)> at;
-        bool rows_first = false;  // the dimensions of func begin with row_in_tile, lane
-        bool widened = false;     // func is float32 of bfloat16, for schedules that widen a block at a time
-        Halide::Func unpaired;    // transposed_rows() before they are put together in pairs
+        bool rows_first = false;     // the dimensions of func begin with row_in_tile, lane
+        bool widened = false;        // func is float32 of bfloat16, for schedules that widen a block at a time
+        Halide::Func unpaired = {};  // transposed_rows() before they are put together in pairs
     };
     struct Right {
         Halide::Func func;
         std::function<Expr(Expr lane, Expr step, Expr panel, Expr tile, Expr batch)> at;
-        bool shares_func = false;  // with the operand before it
-        Halide::Func unpaired;     // func before its rows are put together in pairs
+        bool shares_func = false;    // with the operand before it
+        Halide::Func unpaired = {};  // func before its rows are put together in pairs
     };
 
     const Kept kept;
@@ -78,8 +78,8 @@ public:
                     return factor(f(lane, row_in_tile, block, tile, batch));
                 }};
     }
-    /// The same for values that lie side by side in memory from row to row: (row_in_tile, lane, block, tile, batch), and
-    /// in pairs (odd, row_in_tile, lane / 2, block, tile, batch).
+    /// The same for values that lie side by side in memory from row to row: (row_in_tile, lane, block, tile, batch),
+    /// and in pairs (odd, row_in_tile, lane / 2, block, tile, batch).
     Left transposed_rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
         f(row_in_tile, lane, block, tile, batch) = values(in_tile(row_in_tile, tile));
@@ -144,8 +144,8 @@ public:
     /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
     struct Columns {
         Halide::Func func;
-        Halide::Func unpaired;  // before rows are put together in pairs
-        bool in_pairs = false;  // (odd, lane, row / 2, block, batch)
+        Halide::Func unpaired = {};  // before rows are put together in pairs
+        bool in_pairs = false;       // (odd, lane, row / 2, block, batch)
         /// At the coordinates of a source.
         Halide::Tuple operator()(const std::vector<Expr> &at) const {
             return in_pairs ? with(as_float, values_of(func, {at[1] % 2, at[0], at[1] / 2, at[2], at[3]}))

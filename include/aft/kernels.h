@@ -54,9 +54,9 @@ struct KernelInfo {
     /// and AFTLocal) sums relative to the largest exponent of each target and channel.
     std::string algorithm;
     std::string schedule;  ///< packed, naive, tiled, adams2019, ...
-    /// float32 or bfloat16: the type in which weights, exponentials of the bias and sources are kept. Where `target` has
-    /// an instruction that multiplies bfloat16, so are the input and the gated values. Sums are in float32. A kernel
-    /// that keeps bfloat16 runs only if LayerOptions names it or its storage.
+    /// float32 or bfloat16: the type in which weights, exponentials of the bias and sources are kept. Where `target`
+    /// has an instruction that multiplies bfloat16, so are the input and the gated values. Sums are in float32. A
+    /// kernel that keeps bfloat16 runs only if LayerOptions names it or its storage.
     std::string storage;
     std::string api;              ///< the API of its devices: cpu, cuda, opencl or vulkan
     std::string target;           ///< the Halide target that it was compiled for

@@ -212,7 +212,7 @@ def test_refused():
     with pytest.raises(RuntimeError, match="save=True"):
         ones = [torch.ones(P, H, requires_grad=True) for _ in range(3)]
         torch.ops.aft.layer(x_of(), None, None, ones[0], None, ones[1], None, ones[2], None, torch.ones(H, P), None,
-                            None, None, None, None, 1, 0, 0, False)
+                            None, None, None, None, 1, 0, 0, False, False)
     assert aft.torch.AFTSimple(1, H, P)(x_of()).shape == (B, T, H)  # any length goes
 
 

@@ -159,7 +159,8 @@ std::vector<Demand> MeanTraining::demands(const LayerConfig &config, const Kerne
 }
 
 MeanTraining::MeanTraining(const LayerConfig &config, const KernelRow *named, const std::vector<Selection> &plan)
-    : config_(config), device_(plan[0].device), storage_(plan[0].storage), usual_(usual_way(config, named)), made_(std::make_unique<Made>()) {
+    : config_(config), device_(plan[0].device), storage_(plan[0].storage), usual_(usual_way(config, named)),
+      made_(std::make_unique<Made>()) {
     const std::size_t count = demands_of(config, usual_).size();
     made_->kernels[static_cast<std::size_t>(usual_)] = make({plan.begin(), plan.begin() + count}, usual_);
 }

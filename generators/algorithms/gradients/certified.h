@@ -37,8 +37,9 @@ private:
             return kept_if(e.row < in.sources && e.channel < in.targets,
                            factors.weight(target_at(in, e.channel), e.row, e.batch));
         });
-        columns = form.stored_columns("target_columns",
-                               [&](const Element &e) { return this->scaled(form.row_of(e, target_at(in, e.row))); });
+        columns = form.stored_columns("target_columns", [&](const Element &e) {
+            return this->scaled(form.row_of(e, target_at(in, e.row)));
+        });
         sums = form.product_of_chunks(
             "sums", weights, form.from(columns, [](const Expr &) { return Expr(0); }), in.targets, SourceChunk::rows,
             [&](const Expr &tile, const Expr & /*panel*/, const Expr &b) {

@@ -47,7 +47,8 @@ struct LinearGradients {
 
     LinearGradients(Form &form, const LinearGradientInputs &in)
         : chunk_sum(form.stage("chunk_sum")), row(0, chunk, "row"), chunks(0, ceil_div(in.steps(), chunk), "chunks") {
-        left = form.transposed_rows("transposed", [&](const Element &e) { return in.dy_at(e.row, e.channel, e.batch); });
+        left =
+            form.transposed_rows("transposed", [&](const Element &e) { return in.dy_at(e.row, e.channel, e.batch); });
         right = form.by_rows("packed_rows", [&](const Expr &channel, const Expr &step, const Expr &batch) {
             return in.x_at(channel, step, batch);
         });

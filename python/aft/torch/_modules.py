@@ -71,17 +71,20 @@ def _autocasts(device):
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
-def _run(operator, composite, tensors, arguments):
-    """The operator where it has kernels, or the same by PyTorch's operators. Autocast gives the result its dtype."""
+def _run(operator, composite, tensors, arguments, bfloat16=False):
+    """The operator where it has kernels, or the same by PyTorch's operators. Autocast gives the result its dtype, and
+    runs kernels that keep bfloat16 if that is the dtype.
+    """
     device = next(tensor.device.type for tensor in tensors if tensor is not None)
     if _autocasts(device):
+        dtype = torch.get_autocast_dtype(device)
         in_float32 = [None if tensor is None else tensor.float() for tensor in tensors]
         with torch.autocast(device, enabled=False):
-            return _run(operator, composite, in_float32, arguments).to(torch.get_autocast_dtype(device))
+            return _run(operator, composite, in_float32, arguments, dtype == torch.bfloat16).to(dtype)
     if not _have_kernels(tensors):
         return composite(*tensors, *arguments)
     save = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-    return operator(*tensors, *arguments, save)[0]
+    return operator(*tensors, *arguments, bfloat16, save)[0]
 
 
 def mean(query: Tensor | None, key: Tensor, value: Tensor, position_bias: Tensor | None = None, *,

@@ -89,12 +89,12 @@ class _Call:
 
 
 @functools.lru_cache(maxsize=None)
-def _training(which, form, hidden, projected, max_seq_len, window, gate, key_hidden, value_hidden):
+def _training(which, storage, form, hidden, projected, max_seq_len, window, gate, key_hidden, value_hidden):
     """The object of C for a config. It holds no weights, and lives as long as the process."""
     config = c.Config(kind=form, hidden=hidden, projected=projected, max_seq_len=max_seq_len, window=window, gate=gate,
                       key_hidden=key_hidden, value_hidden=value_hidden)
     handle = ctypes.c_void_p()
-    getattr(c, f"{which}_training_create")(config, None, handle)
+    getattr(c, f"{which}_training_create")(config, c.LayerOptions(storage=storage), handle)
     _made.append((getattr(c, f"{which}_training_scratch_bytes"), handle.value))
     return handle.value
 
@@ -120,6 +120,10 @@ def _check(tensor, name, shape):
 def _check_saved(saved, size):
     if saved.shape != (size,) or not saved.is_contiguous():
         raise c.ShapeError(f"saved is {list(saved.shape)}, must be [{size}], without gaps")
+
+
+def _storage(bfloat16):
+    return b"bfloat16" if bfloat16 else b"float32"
 
 
 def _positions(position_bias):
@@ -152,7 +156,7 @@ class _Layer:
         return B * _saved_rows(form, mask, gate, n, m, True) * t["key_weight"].shape[0]
 
     @staticmethod
-    def handle(t, form, gate, window):
+    def handle(t, form, gate, window, bfloat16):
         P, H = t["key_weight"].shape[0], t["query"].shape[2]
         key = H if t["key"] is None else t["key"].shape[2]
         value = key if t["value"] is None else t["value"].shape[2]
@@ -161,7 +165,7 @@ class _Layer:
                             "value_weight": (P, value), "value_bias": (P,), "project_weight": (H, P),
                             "project_bias": (H,), "position_bias": (S, S)}.items():
             _check(t[name], name, shape)
-        return _training("layer", form, H, P, S, window, gate, key, value)
+        return _training("layer", _storage(bfloat16), form, H, P, S, window, gate, key, value)
 
     @staticmethod
     def forward(handle, call, extents, y, saved):
@@ -198,10 +202,10 @@ class _Mean:
         return B * _saved_rows(form, mask, gate, targets, m, False) * P
 
     @staticmethod
-    def handle(t, form, gate, window):
+    def handle(t, form, gate, window, bfloat16):
         S = _positions(t["position_bias"])
         _check(t["position_bias"], "position_bias", (S, S))
-        return _training("core", form, 0, t["key"].shape[2], S, window, gate, 0, 0)
+        return _training("core", _storage(bfloat16), form, 0, t["key"].shape[2], S, window, gate, 0, 0)
 
     @staticmethod
     def forward(handle, call, extents, y, saved):
@@ -252,7 +256,7 @@ def _define(kind):
     names = [name.rstrip("?") for name in kind.tensors]
     count = len(names)
     arguments = ", ".join(f"Tensor{'?' if name.endswith('?') else ''} {name.rstrip('?')}" for name in kind.tensors)
-    arguments += f", Tensor? lengths, Tensor? mask, int form, int gate, int window{kind.extra}"
+    arguments += f", Tensor? lengths, Tensor? mask, int form, int gate, int window{kind.extra}, bool bfloat16"
     name, name_of_gradients = kind.name, f"{kind.name}_backward"
     _library.define(f"{name}({arguments}, bool save) -> (Tensor, Tensor)")
     _library.define(f"{name_of_gradients}(Tensor dy, Tensor saved, {arguments}, bool[] wanted) -> Tensor[]")
@@ -263,30 +267,30 @@ def _define(kind):
         return (tensors, *arguments[count:])
 
     def forward(*arguments):
-        *arguments, save = arguments
+        *arguments, bfloat16, save = arguments
         tensors, lengths, mask, form, gate, window, *rest = split(arguments)
         shape = kind.result(tensors, *rest)
         y = torch.empty(shape)
         saved = torch.empty(kind.saved(tensors, mask, form, gate, *rest))
         call = _Call(tensors, lengths, mask, shape[1])
-        kind.forward(kind.handle(tensors, form, gate, window), call, c.Extents(*shape), y, saved)
+        kind.forward(kind.handle(tensors, form, gate, window, bfloat16), call, c.Extents(*shape), y, saved)
         return y, saved if save else torch.empty(0)
 
     def fake(*arguments):
-        *arguments, save = arguments
+        *arguments, _, save = arguments
         tensors, _, mask, form, gate, _, *rest = split(arguments)
         like = tensors["key" if name == "mean" else "query"]
         return (like.new_empty(kind.result(tensors, *rest)),
                 like.new_empty(kind.saved(tensors, mask, form, gate, *rest) if save else 0))
 
     def gradients(dy, saved, *arguments):
-        *arguments, wanted = arguments
+        *arguments, bfloat16, wanted = arguments
         tensors, lengths, mask, form, gate, window, *rest = split(arguments)
         _check_saved(saved, kind.saved(tensors, mask, form, gate, *rest))
         _check(dy, "dy", kind.result(tensors, *rest))
         dy = _regular(dy)
         call = _Call(tensors, lengths, mask, dy.shape[1])
-        return kind.backward(kind.handle(tensors, form, gate, window), call, c.Extents(*dy.shape), dy, saved,
+        return kind.backward(kind.handle(tensors, form, gate, window, bfloat16), call, c.Extents(*dy.shape), dy, saved,
                              [each for each, is_wanted in zip(names, wanted) if is_wanted])
 
     def fake_gradients(dy, saved, *arguments):
@@ -335,7 +339,7 @@ def _define(kind):
         arguments = arguments_of(ctx, kept)
         with torch.enable_grad():
             leaves = [None if each is None else each.detach().requires_grad_() for each in (dy, *arguments[:count])]
-            y = kind.composite(*leaves[1:], *arguments[count:])
+            y = kind.composite(*leaves[1:], *arguments[count:-1])
             wanted = [leaf for leaf, is_wanted in zip(leaves[1:], ctx.wanted) if is_wanted]
             first = torch.autograd.grad(y, wanted, leaves[0], create_graph=True, allow_unused=True)
             pairs = [(each, direction) for each, direction in zip(first, directions)
