@@ -23,28 +23,14 @@ import numpy
 from safetensors import safe_open
 
 import report
-from turns import Contestant, Worker
+from cases import (CALL_EXTENTS, EXTENTS, LAYERS, QUICK_SHAPES, TAKING_BIAS, TRAINED, TRAINED_SHAPES, WINDOWS, peers,
+                   trained_peers)
+from turns import Contestant, Worker, measure_in_turn, settle_lost
+from verdict import LEVEL
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build"
 PROGRAM = str(BUILD / "benchmark/peers/aft_peers")
-SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "2,3072,256,256,256", "1,64,64,64", "1,197,192,192",
-          "1,1,512,512", "1,4,512,512", "1,16,512,512"]
-QUICK_SHAPES = ["16,197,192,192", "1,64,64,64", "1,4,512,512", "64,100,100,128", "256,1,1000,128"]
-COMPOSED_SHAPES = ["4,1024,512,512", "16,197,192,192", "1,64,64,64"]
-# B,T,H,P[,s] of whole layers; B,n,m,P of a mean with a bias of each call, and of a layer that keeps its sources.
-LAYERS = {"full": SHAPES, "simple": SHAPES, "local": SHAPES, "causal_full": COMPOSED_SHAPES,
-          "causal_simple": COMPOSED_SHAPES, "causal_local": COMPOSED_SHAPES, "conv": COMPOSED_SHAPES,
-          "wkv": COMPOSED_SHAPES, "given": ["64,100,100,128", "32,1000,1000,128", "1,1000,1000,128"],
-          "kept": ["256,1,1000,128"]}
-TAKING_BIAS = ("given", "kept")
-TRAINED = ("full", "simple", "local", "causal_full")
-TRAINED_SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "1,197,192,192", "1,64,64,64"]
-WINDOWS = {"local": 32, "causal_local": 32, "conv": 4}  # of a shape without one
-FORMS = {"local": ["dense", "banded"], "causal_full": ["dense", "blocked"], "causal_local": ["dense", "banded"],
-         "wkv": ["recurrent", "associative"]}
-EXTENTS = ("batch", "seq", "hidden", "projected", "window")
-CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
 SAME_GRADIENT = 1e-4  # of the largest
@@ -53,32 +39,6 @@ MODULES = {"OpenVINO": "openvino_peers", "ONNX Runtime": "onnxruntime_peers", "J
            "PyTorch": "torch_peers"}
 BLAS = {"oneDNN": "libdnnl.so*", "OpenBLAS": "libscipy_openblas.so", "MKL": "libmkl_rt.so*"}
 PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cpu-gomp", "scipy-openblas32", "mkl"]
-
-
-def trained_peers(layer):
-    """The same for a step of training."""
-    for mode in ("eager", "compiled"):
-        yield f"aft.torch, {mode}", "PyTorch", f"aft.torch training {mode}"
-        if layer in ("full", "simple"):  # its AFTLocal makes a new parameter in each call, which isn't trained
-            yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch training {mode}"
-        yield f"PyTorch, {mode}", "PyTorch", f"dense training {mode}"
-
-
-def peers(layer):
-    """(peer, library, form) of each opponent."""
-    forms = FORMS.get(layer, ["dense"])
-    names = {form: f", {form}" if len(forms) > 1 else "" for form in forms}
-    for mode in ("eager", "compiled"):
-        # AFTLocal makes its bias in Python, position by position: nothing to compile.
-        if layer in ("full", "simple") or (layer, mode) == ("local", "eager"):
-            yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch {mode}"
-        for form in forms:
-            yield f"PyTorch{names[form]}, {mode}", "PyTorch", f"{form} {mode}"
-    for library in ("JAX", "ONNX Runtime", "OpenVINO", "oneDNN", "OpenBLAS", "MKL"):
-        for form in forms:
-            # JAX and PyTorch have operators for it; the others would run a loop of their own.
-            if form != "associative" or library == "JAX":
-                yield library + names[form], library, form
 
 
 class Comparison:
@@ -162,7 +122,7 @@ class Comparison:
             self.wrong = True
             self.skipped.append({**case, "peer": OURS, "reason": failure})
             return
-        field = [ours]
+        field = []
         for peer, library, form in (trained_peers if self.options.training else peers)(layer):
             if any(name.lower() in peer.lower() for name in self.options.peer or [""]):
                 contestant = Contestant(peer, self.worker(library, form, threads))
@@ -171,21 +131,21 @@ class Comparison:
                     self.skipped.append({**case, "peer": peer, "reason": failure})
                 else:
                     field.append(contestant)
-        # A list, as all() would end a round with the first who has enough.
-        while any([each.take_turn(self.options.seconds) for each in field]):
-            pass
-        if ours.failure:
-            self.wrong = True
-        for each in field:
+        first = found = measure_in_turn(ours, field, self.options.seconds)
+        if self.options.repeat_lost:
+            found = settle_lost(first, ours, self.options.seconds, self.options.repeat_lost)
+        self.wrong |= ours.failure is not None
+        for each in (ours, *field):
             if each.failure:
                 self.skipped.append({**case, "peer": each.peer, "reason": each.failure})
-            elif each is not ours and not ours.failure:
-                median, peer_median = statistics.median(ours.times), statistics.median(each.times)
-                self.comparisons.append({
-                    **case, "peer": each.peer, "kernel": ours.kernel, "ours_median_ms": median * 1e3,
-                    "peer_median_ms": peer_median * 1e3, "ours_best_ms": min(ours.times) * 1e3,
-                    "peer_best_ms": min(each.times) * 1e3, "ratio": peer_median / median,
-                    "peer_peak_bytes": each.peak_bytes})
+        for each, verdict in found.items():
+            self.comparisons.append({
+                **case, "peer": each.peer, "kernel": ours.kernel, "verdict": verdict.name, "ratio": verdict.ratio,
+                "ratio_low": verdict.low, "ratio_high": verdict.high, "turns": len(verdict.peer),
+                "lost_ratio": first[each].ratio if verdict is not first[each] else None,
+                "ours_median_ms": statistics.median(verdict.ours) * 1e3,
+                "peer_median_ms": statistics.median(verdict.peer) * 1e3, "ours_best_ms": min(verdict.ours) * 1e3,
+                "peer_best_ms": min(verdict.peer) * 1e3, "peer_peak_bytes": each.peak_bytes})
 
     def run_all(self):
         start = time.monotonic()
@@ -200,7 +160,8 @@ class Comparison:
                     print(f"{time.monotonic() - start:5.0f} s  {layer} {','.join(map(str, shape))}, {threads} "
                           f"thread{'s' * (threads > 1)}: "
                           + (f"{closest['ours_median_ms']:.4g} ms, closest {closest['peer']} "
-                             f"{closest['ratio']:.2f} times" if closest else "nothing compared"), flush=True)
+                             f"{closest['ratio']:.2f} times, {closest['verdict']}" if closest else "nothing compared"),
+                          flush=True)
             finally:
                 for worker in self.workers.values():
                     worker.end()
@@ -231,7 +192,7 @@ def machine(options):
             "isa": next((isa for isa in ("avx512f", "avx2", "sse4_1") if isa in flags), platform.machine()),
             "os": f"{first('/etc/os-release', 'PRETTY_NAME', '=')}, {platform.system()} {platform.release()}",
             "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "versions": versions,
-            "seconds": options.seconds, "command": " ".join(["compare.py", *sys.argv[1:]])}
+            "seconds": options.seconds, "level": LEVEL, "command": " ".join(["compare.py", *sys.argv[1:]])}
 
 
 def shape(text):
@@ -261,6 +222,8 @@ def parsed_arguments():
                         help=f"default: 1 and {cores}")
     parser.add_argument("--peer", action="append", metavar="TEXT", help="peers whose name has the text; default: all")
     parser.add_argument("--seconds", type=float, help="of measuring, for each contestant; default: 0.7")
+    parser.add_argument("--repeat-lost", type=int, choices=range(1, 101), metavar="N",
+                        help="repeat a comparison that says \"behind\", for N times as many turns: the new ones decide")
     parser.add_argument("--training", action="store_true",
                         help=f"steps of training, of {', '.join(TRAINED)}: the result and all gradients")
     parser.add_argument("--quick", action="store_true", help=f"all threads, 0.2 s, shapes {' '.join(QUICK_SHAPES)}")
