@@ -28,18 +28,34 @@ bool is_done(const Contestant &contestant, const double measured_seconds) {
 }
 
 void run(benchmark::State &state, Contestant &contestant) {
-    benchmark::IterationCount left = state.max_iterations;
-    for (auto _ : state) {
+    const auto attempt = [&](const auto &action) {
         try {
-            contestant.call();
-            if (--left == 0 && contestant.finish) {
-                contestant.finish();
-            }
+            action();
+            return true;
         } catch (const std::exception &error) {
             contestant.failure = what_failed(error);
             state.SkipWithError("failed");
-            break;
+            return false;
         }
+    };
+    RoundPeaks peaks;
+    if (contestant.peaks && !attempt([&] { peaks.before = contestant.peaks(); })) {
+        return;
+    }
+    benchmark::IterationCount left = state.max_iterations;
+    const auto call = [&] {
+        contestant.call();
+        if (--left == 0 && contestant.finish) {
+            contestant.finish();
+        }
+    };
+    for (auto _ : state) {
+        if (!attempt(call)) {
+            return;
+        }
+    }
+    if (contestant.peaks && attempt([&] { peaks.after = contestant.peaks(); })) {
+        contestant.peaks_around.push_back(peaks);
     }
 }
 
