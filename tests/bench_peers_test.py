@@ -1,22 +1,23 @@
-"""bench/peers tells a lost comparison from noise."""
+"""bench/peers tells a lost comparison from noise, and keeps neighbours busy."""
 
 import os
 import random
 import statistics
 import sys
+import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "bench", "peers"))
 
 import report  # noqa: E402
-from turns import Contestant, measure_in_turn, settle_lost  # noqa: E402
+from turns import Contestant, busy, measure_in_turn, settle_lost  # noqa: E402
 from verdict import LEVEL, MIN_TURNS, interval_of_median, verdict  # noqa: E402
 
 
 def turns(ratio, noise, count=10, seed=0):
-    """Times of ours and of a peer whose calls take `ratio` as long. What else the machine does slows both in a turn by up
-    to 3 times; `noise` falls on each of them."""
+    """Times of ours and of a peer whose calls take `ratio` as long. What else the machine does slows both in a turn by
+    up to 3 times; `noise` falls on each of them."""
     chance = random.Random(seed)
     load = [chance.uniform(1, 3) for _ in range(count)]
     return tuple([part * factor * (1 + chance.uniform(-noise, noise)) for part in load] for factor in (1, ratio))
@@ -146,6 +147,36 @@ class Turns(unittest.TestCase):
         self.assertEqual(list(found), [self.slow])
 
 
+class Neighbours(unittest.TestCase):
+    STAYS = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+    def test_each_keeps_to_its_processor_and_ends_with_the_comparison(self):
+        cpus = sorted(os.sched_getaffinity(0))[-2:]
+        with busy(self.STAYS, cpus):
+            children = [child for child in self.children() if child not in self.before]
+            self.assertEqual(sorted(cpu for child in children for cpu in os.sched_getaffinity(child)), cpus)
+        self.assertEqual(self.children(), self.before)
+
+    def test_one_that_ends_before_is_an_error(self):
+        with self.assertRaisesRegex(RuntimeError, "true ended"):
+            with busy(["true"], [min(os.sched_getaffinity(0))]):
+                time.sleep(0.5)
+
+    def test_they_end_when_the_comparison_fails(self):
+        with self.assertRaisesRegex(ValueError, "wrong"):
+            with busy(self.STAYS, [min(os.sched_getaffinity(0))]):
+                raise ValueError("wrong")
+        self.assertEqual(self.children(), self.before)
+
+    def setUp(self):
+        self.before = self.children()
+
+    @staticmethod
+    def children():
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="utf-8") as file:
+            return [int(number) for number in file.read().split()]
+
+
 def row(peer, name, ratio, **more):
     return {"layer": "full", "shape": {"batch": 2, "seq": 3}, "threads": 1, "peer": peer, "verdict": name,
             "ratio": ratio, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01, "turns": 10, "lost_ratio": None,
@@ -153,9 +184,15 @@ def row(peer, name, ratio, **more):
 
 
 class Report(unittest.TestCase):
+    def test_the_headings_name_the_neighbours(self):
+        text = self.markdown(row("A", "ahead", 1.5), busy=1)
+        self.assertIn(" behind in 0 of 1 comparisons, beside 1 core kept busy.\n", text)
+        self.assertIn("\n## AFTFull, 1 thread, beside 1 core kept busy\n", text)
+        self.assertNotIn("busy", self.markdown(row("A", "ahead", 1.5)))
+
     def markdown(self, *rows, **machine):
         about = {"cpu": "a CPU", "isa": "avx2", "cores": 2, "os": "an OS", "date": "today", "versions": {"jax": None},
-                 "level": LEVEL}
+                 "level": LEVEL, "busy": 0}
         return report.markdown({"machine": about | machine, "comparisons": rows, "skipped": []})
 
     def test_the_summary_counts_and_names_what_is_not_ahead(self):
@@ -166,7 +203,8 @@ class Report(unittest.TestCase):
 
     def test_the_table_marks_what_is_even_or_behind(self):
         text = self.markdown(row("A", "ahead", 1.5), row("B", "even", 0.98), row("C", "behind", 0.8))
-        self.assertIn("| A | 1.50 [1.49, 1.51] |\n| B | 0.98 [0.97, 0.99] even |\n| C | **0.80** [0.79, 0.81] |\n", text)
+        self.assertIn("| A | 1.50 [1.49, 1.51] |\n| B | 0.98 [0.97, 0.99] even |\n| C | **0.80** [0.79, 0.81] |\n",
+                      text)
 
     def test_a_comparison_without_an_interval_has_none(self):
         self.assertIn("| A | 1.50  even |\n", self.markdown(row("A", "even", 1.5, ratio_low=None, ratio_high=None)))

@@ -15,6 +15,8 @@ TRAINED_SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "1,197,1
 WINDOWS = {"local": 32, "causal_local": 32, "conv": 4}  # of a shape without one
 FORMS = {"local": ["dense", "banded"], "causal_full": ["dense", "blocked"], "causal_local": ["dense", "banded"],
          "wkv": ["recurrent", "associative"]}
+AS_ON_INTEL = "PyTorch as on Intel"  # its MKL keeps to AVX2 on CPUs of other makers
+PYTORCH = ("PyTorch", AS_ON_INTEL)
 EXTENTS = ("batch", "seq", "hidden", "projected", "window")
 CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 
@@ -27,8 +29,9 @@ def peers(layer):
         # AFTLocal makes its bias in Python, position by position: nothing to compile.
         if layer in ("full", "simple") or (layer, mode) == ("local", "eager"):
             yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch {mode}"
-        for form in forms:
-            yield f"PyTorch{names[form]}, {mode}", "PyTorch", f"{form} {mode}"
+        for library in PYTORCH:
+            for form in forms:
+                yield f"{library}{names[form]}, {mode}", library, f"{form} {mode}"
     for library in ("JAX", "ONNX Runtime", "OpenVINO", "oneDNN", "OpenBLAS", "MKL"):
         for form in forms:
             # JAX and PyTorch have operators for it; the others would run a loop of their own.
@@ -42,4 +45,5 @@ def trained_peers(layer):
         yield f"aft.torch, {mode}", "PyTorch", f"aft.torch training {mode}"
         if layer in ("full", "simple"):  # its AFTLocal makes a new parameter in each call, which isn't trained
             yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch training {mode}"
-        yield f"PyTorch, {mode}", "PyTorch", f"dense training {mode}"
+        for library in PYTORCH:
+            yield f"{library}, {mode}", library, f"dense training {mode}"

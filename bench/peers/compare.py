@@ -23,20 +23,21 @@ import numpy
 from safetensors import safe_open
 
 import report
-from cases import (CALL_EXTENTS, EXTENTS, LAYERS, QUICK_SHAPES, TAKING_BIAS, TRAINED, TRAINED_SHAPES, WINDOWS, peers,
-                   trained_peers)
-from turns import Contestant, Worker, measure_in_turn, settle_lost
+from cases import (AS_ON_INTEL, CALL_EXTENTS, EXTENTS, LAYERS, QUICK_SHAPES, TAKING_BIAS, TRAINED, TRAINED_SHAPES,
+                   WINDOWS, peers, trained_peers)
+from turns import Contestant, Worker, busy, measure_in_turn, settle_lost
 from verdict import LEVEL
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build"
 PROGRAM = str(BUILD / "benchmark/peers/aft_peers")
+MKL_AS_ON_INTEL = str(BUILD / "benchmark/peers/libaft_mkl_as_on_intel.so")
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
 SAME_GRADIENT = 1e-4  # of the largest
 
 MODULES = {"OpenVINO": "openvino_peers", "ONNX Runtime": "onnxruntime_peers", "JAX": "jax_peers",
-           "PyTorch": "torch_peers"}
+           "PyTorch": "torch_peers", AS_ON_INTEL: "torch_as_on_intel_peers"}
 BLAS = {"oneDNN": "libdnnl.so*", "OpenBLAS": "libscipy_openblas.so", "MKL": "libmkl_rt.so*"}
 PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cpu-gomp", "scipy-openblas32", "mkl"]
 
@@ -64,6 +65,8 @@ class Comparison:
             "PYTHONPATH": str(BUILD.parent / "python"), "AFT_LIBRARY": str(BUILD / "runtime/libaft.so"),
             "OMP_NUM_THREADS": str(threads), "MKL_THREADING_LAYER": "GNU",
             "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        if library == AS_ON_INTEL:
+            environment["LD_PRELOAD"] = MKL_AS_ON_INTEL
         if library in MODULES:
             command = [sys.executable, str(HERE / "worker.py"), MODULES[library], str(threads)]
         else:
@@ -192,7 +195,8 @@ def machine(options):
             "isa": next((isa for isa in ("avx512f", "avx2", "sse4_1") if isa in flags), platform.machine()),
             "os": f"{first('/etc/os-release', 'PRETTY_NAME', '=')}, {platform.system()} {platform.release()}",
             "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "versions": versions,
-            "seconds": options.seconds, "level": LEVEL, "command": " ".join(["compare.py", *sys.argv[1:]])}
+            "seconds": options.seconds, "level": LEVEL, "busy": options.busy,
+            "command": " ".join(["compare.py", *sys.argv[1:]])}
 
 
 def shape(text):
@@ -224,6 +228,8 @@ def parsed_arguments():
     parser.add_argument("--seconds", type=float, help="of measuring, for each contestant; default: 0.7")
     parser.add_argument("--repeat-lost", type=int, choices=range(1, 101), metavar="N",
                         help="repeat a comparison that says \"behind\", for N times as many turns: the new ones decide")
+    parser.add_argument("--busy", type=int, choices=range(cores + 1), default=0, metavar="N",
+                        help="keep the last N processors at work by multiply-adds, beside every contestant alike")
     parser.add_argument("--training", action="store_true",
                         help=f"steps of training, of {', '.join(TRAINED)}: the result and all gradients")
     parser.add_argument("--quick", action="store_true", help=f"all threads, 0.2 s, shapes {' '.join(QUICK_SHAPES)}")
@@ -240,7 +246,8 @@ def main():
     options = parsed_arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or stopped workers would stay behind
     comparison = Comparison(options)
-    comparison.run_all()
+    with busy([PROGRAM, "busy"], comparison.cpus[len(comparison.cpus) - options.busy:]):
+        comparison.run_all()
     report.write(comparison.save(), Path(options.output))
     return 1 if comparison.wrong else 0
 

@@ -23,16 +23,22 @@ def interval(row):
     return "" if row["ratio_low"] is None else f"[{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
 
 
-def summary(rows):
+def summary(result):
     """How often we are ahead, even, behind; then each comparison in which we aren't ahead."""
+    rows = result["comparisons"]
     counts = ", ".join(f"{name} in {sum(row['verdict'] == name for row in rows)}"
                        for name in ("ahead", "even", "behind"))
-    text = f"We are {counts} of {len(rows)} comparisons.\n"
+    text = f"We are {counts} of {len(rows)} comparisons{neighbours(result['machine'])}.\n"
     for row in (row for name in ("behind", "even") for row in rows if row["verdict"] == name):
         text += (f"- {row['verdict']}: {row['peer']}, {name_of(row['layer'])} {shape_text(row['shape'])}, "
                  f"{threads_text(row['threads'])}: {row['ratio']:.3f} {interval(row)}, {row['turns']} turns"
                  + (f", after {row['lost_ratio']:.3f} at first" if row["lost_ratio"] else "") + "\n")
     return text
+
+
+def neighbours(machine):
+    count = machine["busy"]
+    return f", beside {count} core{'s' * (count > 1)} kept busy" if count else ""
 
 
 def threads_text(count):
@@ -52,10 +58,10 @@ def markdown(result):
     machine, notes = result["machine"], []
     text = (f"{machine['cpu']} ({machine['isa']}, {machine['cores']} cores), {machine['os']}, {machine['date']}; "
             + ", ".join(f"{name} {version or 'missing'}" for name, version in machine["versions"].items())
-            + ".\n\nHow many times as long as ours a peer takes: the median over the turns, and its interval at a level "
-            f"of {100 * machine['level']:g} %. We are behind where it's **bold**; \"even\" couldn't be told apart. The "
-            "MiB of a step are the most that PyTorch's tensors hold at a time, with the scratch of the kernels.\n\n"
-            + summary(result["comparisons"]))
+            + ".\n\nHow many times as long as ours a peer takes: the median over the turns, and its interval at a "
+            f"level of {100 * machine['level']:g} %. We are behind where it's **bold**; \"even\" isn't told apart. "
+            "The MiB of a step are the most that PyTorch's tensors hold at a time, with the scratch of the kernels.\n\n"
+            + summary(result))
     for layer, threads in unique((row["layer"], row["threads"]) for row in result["comparisons"]):
         rows = [row for row in result["comparisons"] if (row["layer"], row["threads"]) == (layer, threads)]
         reasons = {}
@@ -66,7 +72,7 @@ def markdown(result):
                 reasons[skip["peer"], shape_text(skip["shape"])] = notes.index(skip["reason"]) + 1
         shapes = unique(shape_text(row["shape"]) for row in rows)
         ours = {shape_text(row["shape"]): f"{row['ours_median_ms']:.4g} ms" for row in rows}
-        text += f"\n## {name_of(layer)}, {threads_text(threads)}\n\n"
+        text += f"\n## {name_of(layer)}, {threads_text(threads)}{neighbours(machine)}\n\n"
         text += f"| peer | {' | '.join(shapes)} |\n|{'---|' * (len(shapes) + 1)}\n"
         text += f"| aft | {' | '.join(ours[shape] for shape in shapes)} |\n"
         for peer in unique([row["peer"] for row in rows] + [peer for peer, _ in reasons]):
@@ -75,7 +81,7 @@ def markdown(result):
     return text
 
 
-def chart(layer, rows, path):
+def chart(layer, rows, machine, path):
     import matplotlib
 
     matplotlib.use("Agg")
@@ -102,7 +108,7 @@ def chart(layer, rows, path):
         panel.set_yticks(range(len(shapes)), shapes)
         panel.grid(axis="x", alpha=0.4)
     panels[0][0].invert_yaxis()
-    figure.suptitle(name_of(layer))
+    figure.suptitle(name_of(layer) + neighbours(machine))
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize="small")
     figure.savefig(path)
@@ -116,6 +122,7 @@ def write(result, folder):
     for layer in unique(row["layer"] for row in result["comparisons"]):
         path = folder / f"peers-{layer.replace(' ', '-')}.svg"
         try:
-            chart(layer, [row for row in result["comparisons"] if row["layer"] == layer], path)
+            rows = [row for row in result["comparisons"] if row["layer"] == layer]
+            chart(layer, rows, result["machine"], path)
         except ImportError as error:
             print(f"no {path}: {error}")

@@ -1,5 +1,6 @@
 """Contestants as processes that run one at a time."""
 
+import contextlib
 import json
 import os
 import select
@@ -58,6 +59,24 @@ class Worker:
             self.process = None
 
 
+@contextlib.contextmanager
+def busy(command, cpus):
+    """Keeps each of these processors at work by a process of `command`, which ends with its standard input. One that
+    ends before raises RuntimeError: the comparison had less company than it says."""
+    started = []
+    try:
+        for cpu in cpus:
+            started.append(subprocess.Popen(command, stdin=subprocess.PIPE,
+                                            preexec_fn=lambda own=cpu: os.sched_setaffinity(0, {own})))
+        yield
+        if any(each.poll() is not None for each in started):
+            raise RuntimeError(f"{' '.join(command)} ended")
+    finally:
+        for each in started:
+            each.kill()
+            each.communicate()
+
+
 class Contestant:
     ROUNDS = 10  # that its seconds are spread over; of calls too slow for that, MIN_TURNS
 
@@ -83,8 +102,8 @@ class Contestant:
 
 
 def measure_in_turn(ours, peers, seconds, times=1):
-    """{contestant: Verdict} of the peers that didn't fail, by new turns: of each peer `times` * `seconds`, and `times` *
-    ROUNDS turns at least. Ours takes a turn in every round: each turn of a peer has one of ours beside it."""
+    """{contestant: Verdict} of the peers that didn't fail, by new turns: of each peer `times` * `seconds`,
+    and `times` * ROUNDS turns at least. Ours takes a turn in every round: each of a peer has one of ours beside it."""
     for each in (ours, *peers):
         each.times, each.measured = [], 0
     left = peers
