@@ -52,15 +52,16 @@ CeilingProbes CeilingProbes::of_cuda(CudaDevice &device) {
     return all;
 }
 
-std::function<Peaks()> CeilingProbes::peaks(const std::string &isa) const {
-    if (!fma_) {
-        return {};
+std::shared_ptr<const std::function<Peaks()>> CeilingProbes::peaks(const std::string &isa) {
+    std::shared_ptr<const std::function<Peaks()>> &found = peaks_[isa];
+    if (fma_ && !found) {
+        const auto measure = [fma = fma_, isa, is_device = isa == machine_isa()] {
+            const double device = fma("");
+            return Peaks{device, is_device ? device : isa.empty() ? not_measured : fma(isa)};
+        };
+        found = std::make_shared<const std::function<Peaks()>>(measure);
     }
-    const bool is_device = isa == machine_isa();
-    return [fma = fma_, isa, is_device] {
-        const double device = fma("");
-        return Peaks{device, is_device ? device : isa.empty() ? not_measured : fma(isa)};
-    };
+    return found;
 }
 
 void CeilingProbes::join(std::vector<Contestant> &contestants, double min_seconds) {

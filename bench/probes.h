@@ -5,6 +5,8 @@
 #include "rounds.h"
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,7 +31,7 @@ public:
     CeilingProbes() = default;
 
     /// Contestant::peaks of a kernel of that instruction set (isa_of()); "" of what isn't compiled for one.
-    std::function<Peaks()> peaks(const std::string &isa) const;
+    std::shared_ptr<const std::function<Peaks()>> peaks(const std::string &isa);
 
     /// Adds what is measured in turn with the contestants. They must not outlive this.
     void join(std::vector<Contestant> &contestants, double min_seconds);
@@ -46,7 +48,8 @@ private:
         std::function<double()> speed;  // 1e9 operations or bytes a second
         std::vector<double> speeds;
     };
-    std::function<double(const std::string &isa)> fma_;  // "": that of the device
+    std::function<double(const std::string &isa)> fma_;                           // "": that of the device
+    std::map<std::string, std::shared_ptr<const std::function<Peaks()>>> peaks_;  // by instruction set
     std::vector<double> fma_speeds_;
     std::vector<Probe> probes_;
     std::size_t copies_before_ = 0;  // values of "copy" that were gathered

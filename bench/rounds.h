@@ -3,6 +3,7 @@
 #include "peaks.h"
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,9 @@ struct Contestant {
     std::function<void()> finish = {};  ///< waits for what the calls of a round only queued: part of the round's time
     int rounds = 20;                    ///< that its seconds are spread over; slow calls need more than their seconds
 
-    /// Measures the peaks of the device, right before and right after the calls of a round: no part of its time.
-    std::function<Peaks()> peaks = {};
+    /// Measures the peaks of the device, right before and right after the calls of a round: no part of its time. Where
+    /// neighbours share it, what is after the first is before the second.
+    std::shared_ptr<const std::function<Peaks()>> peaks = {};
 
     std::vector<double> seconds = {};           ///< per call, one value for each round
     std::vector<RoundPeaks> peaks_around = {};  ///< the same rounds; empty without `peaks`

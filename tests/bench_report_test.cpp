@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -118,25 +120,32 @@ TEST_CASE("a device without a peak leaves no round out", "[bench]") {
 TEST_CASE("peaks are measured right before and right after the calls of each round", "[bench]") {
     double clock = 0;
     std::vector<Contestant> contestants = {{"calls", [&] { clock += 10; }, 1, 0},
-                                           {"others", [&] { clock += 100; }, 1, 0}};
-    contestants[0].peaks = [&] {
+                                           {"others", [&] { clock += 100; }, 1, 0},
+                                           {"none", [] {}, 1, 0}};
+    const auto peak = [&] {
         clock += 1;
         return Peaks{clock, not_measured};
     };
+    contestants[0].peaks = std::make_shared<const std::function<Peaks()>>(peak);
+    contestants[1].peaks = contestants[0].peaks;
     measure_in_turn(contestants, [](int) { return true; });
     REQUIRE(contestants[0].seconds.size() == 3);
     REQUIRE(contestants[0].peaks_around.size() == 3);
+    REQUIRE(contestants[1].peaks_around.size() == 3);
     CHECK(contestants[0].peaks_around[0].before.device == 1);
     CHECK(contestants[0].peaks_around[0].after.device == 12);
-    CHECK(contestants[0].peaks_around[1].before.device == 113);
-    CHECK(contestants[1].peaks_around.empty());
+    CHECK(contestants[1].peaks_around[0].before.device == 12);
+    CHECK(contestants[1].peaks_around[0].after.device == 113);
+    CHECK(contestants[0].peaks_around[1].before.device == 114);
+    CHECK(contestants[2].peaks_around.empty());
     CHECK(contestants[0].seconds[0] < 0.1);
 }
 
 TEST_CASE("a peak that can't be measured fails its contestant and no other", "[bench]") {
     int calls = 0;
     std::vector<Contestant> contestants = {{"before", [&] { ++calls; }, 1, 0}, {"well", [] {}, 1, 0}};
-    contestants[0].peaks = []() -> Peaks { throw std::runtime_error("lost"); };
+    const auto lost = []() -> Peaks { throw std::runtime_error("lost"); };
+    contestants[0].peaks = std::make_shared<const std::function<Peaks()>>(lost);
     measure_in_turn(contestants, [](int) { return true; });
     CHECK(contestants[0].failure == "lost");
     CHECK(contestants[0].seconds.empty());

@@ -30,14 +30,15 @@ from verdict import LEVEL
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build"
-PROGRAM = str(BUILD / "benchmark/peers/aft_peers")
-MKL_AS_ON_INTEL = str(BUILD / "benchmark/peers/libaft_mkl_as_on_intel.so")
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
 SAME_GRADIENT = 1e-4  # of the largest
 
 MODULES = {"OpenVINO": "openvino_peers", "ONNX Runtime": "onnxruntime_peers", "JAX": "jax_peers",
            "PyTorch": "torch_peers", AS_ON_INTEL: "torch_as_on_intel_peers"}
+# The peers whose documentation says how to limit them to AVX2; the loops between their products are of the build.
+AVX2 = {"oneDNN": {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "OpenBLAS": {"OPENBLAS_CORETYPE": "Haswell"},
+        "MKL": {"MKL_ENABLE_INSTRUCTIONS": "AVX2"}}
 BLAS = {"oneDNN": "libdnnl.so*", "OpenBLAS": "libscipy_openblas.so", "MKL": "libmkl_rt.so*"}
 PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cpu-gomp", "scipy-openblas32", "mkl"]
 
@@ -45,6 +46,8 @@ PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cp
 class Comparison:
     def __init__(self, options):
         self.options = options
+        self.peers_build = BUILD / ("avx2" if options.avx2 else "") / "benchmark/peers"
+        self.program = str(self.peers_build / "aft_peers")
         self.folder = Path(options.output) / "peers"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = open(self.folder / "workers.log", "w", encoding="utf-8")
@@ -57,7 +60,8 @@ class Comparison:
         if (library, form) in self.workers:
             return self.workers[library, form]
         environment = {key: value for key, value in os.environ.items()
-                       if not key.startswith(("AFT_", "GOMP_", "HL_", "KMP_", "MKL_", "OMP_", "OPENBLAS_", "XLA_"))}
+                       if not key.startswith(("AFT_", "ATEN_", "DNNL_", "GOMP_", "HL_", "KMP_", "MKL_", "OMP_",
+                                              "ONEDNN_", "OPENBLAS_", "XLA_"))}
         environment |= {
             # Big buffers aren't given back to the system and faulted in again at each call.
             "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
@@ -66,11 +70,13 @@ class Comparison:
             "OMP_NUM_THREADS": str(threads), "MKL_THREADING_LAYER": "GNU",
             "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         if library == AS_ON_INTEL:
-            environment["LD_PRELOAD"] = MKL_AS_ON_INTEL
+            environment["LD_PRELOAD"] = str(self.peers_build / "libaft_mkl_as_on_intel.so")
         if library in MODULES:
             command = [sys.executable, str(HERE / "worker.py"), MODULES[library], str(threads)]
         else:
-            command = [PROGRAM, "work", str(threads)]
+            command = [self.program, "work", str(threads)]
+        if self.options.avx2:
+            environment |= AVX2.get(library, {})
         if library in BLAS:
             found = sorted(glob.glob(f"{sys.prefix}/lib/**/{BLAS[library]}", recursive=True))
             command.append(found[0] if found else BLAS[library])  # the loader says that there is none
@@ -81,7 +87,7 @@ class Comparison:
         """The file with weights, input and reference."""
         if (layer, shape) not in self.problems:
             path = self.folder / f"{layer}-{'-'.join(map(str, shape))}.safetensors"
-            subprocess.run([PROGRAM, "problem", layer, ",".join(map(str, shape)), path], check=True)
+            subprocess.run([self.program, "problem", layer, ",".join(map(str, shape)), path], check=True)
             self.problems[layer, shape] = str(path)
         return self.problems[layer, shape]
 
@@ -127,7 +133,8 @@ class Comparison:
             return
         field = []
         for peer, library, form in (trained_peers if self.options.training else peers)(layer):
-            if any(name.lower() in peer.lower() for name in self.options.peer or [""]):
+            is_wanted = any(name.lower() in peer.lower() for name in self.options.peer or [""])
+            if is_wanted and (library in AVX2 or not self.options.avx2):
                 contestant = Contestant(peer, self.worker(library, form, threads))
                 failure = self.failure(contestant, form, problem)
                 if failure:
@@ -191,8 +198,9 @@ def machine(options):
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
+    isa = next((isa for isa in ("avx512f", "avx2", "sse4_1") if isa in flags), platform.machine())
     return {"cpu": first("/proc/cpuinfo", "model name", ":"), "cores": os.cpu_count(),
-            "isa": next((isa for isa in ("avx512f", "avx2", "sse4_1") if isa in flags), platform.machine()),
+            "isa": f"{isa}, all limited to AVX2" if options.avx2 else isa,
             "os": f"{first('/etc/os-release', 'PRETTY_NAME', '=')}, {platform.system()} {platform.release()}",
             "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "versions": versions,
             "seconds": options.seconds, "level": LEVEL, "busy": options.busy,
@@ -228,6 +236,9 @@ def parsed_arguments():
     parser.add_argument("--seconds", type=float, help="of measuring, for each contestant; default: 0.7")
     parser.add_argument("--repeat-lost", type=int, choices=range(1, 101), metavar="N",
                         help="repeat a comparison that says \"behind\", for N times as many turns: the new ones decide")
+    parser.add_argument("--avx2", action="store_true",
+                        help=f"limit ours and {', '.join(AVX2)} to AVX2, without other peers; ours is the build in "
+                             "build/avx2, by make bench-avx2")
     parser.add_argument("--busy", type=int, choices=range(cores + 1), default=0, metavar="N",
                         help="keep the last N processors at work by multiply-adds, beside every contestant alike")
     parser.add_argument("--training", action="store_true",
@@ -235,6 +246,8 @@ def parsed_arguments():
     parser.add_argument("--quick", action="store_true", help=f"all threads, 0.2 s, shapes {' '.join(QUICK_SHAPES)}")
     parser.add_argument("--output", default=str(BUILD / "bench"), metavar="FOLDER", help="default: build/bench")
     options = parser.parse_args()
+    if options.avx2 and options.training:
+        parser.error("--avx2: none of its peers trains")
     options.cases = [(layer, each) for layer in options.layer or (TRAINED if options.training else LAYERS)
                      for each in shapes_of(layer, options)]
     options.threads = options.threads or ([cores] if options.quick else sorted({1, cores}))
@@ -246,7 +259,7 @@ def main():
     options = parsed_arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or stopped workers would stay behind
     comparison = Comparison(options)
-    with busy([PROGRAM, "busy"], comparison.cpus[len(comparison.cpus) - options.busy:]):
+    with busy([comparison.program, "busy"], comparison.cpus[len(comparison.cpus) - options.busy:]):
         comparison.run_all()
     report.write(comparison.save(), Path(options.output))
     return 1 if comparison.wrong else 0
