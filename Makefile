@@ -9,8 +9,8 @@ BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: all bench test test-torch test-cpus test-aarch64 test-riscv64 check-targets test-valgrind sanitize fuzz tune \
-        bench-check bench-baseline bench-scaling bench-peers bench-training gpu-bundle install wheel docs kernels-page \
-        configure setup format lint clean help
+        bench-check bench-baseline bench-scaling bench-peers bench-avx2 bench-training gpu-bundle install wheel docs \
+        kernels-page configure setup format lint clean help
 
 # All that is installed: the library and the tool.
 all: configure
@@ -23,6 +23,14 @@ bench-peers: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_peers
 	bench/peers/setup
 	build/peers-venv/bin/python bench/peers/compare.py $(PEERS_FLAGS)
+
+# Our kernels, oneDNN, OpenBLAS and MKL, all limited to AVX2.
+bench-avx2: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_generator
+	$(CMAKE) --preset avx2
+	$(CMAKE) --build --preset avx2 --target aft_peers
+	bench/peers/setup
+	build/peers-venv/bin/python bench/peers/compare.py --avx2 --output build/bench/avx2 $(PEERS_FLAGS)
 
 # Steps of training beside those of PyTorch.
 bench-training: configure
@@ -141,6 +149,7 @@ help:
 	@echo 'make bench-baseline  record the figures for bench-check; run nothing else meanwhile'
 	@echo 'make bench-scaling   measure time and memory as T, P and B grow: build/bench/scaling.svg'
 	@echo 'make bench-peers     compare the layers with PyTorch, JAX, ONNX Runtime, OpenVINO and BLAS: build/bench/peers.md'
+	@echo 'make bench-avx2      compare the layers with oneDNN, OpenBLAS and MKL, all limited to AVX2: build/bench/avx2/peers.md'
 	@echo 'make bench-training  compare steps of training with PyTorch: build/bench/training/peers.md'
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make install         install library, headers and tool below PREFIX=/usr/local, or DESTDIR and PREFIX'

@@ -1,8 +1,14 @@
 #include "ceilings.h"
 
+#include "devices/cpu_features.h"
+
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <string_view>
 #include <thread>
 
 namespace aft::bench {
@@ -42,6 +48,7 @@ constexpr int chains = 12;
 
 AFT_FMA_LOOP(fma_loop_128, 4, )
 #if defined(__x86_64__)
+AFT_FMA_LOOP(fma_loop_avx, 8, __attribute__((target("avx"))))
 AFT_FMA_LOOP(fma_loop_avx2, 8, __attribute__((target("avx2,fma"))))
 AFT_FMA_LOOP(fma_loop_avx512, 16, __attribute__((target("avx512f"))))
 #endif
@@ -53,20 +60,30 @@ struct Isa {
     FmaLoop loop;
 };
 
-Isa widest_isa() {
+// Those of this machine, the widest first.
+std::vector<Isa> isas() {
+    std::vector<Isa> found;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f")) {
-        return {"AVX-512", 16, fma_loop_avx512};
+        found.push_back({"AVX-512", 16, fma_loop_avx512});
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        return {"AVX2", 8, fma_loop_avx2};
+        found.push_back({"AVX2", 8, fma_loop_avx2});
     }
-    return {"SSE2", 4, fma_loop_128};
+    if (__builtin_cpu_supports("avx")) {
+        found.push_back({"AVX", 8, fma_loop_avx});
+    }
+    found.push_back({"SSE2", 4, fma_loop_128});
 #elif defined(__aarch64__)
-    return {"NEON", 4, fma_loop_128};
+    found.push_back({"NEON", 4, fma_loop_128});
 #else
-    return {"128-bit vectors", 4, fma_loop_128};
+    found.push_back({"128-bit vectors", 4, fma_loop_128});
 #endif
+    return found;
+}
+
+double seconds_now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 // body(thread) on every thread, the caller's included.
@@ -84,16 +101,46 @@ void on_threads(int threads, const Body &body) {
 
 }  // namespace
 
-const char *fma_isa() {
-    return widest_isa().name;
+std::string machine_isa() {
+    return isas().front().name;
 }
 
-double fma_loop(int threads) {
-    const Isa isa = widest_isa();
-    constexpr std::int64_t steps = 2'000'000;  // 6 to 12 cycles each; long against the start of threads
-    std::vector<float> sums(threads);          // what keeps the compiler from dropping the loop
-    on_threads(threads, [&](int thread) { sums[thread] = isa.loop(steps); });
-    return 2.0 * steps * chains * isa.lanes * threads;
+std::string isa_of(const std::string &target) {
+#if defined(__x86_64__)
+    const std::vector<std::string_view> words = words_of(target);
+    const auto has = [&](std::string_view start) {
+        return std::any_of(words.begin(), words.end(),
+                           [&](std::string_view word) { return word.substr(0, start.size()) == start; });
+    };
+    return has("avx512") ? "AVX-512" : has("fma") ? "AVX2" : has("avx") ? "AVX" : "SSE2";
+#else
+    static_cast<void>(target);
+    return machine_isa();
+#endif
+}
+
+double fma_gflops(const std::string &isa, int threads) {
+    for (const Isa &each : isas()) {
+        if (each.name != isa) {
+            continue;
+        }
+        constexpr std::int64_t steps = 1'000'000;  // 6 to 12 cycles each
+        std::vector<float> sums(threads);          // what keeps the compiler from dropping the loop
+        std::vector<double> starts(threads), ends(threads);
+        std::atomic<int> missing{threads};  // a thread takes as long to start as a hundredth of the loop
+        on_threads(threads, [&](int thread) {
+            for (--missing; missing > 0;) {
+                std::this_thread::yield();
+            }
+            starts[thread] = seconds_now();
+            sums[thread] = each.loop(steps);
+            ends[thread] = seconds_now();
+        });
+        const double seconds =
+            *std::max_element(ends.begin(), ends.end()) - *std::min_element(starts.begin(), starts.end());
+        return 2e-9 * steps * chains * each.lanes * threads / seconds;
+    }
+    return std::numeric_limits<double>::quiet_NaN();
 }
 
 CopyLoop::CopyLoop() : source_(std::size_t{32} << 20, 1.0f), destination_(source_.size()) {}  // 128 MiB each

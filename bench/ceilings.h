@@ -1,15 +1,20 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 namespace aft::bench {
 
-/// The instruction set that fma_loop() uses: the widest one that this machine has.
-const char *fma_isa();
+/// The widest instruction set of this machine: "AVX-512", "AVX2", "AVX", "SSE2", "NEON" or "128-bit vectors".
+std::string machine_isa();
 
-/// Multiplies and adds in registers on `threads` threads, about 5 ms of nothing but independent multiply-adds: the
-/// ceiling of every kernel whose time goes into products. Returns the floating-point operations done.
-double fma_loop(int threads);
+/// The one of these that kernels for a Halide target multiply and add with.
+std::string isa_of(const std::string &target);
+
+/// Multiplies and adds in registers on `threads` threads, 2 to 4 ms of nothing but independent multiply-adds: the
+/// ceiling of every kernel of this instruction set whose time goes into products. Returns 1e9 operations a second, from
+/// the first thread that starts to the last one that ends; NaN if the machine lacks the instruction set.
+double fma_gflops(const std::string &isa, int threads);
 
 /// Copies a buffer too large for any cache, each thread its own part: the ceiling of what only moves data.
 class CopyLoop {

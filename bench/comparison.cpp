@@ -2,6 +2,7 @@
 
 #include "failure.h"
 #include "field.h"
+#include "peaks.h"
 #include "probes.h"
 #include "rounds.h"
 
@@ -29,8 +30,7 @@ double robust_deviation(const std::vector<double> &values) {
     return 1.4826 * median(distances);
 }
 
-void take_result(const Contestant &contestant, const RoundCeilings &ceilings, Measurement &measurement) {
-    const Ceiling &fma_peak_gflops = ceilings.fma_peak_gflops;
+void take_result(const Contestant &contestant, const Peaks &best_peaks, Measurement &measurement) {
     measurement.failure = contestant.failure;
     if (!contestant.failure.empty()) {
         return;
@@ -40,10 +40,23 @@ void take_result(const Contestant &contestant, const RoundCeilings &ceilings, Me
     measurement.best_ms = *std::min_element(contestant.seconds.begin(), contestant.seconds.end()) * 1e3;
     measurement.deviation_percent = 100 * robust_deviation(contestant.seconds) * 1e3 / measurement.median_ms;
     measurement.gflops = measurement.work / measurement.median_ms / 1e6;
-    measurement.peak_gflops = fma_peak_gflops.median;
-    measurement.percent_of_peak = 100 * measurement.gflops / fma_peak_gflops.median;
-    measurement.best_percent_of_peak = 100 * measurement.work / measurement.best_ms / 1e6 / fma_peak_gflops.best;
-    measurement.floor_ms = measurement.bytes / ceilings.copy_gbytes_per_second.median / 1e6;
+    measurement.of_peak = shares_of_peak(measurement.work, contestant.seconds, contestant.peaks_around, best_peaks);
+}
+
+// Of the device in all rounds of a problem, and of an instruction set beside its kernels.
+Peaks best_peaks(const Field &field, const std::string &isa) {
+    Peaks best;
+    for (std::size_t i = 0; i < field.measurements.size(); ++i) {
+        for (const RoundPeaks &round : field.contestants[i].peaks_around) {
+            for (const Peaks &each : {round.before, round.after}) {
+                best.device = std::fmax(best.device, each.device);  // the one that isn't NaN
+                if (field.measurements[i].isa == isa) {
+                    best.isa = std::fmax(best.isa, each.isa);
+                }
+            }
+        }
+    }
+    return best;
 }
 
 bool is_wanted(const std::string &schedule, const ComparisonOptions &options) {
@@ -92,11 +105,12 @@ std::vector<Measurement> compare_on(const BenchmarkProblem &problem, const Compa
         options.progress(fmt::format("{}: {} kernels in turn, round {}", title, measurements.size(), round), false);
         return true;
     });
-    const RoundCeilings ceilings = site.ceilings.gather(field.contestants);
+    const Ceiling copy = site.ceilings.gather(field.contestants);
 
     double naive_ms = not_measured, cublas_ms = not_measured, blas_gflops = not_measured;
     for (std::size_t i = 0; i < measurements.size(); ++i) {
-        take_result(field.contestants[i], ceilings, measurements[i]);
+        take_result(field.contestants[i], best_peaks(field, measurements[i].isa), measurements[i]);
+        measurements[i].floor_ms = measurements[i].bytes / copy.median / 1e6;
         if (measurements[i].kernel.schedule == "naive" && !(naive_ms > 0)) {  // the first: for the best instruction set
             naive_ms = measurements[i].median_ms;
         } else if (measurements[i].is_library && site.cuda) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "machine.h"
+#include "peaks.h"
 #include "probes.h"
 
 #include "reference/benchmark_problems.h"
@@ -45,16 +46,15 @@ struct Measurement {
     std::string timed = "call";  ///< as DeviceResult::timed; "call" too where x and y can't lie on the device
     double median_ms = not_measured, best_ms = not_measured;  ///< of one call, over the rounds
     double gflops = not_measured;                             ///< work / median time
-    double peak_gflops = not_measured;           ///< multiply-add peak: its median in the rounds of this problem
-    double percent_of_peak = not_measured;       ///< median over the median of the peak
-    double best_percent_of_peak = not_measured;  ///< best over best
-    double speedup_over_naive = not_measured;    ///< of the medians, on this device
-    double speedup_over_cublas = not_measured;   ///< of the medians; the layer against its matrix products alone
-    double percent_of_blas = not_measured;       ///< gflops over the best library's, on the CPU
-    double floor_ms = not_measured;              ///< `bytes` at the copy bandwidth in the rounds of this problem
-    double times_bidirectional = not_measured;   ///< of the medians: over the same core of all sources, not of the past
-    double deviation_percent = not_measured;     ///< of the rounds: 1.4826 median absolute deviations / median
-    double max_error = not_measured;             ///< largest error / largest output
+    std::string isa = {};                       ///< isa_of() its target; empty unless it's a kernel on the CPU
+    PeakShares of_peak = {};                    ///< of the device's multiply-add peak, and of that of `isa`
+    double speedup_over_naive = not_measured;   ///< of the medians, on this device
+    double speedup_over_cublas = not_measured;  ///< of the medians; the layer against its matrix products alone
+    double percent_of_blas = not_measured;      ///< gflops over the best library's, on the CPU
+    double floor_ms = not_measured;             ///< `bytes` at the copy bandwidth in the rounds of this problem
+    double times_bidirectional = not_measured;  ///< of the medians: over the same core of all sources, not of the past
+    double deviation_percent = not_measured;    ///< of the rounds: 1.4826 median absolute deviations / median
+    double max_error = not_measured;            ///< largest error / largest output
     int rounds = 0;
     std::string failure = {};  ///< why the kernel is wrong or failed, and wasn't timed; empty: right
 };

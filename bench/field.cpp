@@ -1,6 +1,7 @@
 #include "field.h"
 
 #include "blas.h"
+#include "ceilings.h"
 #include "cublas.h"
 #include "failure.h"
 
@@ -97,7 +98,10 @@ void Field::enter_layer(std::vector<Skip> &skipped) {
 
 void Field::enter(const KernelInfo &info, const std::function<Subject()> &make, std::vector<Skip> &skipped) {
     Measurement measurement{info, problem_, site_.result.device.id, arena_.work()};
+    // A layer that is composed has no target of its own.
+    measurement.isa = info.api == "cpu" && !info.target.empty() ? isa_of(info.target) : "";
     Contestant contestant{info.id, {}, 0, min_seconds_};
+    contestant.peaks = site_.ceilings.peaks(measurement.isa);
     try {
         const Subject subject = make();
         contestant.call = subject.call;
@@ -135,6 +139,7 @@ void Field::enter(const Products &products) {
     Measurement measurement{info, problem_, site_.result.device.id, products.flops};
     measurement.is_library = true;
     Contestant contestant{products.name, products.multiply, 0, min_seconds_, products.finish};
+    contestant.peaks = site_.ceilings.peaks(measurement.isa);
     try {
         measurement.max_error = products.max_error();
         if (!(measurement.max_error <= product_tolerance)) {

@@ -83,7 +83,7 @@ Machine this_machine() {
     machine.cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
     machine.caches = cache_sizes();
     machine.os = os_name(system);
-    machine.isa = fma_isa();
+    machine.isa = machine_isa();
 #if defined(__clang__)
     machine.compiler = __VERSION__;  // names itself
 #else

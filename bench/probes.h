@@ -1,29 +1,24 @@
 #pragma once
 
 #include "cuda_device.h"
+#include "peaks.h"
 #include "rounds.h"
 
 #include <functional>
-#include <limits>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace aft::bench {
-
-inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 
 /// The speed of a device that does nothing else, sampled in turn with the kernels: 1e9 operations or bytes a second.
 struct Ceiling {
     double median = not_measured, best = not_measured;
 };
 
-/// The speeds that a device reached in the rounds of one problem.
-struct RoundCeilings {
-    Ceiling fma_peak_gflops, copy_gbytes_per_second;
-};
-
-/// The ceilings of a device, which take part in the rounds of every problem; what they reached is gathered over all of
-/// them.
+/// The ceilings of a device, which are measured beside the kernels of every problem; what they reached is gathered over
+/// all of them.
 class CeilingProbes {
 public:
     /// The multiply-add peak on all threads and on one, and the copy bandwidth of this machine.
@@ -35,10 +30,14 @@ public:
     /// None: of a device that is reached only by calls that copy x and y, no ceiling would say anything.
     CeilingProbes() = default;
 
+    /// Contestant::peaks of a kernel of that instruction set (isa_of()); "" of what isn't compiled for one.
+    std::shared_ptr<const std::function<Peaks()>> peaks(const std::string &isa);
+
+    /// Adds what is measured in turn with the contestants. They must not outlive this.
     void join(std::vector<Contestant> &contestants, double min_seconds);
 
-    /// Takes the results of those that joined, which are the last.
-    RoundCeilings gather(const std::vector<Contestant> &contestants);
+    /// Takes the results of those that joined, and the peaks of all. Returns the copy bandwidth in these rounds.
+    Ceiling gather(const std::vector<Contestant> &contestants);
 
     /// "fma", "fma_one_thread", "copy"; over all rounds so far.
     Ceiling ceiling(const std::string &name) const;
@@ -46,12 +45,14 @@ public:
 private:
     struct Probe {
         std::string name;
-        std::function<double()> call;  // returns the work that it did
-        std::function<void()> finish;  // waits for it, where it was only queued
-        double work = 0;
-        std::vector<double> seconds;
+        std::function<double()> speed;  // 1e9 operations or bytes a second
+        std::vector<double> speeds;
     };
+    std::function<double(const std::string &isa)> fma_;                           // "": that of the device
+    std::map<std::string, std::shared_ptr<const std::function<Peaks()>>> peaks_;  // by instruction set
+    std::vector<double> fma_speeds_;
     std::vector<Probe> probes_;
+    std::size_t copies_before_ = 0;  // values of "copy" that were gathered
 };
 
 }  // namespace aft::bench

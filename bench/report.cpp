@@ -5,9 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <cmath>
-#include <set>
 
 namespace aft::bench {
 
@@ -16,10 +14,6 @@ extern const char *const report_page;
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-bool same_problem(const BenchmarkProblem &a, const BenchmarkProblem &b) {
-    return subject_name(a) == subject_name(b) && shape_name(a) == shape_name(b);
-}
 
 std::string csv_number(double value) {
     return std::isnan(value) ? "" : fmt::format("{:.6g}", value);
@@ -75,9 +69,13 @@ Json json_of(const Measurement &each) {
             {"median_ms", json_number(each.median_ms)},
             {"best_ms", json_number(each.best_ms)},
             {"gflops", json_number(each.gflops)},
-            {"peak_gflops", json_number(each.peak_gflops)},
-            {"percent_of_peak", json_number(each.percent_of_peak)},
-            {"best_percent_of_peak", json_number(each.best_percent_of_peak)},
+            {"peak_gflops", json_number(each.of_peak.peaks.device)},
+            {"percent_of_peak", json_number(each.of_peak.percent)},
+            {"best_percent_of_peak", json_number(each.of_peak.best_percent)},
+            {"isa", each.isa.empty() ? Json(nullptr) : Json(each.isa)},
+            {"isa_peak_gflops", json_number(each.of_peak.peaks.isa)},
+            {"percent_of_isa_peak", json_number(each.of_peak.percent_of_isa)},
+            {"rounds_left_out", each.of_peak.rounds_left_out},
             {"speedup_over_naive", json_number(each.speedup_over_naive)},
             {"speedup_over_cublas", json_number(each.speedup_over_cublas)},
             {"percent_of_blas", json_number(each.percent_of_blas)},
@@ -88,11 +86,6 @@ Json json_of(const Measurement &each) {
             {"rounds", each.rounds},
             {"correct", each.failure.empty()},
             {"failure", each.failure.empty() ? Json(nullptr) : Json(each.failure)}};
-}
-
-// How to name a device where one reads it, and the ceilings that it has.
-std::string title_of(const DeviceResult &each) {
-    return each.device.api == "cpu" ? "cpu" : fmt::format("{}, {}", each.device.id, each.device.name);
 }
 
 Json json_of(const DeviceResult &each) {
@@ -167,82 +160,14 @@ std::string text_of(const Json &json, int indent) {
     return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-// The figures that only some problems have, as text.
-std::string note_of(const Measurement &each) {
-    std::string text;
-    if (!std::isnan(each.floor_ms)) {
-        text += fmt::format("  floor {:.4g} ms", each.floor_ms);
-    }
-    if (!std::isnan(each.times_bidirectional)) {
-        text += fmt::format("  {:.2f} x bidirectional", each.times_bidirectional);
-    }
-    return text;
-}
-
-// A line for each kernel: the shapes that it can't do mostly have the same reason.
-std::string skipped_table(const std::vector<Skip> &skipped) {
-    std::string text = skipped.empty() ? "" : "\nnot measured\n";
-    std::set<std::string> seen;
-    for (const Skip &each : skipped) {
-        if (seen.insert(each.kernel).second) {
-            const auto shapes = std::count_if(skipped.begin(), skipped.end(),
-                                              [&](const Skip &other) { return other.kernel == each.kernel; });
-            text += fmt::format("  {} on {}{}: {}\n", each.kernel, shape_name(each.problem),
-                                shapes == 1 ? "" : fmt::format(" and {} more", shapes - 1), each.reason);
-        }
-    }
-    return text;
-}
-
 }  // namespace
-
-std::string to_table(const Comparison &comparison) {
-    const Machine &machine = comparison.machine;
-    std::string text = fmt::format("{}, {} of {} processors\nkernels for {}, Halide {}, {}\n", machine.cpu,
-                                   comparison.threads, machine.cores, machine.target, machine.halide, machine.date);
-    for (const DeviceResult &each : comparison.devices) {
-        text += fmt::format("{}{}{}", title_of(each), each.description.empty() ? "" : ", ", each.description);
-        if (!std::isnan(each.fma_peak_gflops.median)) {
-            text += fmt::format("{}: {:.1f} GFLOP/s multiply-add peak ({:.1f} best), {:.1f} GB/s copy",
-                                each.device.api == "cpu" ? ", " + machine.isa : "", each.fma_peak_gflops.median,
-                                each.fma_peak_gflops.best, each.copy_gbytes_per_second.median);
-        }
-        if (each.device.api != "cpu") {
-            text += each.timed == "call" ? "; times of layers are of calls that copy x and y"
-                                         : "; times are of calls on tensors of the device";
-        }
-        text += each.blas.empty() ? "\n" : fmt::format("; {}\n", each.blas);
-    }
-    const Measurement *before = nullptr;
-    for (const Measurement &each : comparison.measurements) {
-        if (!before || before->device != each.device || !same_problem(before->problem, each.problem)) {
-            text += fmt::format("\nAFT {}, {}{}\n", subject_name(each.problem), shape_name(each.problem),
-                                each.kernel.api == "cpu" ? "" : ", " + each.device);
-            text += fmt::format("  {:<20}{:>11}{:>11}{:>10}{:>8}{:>8}{:>8}{:>9}{:>11}\n", "schedule", "median ms",
-                                "best ms", "GFLOP/s", "% peak", "best %", "% BLAS", "x naive", "max error");
-        }
-        before = &each;
-        if (!each.failure.empty()) {
-            text += fmt::format("  {:<20}{}\n", schedule_name(each.kernel), each.failure);
-            continue;
-        }
-        const auto known = [](double value, const char *format) {
-            return std::isnan(value) ? "-" : fmt::format(fmt::runtime(format), value);
-        };
-        text += fmt::format("  {:<20}{:>11.4g}{:>11.4g}{:>10.1f}{:>8}{:>8}{:>8}{:>9}{:>11.1e}{}\n",
-                            schedule_name(each.kernel), each.median_ms, each.best_ms, each.gflops,
-                            known(each.percent_of_peak, "{:.1f}"), known(each.best_percent_of_peak, "{:.1f}"),
-                            known(each.percent_of_blas, "{:.1f}"), known(each.speedup_over_naive, "{:.2f}"),
-                            each.max_error, note_of(each));
-    }
-    return text + skipped_table(comparison.skipped);
-}
 
 std::string to_csv(const Comparison &comparison) {
     std::string text =
         "kernel,device,operation,layer,algorithm,schedule,batch,seq,sources,hidden,projected,window,variant,median_ms,"
-        "best_ms,gflops,percent_of_peak,best_percent_of_peak,speedup_over_naive,speedup_over_cublas,percent_of_blas,"
-        "floor_ms,times_bidirectional,deviation_percent,max_error,rounds,failure\n";
+        "best_ms,gflops,percent_of_peak,best_percent_of_peak,percent_of_isa_peak,speedup_over_naive,speedup_over_"
+        "cublas,"
+        "percent_of_blas,floor_ms,times_bidirectional,deviation_percent,max_error,rounds,rounds_left_out,isa,failure\n";
     const auto unless_0 = [](std::int64_t value) { return value == 0 ? "" : std::to_string(value); };
     for (const Measurement &each : comparison.measurements) {
         const BenchmarkProblem &problem = each.problem;
@@ -255,12 +180,13 @@ std::string to_csv(const Comparison &comparison) {
                             unless_0(config.hidden), config.projected,
                             config.form.has_window() ? std::to_string(config.window) : "", variant_name(problem));
         for (const double value :
-             {each.median_ms, each.best_ms, each.gflops, each.percent_of_peak, each.best_percent_of_peak,
-              each.speedup_over_naive, each.speedup_over_cublas, each.percent_of_blas, each.floor_ms,
-              each.times_bidirectional, each.deviation_percent, each.max_error}) {
+             {each.median_ms, each.best_ms, each.gflops, each.of_peak.percent, each.of_peak.best_percent,
+              each.of_peak.percent_of_isa, each.speedup_over_naive, each.speedup_over_cublas, each.percent_of_blas,
+              each.floor_ms, each.times_bidirectional, each.deviation_percent, each.max_error}) {
             text += "," + csv_number(value);
         }
-        text += fmt::format(",{},{}\n", each.rounds, each.failure.empty() ? "" : csv_text(each.failure));
+        text += fmt::format(",{},{},{},{}\n", each.rounds, each.of_peak.rounds_left_out, each.isa,
+                            each.failure.empty() ? "" : csv_text(each.failure));
     }
     return text;
 }

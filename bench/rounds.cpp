@@ -8,6 +8,7 @@
 #include <exception>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace aft::bench {
 
@@ -27,19 +28,45 @@ bool is_done(const Contestant &contestant, const double measured_seconds) {
            (contestant.seconds.size() >= min_rounds && measured_seconds >= contestant.min_seconds);
 }
 
-void run(benchmark::State &state, Contestant &contestant) {
-    benchmark::IterationCount left = state.max_iterations;
-    for (auto _ : state) {
+// The peaks after the contestant before; by nothing, if it had none.
+struct LastPeaks {
+    std::shared_ptr<const std::function<Peaks()>> measured_by;
+    Peaks peaks;
+};
+
+void run(benchmark::State &state, Contestant &contestant, LastPeaks &last) {
+    const auto attempt = [&](const auto &action) {
         try {
-            contestant.call();
-            if (--left == 0 && contestant.finish) {
-                contestant.finish();
-            }
+            action();
+            return true;
         } catch (const std::exception &error) {
             contestant.failure = what_failed(error);
             state.SkipWithError("failed");
-            break;
+            return false;
         }
+    };
+    RoundPeaks peaks;
+    const LastPeaks before = std::exchange(last, {});
+    if (contestant.peaks && contestant.peaks == before.measured_by) {
+        peaks.before = before.peaks;
+    } else if (contestant.peaks && !attempt([&] { peaks.before = (*contestant.peaks)(); })) {
+        return;
+    }
+    benchmark::IterationCount left = state.max_iterations;
+    const auto call = [&] {
+        contestant.call();
+        if (--left == 0 && contestant.finish) {
+            contestant.finish();
+        }
+    };
+    for (auto _ : state) {
+        if (!attempt(call)) {
+            return;
+        }
+    }
+    if (contestant.peaks && attempt([&] { peaks.after = (*contestant.peaks)(); })) {
+        contestant.peaks_around.push_back(peaks);
+        last = {contestant.peaks, peaks.after};
     }
 }
 
@@ -75,6 +102,7 @@ void measure_in_turn(std::vector<Contestant> &contestants, const std::function<b
     std::vector<double> measured_seconds(contestants.size(), 0.0);
     Collector collector(contestants, measured_seconds);
     for (int round = 1;; ++round) {
+        LastPeaks last;
         bool any = false;
         for (std::size_t i = 0; i < contestants.size(); ++i) {
             Contestant &contestant = contestants[i];
@@ -83,7 +111,9 @@ void measure_in_turn(std::vector<Contestant> &contestants, const std::function<b
             }
             any = true;
             benchmark::RegisterBenchmark(contestant.name.c_str(),
-                                         [&contestant](benchmark::State &state) { run(state, contestant); })
+                                         [&contestant, &last](benchmark::State &state) {
+                                             run(state, contestant, last);
+                                         })
                 ->Iterations(calls_per_round(contestant))
                 ->Repetitions(1)  // whatever the environment says
                 ->UseRealTime();

@@ -1,6 +1,9 @@
 #pragma once
 
+#include "peaks.h"
+
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,8 +18,13 @@ struct Contestant {
     std::function<void()> finish = {};  ///< waits for what the calls of a round only queued: part of the round's time
     int rounds = 20;                    ///< that its seconds are spread over; slow calls need more than their seconds
 
-    std::vector<double> seconds = {};  ///< per call, one value for each round
-    std::string failure = {};          ///< what `call` threw
+    /// Measures the peaks of the device, right before and right after the calls of a round: no part of its time. Where
+    /// neighbours share it, what is after the first is before the second.
+    std::shared_ptr<const std::function<Peaks()>> peaks = {};
+
+    std::vector<double> seconds = {};           ///< per call, one value for each round
+    std::vector<RoundPeaks> peaks_around = {};  ///< the same rounds; empty without `peaks`
+    std::string failure = {};                   ///< what `call` threw
 };
 
 /// Measures every contestant once in each round, the next round in the same order, so that whatever else the machine

@@ -22,12 +22,14 @@ bench_check, bench_scaling = load("bench-check"), load("bench-scaling")
 RECORDED = {"best_percent_of_peak": 90.0, "percent_of_peak": 88.0, "percent_of_blas": 95.0, "deviation_percent": 0.5}
 
 
-def report(best=1.0, median=1.0, blas=1.0, deviation=0.5, cpu="a CPU"):
+def report(best=1.0, median=1.0, blas=1.0, deviation=0.5, cpu="a CPU", is_known=True):
     """Of a kernel whose ratios are these parts of those that are recorded."""
     shape = {"batch": 2, "seq": 3, "hidden": 4, "projected": 5, "window": 6}
     row = {"kernel": "aft_local_cpu_packed", "target": "avx2", "shape": shape, "best_percent_of_peak": 90 * best,
            "percent_of_peak": 88 * median, "percent_of_blas": None if blas is None else 95 * blas,
-           "deviation_percent": deviation, "preferred": True}
+           "deviation_percent": deviation, "preferred": True, "rounds_left_out": 0}
+    if not is_known:
+        row |= {"best_percent_of_peak": None, "percent_of_peak": None, "rounds_left_out": 20}
     others = [{**row, "kernel": "onednn_sgemm"}, {**row, "kernel": "aft_local_cpu_packed_short", "preferred": False}]
     return {"machine": {"cpu": cpu, "threads": 1}, "kernels": [row, *others]}
 
@@ -77,6 +79,16 @@ class BenchCheck(unittest.TestCase):
     def test_a_figure_that_is_no_number_fails(self):
         nan = float("nan")
         self.assertEqual(self.check(*[report(nan, nan, nan)] * 3), 1)
+
+    def test_a_run_whose_peak_dropped_in_every_round_neither_fails_nor_clears_by_itself(self):
+        disturbed, slow = report(blas=None, is_known=False), report(0.9, 0.9, 0.9)
+        self.assertEqual(self.check(disturbed, report()), 0)
+        self.assertEqual(self.check(slow, disturbed, slow), 1)
+        self.assertEqual(self.check(slow, disturbed, report()), 0)
+
+    def test_a_run_whose_peak_dropped_in_every_round_is_no_baseline(self):
+        with self.assertRaisesRegex(SystemExit, "the peak dropped in every round"):
+            bench_check.baseline_of([report(is_known=False)])
 
     def test_a_machine_without_a_baseline_is_told_and_passes(self):
         self.assertEqual(self.check(report(0.1, 0.1, 0.1, cpu="another CPU")), 0)

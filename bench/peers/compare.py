@@ -23,67 +23,31 @@ import numpy
 from safetensors import safe_open
 
 import report
-from turns import Contestant, Worker
+from cases import (AS_ON_INTEL, CALL_EXTENTS, EXTENTS, LAYERS, QUICK_SHAPES, TAKING_BIAS, TRAINED, TRAINED_SHAPES,
+                   WINDOWS, peers, trained_peers)
+from turns import Contestant, Worker, busy, measure_in_turn, settle_lost
+from verdict import LEVEL
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build"
-PROGRAM = str(BUILD / "benchmark/peers/aft_peers")
-SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "2,3072,256,256,256", "1,64,64,64", "1,197,192,192",
-          "1,1,512,512", "1,4,512,512", "1,16,512,512"]
-QUICK_SHAPES = ["16,197,192,192", "1,64,64,64", "1,4,512,512", "64,100,100,128", "256,1,1000,128"]
-COMPOSED_SHAPES = ["4,1024,512,512", "16,197,192,192", "1,64,64,64"]
-# B,T,H,P[,s] of whole layers; B,n,m,P of a mean with a bias of each call, and of a layer that keeps its sources.
-LAYERS = {"full": SHAPES, "simple": SHAPES, "local": SHAPES, "causal_full": COMPOSED_SHAPES,
-          "causal_simple": COMPOSED_SHAPES, "causal_local": COMPOSED_SHAPES, "conv": COMPOSED_SHAPES,
-          "wkv": COMPOSED_SHAPES, "given": ["64,100,100,128", "32,1000,1000,128", "1,1000,1000,128"],
-          "kept": ["256,1,1000,128"]}
-TAKING_BIAS = ("given", "kept")
-TRAINED = ("full", "simple", "local", "causal_full")
-TRAINED_SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "1,197,192,192", "1,64,64,64"]
-WINDOWS = {"local": 32, "causal_local": 32, "conv": 4}  # of a shape without one
-FORMS = {"local": ["dense", "banded"], "causal_full": ["dense", "blocked"], "causal_local": ["dense", "banded"],
-         "wkv": ["recurrent", "associative"]}
-EXTENTS = ("batch", "seq", "hidden", "projected", "window")
-CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
 SAME_GRADIENT = 1e-4  # of the largest
 
 MODULES = {"OpenVINO": "openvino_peers", "ONNX Runtime": "onnxruntime_peers", "JAX": "jax_peers",
-           "PyTorch": "torch_peers"}
+           "PyTorch": "torch_peers", AS_ON_INTEL: "torch_as_on_intel_peers"}
+# The peers whose documentation says how to limit them to AVX2; the loops between their products are of the build.
+AVX2 = {"oneDNN": {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "OpenBLAS": {"OPENBLAS_CORETYPE": "Haswell"},
+        "MKL": {"MKL_ENABLE_INSTRUCTIONS": "AVX2"}}
 BLAS = {"oneDNN": "libdnnl.so*", "OpenBLAS": "libscipy_openblas.so", "MKL": "libmkl_rt.so*"}
 PACKAGES = ["torch", "aft-pytorch", "jax", "onnxruntime", "openvino", "onednn-cpu-gomp", "scipy-openblas32", "mkl"]
-
-
-def trained_peers(layer):
-    """The same for a step of training."""
-    for mode in ("eager", "compiled"):
-        yield f"aft.torch, {mode}", "PyTorch", f"aft.torch training {mode}"
-        if layer in ("full", "simple"):  # its AFTLocal makes a new parameter in each call, which isn't trained
-            yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch training {mode}"
-        yield f"PyTorch, {mode}", "PyTorch", f"dense training {mode}"
-
-
-def peers(layer):
-    """(peer, library, form) of each opponent."""
-    forms = FORMS.get(layer, ["dense"])
-    names = {form: f", {form}" if len(forms) > 1 else "" for form in forms}
-    for mode in ("eager", "compiled"):
-        # AFTLocal makes its bias in Python, position by position: nothing to compile.
-        if layer in ("full", "simple") or (layer, mode) == ("local", "eager"):
-            yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch {mode}"
-        for form in forms:
-            yield f"PyTorch{names[form]}, {mode}", "PyTorch", f"{form} {mode}"
-    for library in ("JAX", "ONNX Runtime", "OpenVINO", "oneDNN", "OpenBLAS", "MKL"):
-        for form in forms:
-            # JAX and PyTorch have operators for it; the others would run a loop of their own.
-            if form != "associative" or library == "JAX":
-                yield library + names[form], library, form
 
 
 class Comparison:
     def __init__(self, options):
         self.options = options
+        self.peers_build = BUILD / ("avx2" if options.avx2 else "") / "benchmark/peers"
+        self.program = str(self.peers_build / "aft_peers")
         self.folder = Path(options.output) / "peers"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = open(self.folder / "workers.log", "w", encoding="utf-8")
@@ -96,7 +60,8 @@ class Comparison:
         if (library, form) in self.workers:
             return self.workers[library, form]
         environment = {key: value for key, value in os.environ.items()
-                       if not key.startswith(("AFT_", "GOMP_", "HL_", "KMP_", "MKL_", "OMP_", "OPENBLAS_", "XLA_"))}
+                       if not key.startswith(("AFT_", "ATEN_", "DNNL_", "GOMP_", "HL_", "KMP_", "MKL_", "OMP_",
+                                              "ONEDNN_", "OPENBLAS_", "XLA_"))}
         environment |= {
             # Big buffers aren't given back to the system and faulted in again at each call.
             "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
@@ -104,10 +69,14 @@ class Comparison:
             "PYTHONPATH": str(BUILD.parent / "python"), "AFT_LIBRARY": str(BUILD / "runtime/libaft.so"),
             "OMP_NUM_THREADS": str(threads), "MKL_THREADING_LAYER": "GNU",
             "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        if library == AS_ON_INTEL:
+            environment["LD_PRELOAD"] = str(self.peers_build / "libaft_mkl_as_on_intel.so")
         if library in MODULES:
             command = [sys.executable, str(HERE / "worker.py"), MODULES[library], str(threads)]
         else:
-            command = [PROGRAM, "work", str(threads)]
+            command = [self.program, "work", str(threads)]
+        if self.options.avx2:
+            environment |= AVX2.get(library, {})
         if library in BLAS:
             found = sorted(glob.glob(f"{sys.prefix}/lib/**/{BLAS[library]}", recursive=True))
             command.append(found[0] if found else BLAS[library])  # the loader says that there is none
@@ -118,7 +87,7 @@ class Comparison:
         """The file with weights, input and reference."""
         if (layer, shape) not in self.problems:
             path = self.folder / f"{layer}-{'-'.join(map(str, shape))}.safetensors"
-            subprocess.run([PROGRAM, "problem", layer, ",".join(map(str, shape)), path], check=True)
+            subprocess.run([self.program, "problem", layer, ",".join(map(str, shape)), path], check=True)
             self.problems[layer, shape] = str(path)
         return self.problems[layer, shape]
 
@@ -162,30 +131,31 @@ class Comparison:
             self.wrong = True
             self.skipped.append({**case, "peer": OURS, "reason": failure})
             return
-        field = [ours]
+        field = []
         for peer, library, form in (trained_peers if self.options.training else peers)(layer):
-            if any(name.lower() in peer.lower() for name in self.options.peer or [""]):
+            is_wanted = any(name.lower() in peer.lower() for name in self.options.peer or [""])
+            if is_wanted and (library in AVX2 or not self.options.avx2):
                 contestant = Contestant(peer, self.worker(library, form, threads))
                 failure = self.failure(contestant, form, problem)
                 if failure:
                     self.skipped.append({**case, "peer": peer, "reason": failure})
                 else:
                     field.append(contestant)
-        # A list, as all() would end a round with the first who has enough.
-        while any([each.take_turn(self.options.seconds) for each in field]):
-            pass
-        if ours.failure:
-            self.wrong = True
-        for each in field:
+        first = found = measure_in_turn(ours, field, self.options.seconds)
+        if self.options.repeat_lost:
+            found = settle_lost(first, ours, self.options.seconds, self.options.repeat_lost)
+        self.wrong |= ours.failure is not None
+        for each in (ours, *field):
             if each.failure:
                 self.skipped.append({**case, "peer": each.peer, "reason": each.failure})
-            elif each is not ours and not ours.failure:
-                median, peer_median = statistics.median(ours.times), statistics.median(each.times)
-                self.comparisons.append({
-                    **case, "peer": each.peer, "kernel": ours.kernel, "ours_median_ms": median * 1e3,
-                    "peer_median_ms": peer_median * 1e3, "ours_best_ms": min(ours.times) * 1e3,
-                    "peer_best_ms": min(each.times) * 1e3, "ratio": peer_median / median,
-                    "peer_peak_bytes": each.peak_bytes})
+        for each, verdict in found.items():
+            self.comparisons.append({
+                **case, "peer": each.peer, "kernel": ours.kernel, "verdict": verdict.name, "ratio": verdict.ratio,
+                "ratio_low": verdict.low, "ratio_high": verdict.high, "turns": len(verdict.peer),
+                "lost_ratio": first[each].ratio if verdict is not first[each] else None,
+                "ours_median_ms": statistics.median(verdict.ours) * 1e3,
+                "peer_median_ms": statistics.median(verdict.peer) * 1e3, "ours_best_ms": min(verdict.ours) * 1e3,
+                "peer_best_ms": min(verdict.peer) * 1e3, "peer_peak_bytes": each.peak_bytes})
 
     def run_all(self):
         start = time.monotonic()
@@ -200,7 +170,8 @@ class Comparison:
                     print(f"{time.monotonic() - start:5.0f} s  {layer} {','.join(map(str, shape))}, {threads} "
                           f"thread{'s' * (threads > 1)}: "
                           + (f"{closest['ours_median_ms']:.4g} ms, closest {closest['peer']} "
-                             f"{closest['ratio']:.2f} times" if closest else "nothing compared"), flush=True)
+                             f"{closest['ratio']:.2f} times, {closest['verdict']}" if closest else "nothing compared"),
+                          flush=True)
             finally:
                 for worker in self.workers.values():
                     worker.end()
@@ -227,11 +198,13 @@ def machine(options):
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
+    isa = next((isa for isa in ("avx512f", "avx2", "sse4_1") if isa in flags), platform.machine())
     return {"cpu": first("/proc/cpuinfo", "model name", ":"), "cores": os.cpu_count(),
-            "isa": next((isa for isa in ("avx512f", "avx2", "sse4_1") if isa in flags), platform.machine()),
+            "isa": f"{isa}, all limited to AVX2" if options.avx2 else isa,
             "os": f"{first('/etc/os-release', 'PRETTY_NAME', '=')}, {platform.system()} {platform.release()}",
             "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "versions": versions,
-            "seconds": options.seconds, "command": " ".join(["compare.py", *sys.argv[1:]])}
+            "seconds": options.seconds, "level": LEVEL, "busy": options.busy,
+            "command": " ".join(["compare.py", *sys.argv[1:]])}
 
 
 def shape(text):
@@ -261,11 +234,20 @@ def parsed_arguments():
                         help=f"default: 1 and {cores}")
     parser.add_argument("--peer", action="append", metavar="TEXT", help="peers whose name has the text; default: all")
     parser.add_argument("--seconds", type=float, help="of measuring, for each contestant; default: 0.7")
+    parser.add_argument("--repeat-lost", type=int, choices=range(1, 101), metavar="N",
+                        help="repeat a comparison that says \"behind\", for N times as many turns: the new ones decide")
+    parser.add_argument("--avx2", action="store_true",
+                        help=f"limit ours and {', '.join(AVX2)} to AVX2, without other peers; ours is the build in "
+                             "build/avx2, by make bench-avx2")
+    parser.add_argument("--busy", type=int, choices=range(cores + 1), default=0, metavar="N",
+                        help="keep the last N processors at work by multiply-adds, beside every contestant alike")
     parser.add_argument("--training", action="store_true",
                         help=f"steps of training, of {', '.join(TRAINED)}: the result and all gradients")
     parser.add_argument("--quick", action="store_true", help=f"all threads, 0.2 s, shapes {' '.join(QUICK_SHAPES)}")
     parser.add_argument("--output", default=str(BUILD / "bench"), metavar="FOLDER", help="default: build/bench")
     options = parser.parse_args()
+    if options.avx2 and options.training:
+        parser.error("--avx2: none of its peers trains")
     options.cases = [(layer, each) for layer in options.layer or (TRAINED if options.training else LAYERS)
                      for each in shapes_of(layer, options)]
     options.threads = options.threads or ([cores] if options.quick else sorted({1, cores}))
@@ -277,7 +259,8 @@ def main():
     options = parsed_arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or stopped workers would stay behind
     comparison = Comparison(options)
-    comparison.run_all()
+    with busy([comparison.program, "busy"], comparison.cpus[len(comparison.cpus) - options.busy:]):
+        comparison.run_all()
     report.write(comparison.save(), Path(options.output))
     return 1 if comparison.wrong else 0
 

@@ -19,20 +19,49 @@ def unique(values):
     return list(dict.fromkeys(values))
 
 
+def interval(row):
+    return "" if row["ratio_low"] is None else f"[{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+
+
+def summary(result):
+    """How often we are ahead, even, behind; then each comparison in which we aren't ahead."""
+    rows = result["comparisons"]
+    counts = ", ".join(f"{name} in {sum(row['verdict'] == name for row in rows)}"
+                       for name in ("ahead", "even", "behind"))
+    text = f"We are {counts} of {len(rows)} comparisons{neighbours(result['machine'])}.\n"
+    for row in (row for name in ("behind", "even") for row in rows if row["verdict"] == name):
+        text += (f"- {row['verdict']}: {row['peer']}, {name_of(row['layer'])} {shape_text(row['shape'])}, "
+                 f"{threads_text(row['threads'])}: {row['ratio']:.3f} {interval(row)}, {row['turns']} turns"
+                 + (f", after {row['lost_ratio']:.3f} at first" if row["lost_ratio"] else "") + "\n")
+    return text
+
+
+def neighbours(machine):
+    count = machine["busy"]
+    return f", beside {count} core{'s' * (count > 1)} kept busy" if count else ""
+
+
+def threads_text(count):
+    return f"{count} thread{'s' * (count > 1)}"
+
+
 def cell(rows, reasons, peer, shape):
     row = next((row for row in rows if row["peer"] == peer and shape_text(row["shape"]) == shape), None)
     if row is None:
         return f"– ({reasons[peer, shape]})" if (peer, shape) in reasons else "–"
-    ratio = f"{row['ratio']:.2f}" if row["ratio"] >= 1 else f"**{row['ratio']:.2f}**"
-    return ratio + (f", {row['peer_peak_bytes'] / 2**20:.3g} MiB" if row["peer_peak_bytes"] else "")
+    ratio = f"**{row['ratio']:.2f}**" if row["verdict"] == "behind" else f"{row['ratio']:.2f}"
+    memory = f", {row['peer_peak_bytes'] / 2**20:.3g} MiB" if row["peer_peak_bytes"] else ""
+    return f"{ratio} {interval(row)}{' even' * (row['verdict'] == 'even')}{memory}"
 
 
 def markdown(result):
     machine, notes = result["machine"], []
     text = (f"{machine['cpu']} ({machine['isa']}, {machine['cores']} cores), {machine['os']}, {machine['date']}; "
             + ", ".join(f"{name} {version or 'missing'}" for name, version in machine["versions"].items())
-            + ".\n\nHow many times as long as ours a peer takes, by the medians; where it's **bold**, we lose. The MiB of "
-            "a step are the most that PyTorch's tensors hold at a time, with the scratch of the kernels.\n")
+            + ".\n\nHow many times as long as ours a peer takes: the median over the turns, and its interval at a "
+            f"level of {100 * machine['level']:g} %. We are behind where it's **bold**; \"even\" isn't told apart. "
+            "The MiB of a step are the most that PyTorch's tensors hold at a time, with the scratch of the kernels.\n\n"
+            + summary(result))
     for layer, threads in unique((row["layer"], row["threads"]) for row in result["comparisons"]):
         rows = [row for row in result["comparisons"] if (row["layer"], row["threads"]) == (layer, threads)]
         reasons = {}
@@ -43,7 +72,7 @@ def markdown(result):
                 reasons[skip["peer"], shape_text(skip["shape"])] = notes.index(skip["reason"]) + 1
         shapes = unique(shape_text(row["shape"]) for row in rows)
         ours = {shape_text(row["shape"]): f"{row['ours_median_ms']:.4g} ms" for row in rows}
-        text += f"\n## {name_of(layer)}, {threads} thread{'s' * (threads > 1)}\n\n"
+        text += f"\n## {name_of(layer)}, {threads_text(threads)}{neighbours(machine)}\n\n"
         text += f"| peer | {' | '.join(shapes)} |\n|{'---|' * (len(shapes) + 1)}\n"
         text += f"| aft | {' | '.join(ours[shape] for shape in shapes)} |\n"
         for peer in unique([row["peer"] for row in rows] + [peer for peer, _ in reasons]):
@@ -52,7 +81,7 @@ def markdown(result):
     return text
 
 
-def chart(layer, rows, path):
+def chart(layer, rows, machine, path):
     import matplotlib
 
     matplotlib.use("Agg")
@@ -71,7 +100,7 @@ def chart(layer, rows, path):
             of_peer = [row for row in rows if row["peer"] == peer and row["threads"] == count]
             panel.plot([row["ratio"] for row in of_peer], [shapes.index(shape_text(row["shape"])) for row in of_peer],
                        "osD^vPX"[forms.index(form) % 7], color=f"C{libraries.index(library)}", label=peer, alpha=0.8)
-        panel.set(xscale="log", title=f"{count} thread{'s' * (count > 1)}", xlabel="time of the peer / ours",
+        panel.set(xscale="log", title=threads_text(count), xlabel="time of the peer / ours",
                   xlim=(lowest / 1.05, highest * 1.05))
         ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100) if lowest <= tick <= highest]
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -79,7 +108,7 @@ def chart(layer, rows, path):
         panel.set_yticks(range(len(shapes)), shapes)
         panel.grid(axis="x", alpha=0.4)
     panels[0][0].invert_yaxis()
-    figure.suptitle(name_of(layer))
+    figure.suptitle(name_of(layer) + neighbours(machine))
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize="small")
     figure.savefig(path)
@@ -93,6 +122,7 @@ def write(result, folder):
     for layer in unique(row["layer"] for row in result["comparisons"]):
         path = folder / f"peers-{layer.replace(' ', '-')}.svg"
         try:
-            chart(layer, [row for row in result["comparisons"] if row["layer"] == layer], path)
+            rows = [row for row in result["comparisons"] if row["layer"] == layer]
+            chart(layer, rows, result["machine"], path)
         except ImportError as error:
             print(f"no {path}: {error}")

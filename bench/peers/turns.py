@@ -1,10 +1,13 @@
 """Contestants as processes that run one at a time."""
 
+import contextlib
 import json
 import os
 import select
 import signal
 import subprocess
+
+from verdict import MIN_TURNS, verdict
 
 
 class Worker:
@@ -56,25 +59,65 @@ class Worker:
             self.process = None
 
 
+@contextlib.contextmanager
+def busy(command, cpus):
+    """Keeps each of these processors at work by a process of `command`, which ends with its standard input. One that
+    ends before raises RuntimeError: the comparison had less company than it says."""
+    started = []
+    try:
+        for cpu in cpus:
+            started.append(subprocess.Popen(command, stdin=subprocess.PIPE,
+                                            preexec_fn=lambda own=cpu: os.sched_setaffinity(0, {own})))
+        yield
+        if any(each.poll() is not None for each in started):
+            raise RuntimeError(f"{' '.join(command)} ended")
+    finally:
+        for each in started:
+            each.kill()
+            each.communicate()
+
+
 class Contestant:
-    ROUNDS = 10  # that its seconds are spread over; slow ones need more than their seconds
-    MIN_ROUNDS = 3
+    ROUNDS = 10  # that its seconds are spread over; of calls too slow for that, MIN_TURNS
 
     def __init__(self, peer, worker):
         self.peer, self.worker = peer, worker
         self.kernel, self.estimate, self.times, self.measured, self.failure = None, 0, [], 0, None
         self.peak_bytes = None  # of a step of training
 
+    def needs_turn(self, seconds, times):
+        least = self.ROUNDS if self.estimate * self.ROUNDS <= seconds else MIN_TURNS
+        return not self.failure and not (self.measured >= times * seconds and len(self.times) >= times * least)
+
     def take_turn(self, seconds):
-        """One value of a round; False when it has enough of them, or failed."""
-        if self.failure or (self.measured >= seconds and len(self.times) >= self.MIN_ROUNDS):
-            return False
+        """One value of a round."""
         calls = max(1, min(1_000_000, round(seconds / self.ROUNDS / max(self.estimate, 1e-9))))
         try:
             time = self.worker.ask(calls=calls)["seconds"]
         except RuntimeError as error:
             self.failure = str(error)
-            return False
+            return
         self.times.append(time)
         self.measured += time * calls
-        return True
+
+
+def measure_in_turn(ours, peers, seconds, times=1):
+    """{contestant: Verdict} of the peers that didn't fail, by new turns: of each peer `times` * `seconds`,
+    and `times` * ROUNDS turns at least. Ours takes a turn in every round: each of a peer has one of ours beside it."""
+    for each in (ours, *peers):
+        each.times, each.measured = [], 0
+    left = peers
+    while left and not ours.failure:
+        for each in (ours, *left):
+            each.take_turn(seconds)
+        left = [each for each in left if each.needs_turn(seconds, times)]
+    return {} if ours.failure else {each: verdict(ours.times[:len(each.times)], each.times)
+                                    for each in peers if not each.failure}
+
+
+def settle_lost(verdicts, ours, seconds, times):
+    """The verdicts, with those that are "behind" measured again, `times` as long. The new turns alone decide: a false
+    alarm has to occur twice."""
+    lost = [each for each, found in verdicts.items() if found.name == "behind"]
+    again = measure_in_turn(ours, lost, seconds, times)
+    return {each: again.get(each, found) for each, found in verdicts.items() if each not in lost or each in again}

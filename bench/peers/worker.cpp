@@ -3,6 +3,7 @@
 //     aft_peers problem LAYER SHAPE FILE    writes a problem with its reference (problem_file.h)
 //     aft_peers work THREADS [BLAS]         runs aft::Layer or aft::Core, or with the BLAS at that path, GemmLayer or
 //                                           GemmMean
+//     aft_peers busy                        multiplies and adds on one thread until standard input ends
 //
 // A worker answers each line of JSON on standard input with one on standard output, {"error": ...} if it can't:
 //
@@ -18,6 +19,7 @@
 #include "gemm_mean.h"
 #include "problem_file.h"
 
+#include "bench/ceilings.h"
 #include "bench/failure.h"
 #include "bench/whole_number.h"
 #include "reference/trained.h"
@@ -25,6 +27,9 @@
 #include <aft/aft.h>
 
 #include <nlohmann/json.hpp>
+
+#include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -231,13 +236,25 @@ void work(int threads, const std::string &blas) {
     }
 }
 
+void keep_busy() {
+    pollfd input{STDIN_FILENO, POLLIN, 0};
+    while (poll(&input, 1, 0) == 0) {
+        fma_gflops(machine_isa(), 1);
+    }
+}
+
 int run(const std::vector<std::string> &arguments) {
+    if (arguments == std::vector<std::string>{"busy"}) {
+        keep_busy();
+        return 0;
+    }
     if (arguments.size() == 4 && arguments[0] == "problem") {
         write_problem(arguments[1], arguments[2], arguments[3]);
         return 0;
     }
     if ((arguments.size() != 2 && arguments.size() != 3) || arguments[0] != "work") {
-        throw std::runtime_error("usage: aft_peers problem LAYER SHAPE FILE | aft_peers work THREADS [BLAS]");
+        throw std::runtime_error(
+            "usage: aft_peers problem LAYER SHAPE FILE | aft_peers work THREADS [BLAS] | aft_peers busy");
     }
     work(static_cast<int>(whole_number(arguments[1])), arguments.size() == 3 ? arguments[2] : "");
     return 0;
