@@ -128,11 +128,12 @@ Subject Arena::kernel(const KernelInfo &kernel, const Device &device) {
     return plain_layer(layer);
 }
 
-Subject Arena::layer(const Device &device) {
+Subject Arena::layer(const Device &device, const std::string &storage) {
+    const LayerOptions options{"", device.id, storage};
     if (is_of_training(problem_)) {
-        return training({"", device.id});
+        return training(options);
     }
-    const auto layer = std::make_shared<const Layer>(problem_.config, weights_, LayerOptions{"", device.id});
+    const auto layer = std::make_shared<const Layer>(problem_.config, weights_, options);
     if (problem_.piece) {
         return step(layer);
     }

@@ -38,7 +38,7 @@ public:
     /// the problem; KernelError, DeviceError.
     Subject kernel(const KernelInfo &kernel, const Device &device);
     /// A whole layer on the kernels that the library chooses. Throws as kernel().
-    Subject layer(const Device &device);
+    Subject layer(const Device &device, const std::string &storage);
 
     /// Compares the output, which is NaN before. `allowed`: how far it may be off, in tolerances. Throws what the
     /// subject throws.

@@ -11,6 +11,10 @@
 #include <string_view>
 #include <thread>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace aft::bench {
 
 namespace {
@@ -54,6 +58,28 @@ AFT_FMA_LOOP(fma_loop_avx512, 16, __attribute__((target("avx512f"))))
 #endif
 #undef AFT_FMA_LOOP
 
+#if defined(__x86_64__)
+// Two products of bfloat16 are added to each lane.
+__attribute__((target("avx512f,avx512bf16"))) float bfloat16_loop_avx512(std::int64_t steps) {
+    const volatile float scale = 1e-3f;
+    const __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(scale), _mm512_set1_ps(scale));
+    __m512 chain[chains];
+    for (int i = 0; i < chains; ++i) {
+        chain[i] = _mm512_set1_ps(static_cast<float>(i));
+    }
+    for (std::int64_t step = 0; step < steps; ++step) {
+        _Pragma("GCC unroll 12") for (int i = 0; i < chains; ++i) {
+            chain[i] = _mm512_dpbf16_ps(chain[i], a, a);
+        }
+    }
+    __m512 sum = chain[0];
+    for (int i = 1; i < chains; ++i) {
+        sum = _mm512_add_ps(sum, chain[i]);
+    }
+    return _mm512_cvtss_f32(sum);
+}
+#endif
+
 struct Isa {
     const char *name;
     int lanes;
@@ -74,6 +100,9 @@ std::vector<Isa> isas() {
         found.push_back({"AVX", 8, fma_loop_avx});
     }
     found.push_back({"SSE2", 4, fma_loop_128});
+    if (__builtin_cpu_supports("avx512bf16")) {  // of kernels that keep bfloat16 alone
+        found.push_back({"AVX512-BF16", 32, bfloat16_loop_avx512});
+    }
 #elif defined(__aarch64__)
     found.push_back({"NEON", 4, fma_loop_128});
 #else
@@ -105,16 +134,22 @@ std::string machine_isa() {
     return isas().front().name;
 }
 
-std::string isa_of(const std::string &target) {
+std::string isa_of(const std::string &target, const std::string &storage) {
 #if defined(__x86_64__)
     const std::vector<std::string_view> words = words_of(target);
     const auto has = [&](std::string_view start) {
         return std::any_of(words.begin(), words.end(),
                            [&](std::string_view word) { return word.substr(0, start.size()) == start; });
     };
+    if (storage == "bfloat16" && std::any_of(words.begin(), words.end(), [](std::string_view word) {
+            return word == "avx512_zen4" || word == "avx512_zen5" || word == "avx512_sapphirerapids";
+        })) {
+        return "AVX512-BF16";
+    }
     return has("avx512") ? "AVX-512" : has("fma") ? "AVX2" : has("avx") ? "AVX" : "SSE2";
 #else
     static_cast<void>(target);
+    static_cast<void>(storage);
     return machine_isa();
 #endif
 }

@@ -73,10 +73,21 @@ std::vector<KernelInfo> wanted_kernels(const BenchmarkProblem &problem, const Co
             wanted.push_back(info);
         }
         if (problem.only_chosen && !wanted.empty() && judge(wanted.back(), problem).fit == Fit::automatic) {
-            return {wanted.back()};
+            const auto is_other = [&](const KernelInfo &each) {
+                return each.id != wanted.back().id && each.storage == "float32";
+            };
+            wanted.erase(std::remove_if(wanted.begin(), wanted.end() - 1, is_other), wanted.end() - 1);
+            return wanted;
         }
     }
     return wanted;
+}
+
+bool keep_bfloat16(const Site &site) {
+    const std::vector<Kernel> &kernels = kernels_of(site.result.device.api);
+    return std::any_of(kernels.begin(), kernels.end(), [](const Kernel &kernel) {
+        return kernel.info.storage == "bfloat16" && judge(kernel.info).fit != Fit::none;
+    });
 }
 
 std::vector<Measurement> compare_on(const BenchmarkProblem &problem, const ComparisonOptions &options,
@@ -95,7 +106,10 @@ std::vector<Measurement> compare_on(const BenchmarkProblem &problem, const Compa
                  [&](const Skip &skip) { return !field.has(skip.entry); });
     if (!has_kernels(problem) && is_wanted(composed_layer, options)) {
         options.progress(fmt::format("{}: checking", title), false);
-        field.enter_layer(skipped);
+        field.enter_layer("float32", skipped);
+        if (keep_bfloat16(site)) {
+            field.enter_layer("bfloat16", skipped);
+        }
     }
     options.progress(fmt::format("{}: checking matrix libraries", title), false);
     field.enter_blas();

@@ -32,7 +32,7 @@ struct ComparisonOptions {
 };
 
 /// The id of the row of a layer that is no kernel, but runs on those that the library chooses for its parts.
-inline constexpr const char *composed_layer = "layer";
+inline constexpr const char *composed_layer = "layer", *composed_layer_bfloat16 = "layer_bf16";
 
 /// One kernel on one problem; or a layer that is composed of several, or a matrix library, whose rows have the id of no
 /// kernel of the build.

@@ -85,21 +85,21 @@ void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
     enter(kernel, [&] { return arena_.kernel(kernel, site_.result.device); }, skipped);
 }
 
-void Field::enter_layer(std::vector<Skip> &skipped) {
+void Field::enter_layer(const std::string &storage, std::vector<Skip> &skipped) {
     KernelInfo info{};
-    info.id = info.schedule = composed_layer;
+    info.id = info.schedule = storage == "float32" ? composed_layer : composed_layer_bfloat16;
     info.operation = problem_.operation;
     info.layer = problem_.config.form;
-    info.storage = "float32";
+    info.storage = storage;
     info.api = site_.result.device.api;
     info.usable = true;
-    enter(info, [&] { return arena_.layer(site_.result.device); }, skipped);
+    enter(info, [&] { return arena_.layer(site_.result.device, storage); }, skipped);
 }
 
 void Field::enter(const KernelInfo &info, const std::function<Subject()> &make, std::vector<Skip> &skipped) {
     Measurement measurement{info, problem_, site_.result.device.id, arena_.work()};
     // A layer that is composed has no target of its own.
-    measurement.isa = info.api == "cpu" && !info.target.empty() ? isa_of(info.target) : "";
+    measurement.isa = info.api == "cpu" && !info.target.empty() ? isa_of(info.target, info.storage) : "";
     Contestant contestant{info.id, {}, 0, min_seconds_};
     contestant.peaks = site_.ceilings.peaks(measurement.isa);
     try {

@@ -34,7 +34,7 @@ public:
     void enter(const KernelInfo &kernel, std::vector<Skip> &skipped);
 
     /// The same of a whole layer on the kernels that the library chooses.
-    void enter_layer(std::vector<Skip> &skipped);
+    void enter_layer(const std::string &storage, std::vector<Skip> &skipped);
 
     /// Checks the device's matrix libraries, which are timed if they are right: those of the CPU, or cuBLAS on the
     /// layer's products; why that isn't there is told in the site's result.

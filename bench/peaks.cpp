@@ -10,9 +10,15 @@ namespace aft::bench {
 namespace {
 
 // Whether a peak was there all the time; of one that isn't measured, nothing is known.
-bool held(double before, double after, double best, double gflops) {
+bool held(double before, double after, double best) {
     const double least = least_peak * best;
-    return std::isnan(best) || (before >= least && after >= least && gflops <= std::max(before, after));
+    return std::isnan(best) || (before >= least && after >= least);
+}
+
+// Of the contestant's own instruction set, which bfloat16 makes the higher one.
+double highest(const RoundPeaks &peaks) {
+    const double of_isa = std::max(peaks.before.isa, peaks.after.isa);
+    return std::isnan(of_isa) ? std::max(peaks.before.device, peaks.after.device) : of_isa;
 }
 
 }  // namespace
@@ -25,7 +31,8 @@ PeakShares shares_of_peak(double work, const std::vector<double> &seconds, const
     for (std::size_t i = 0; i < peaks.size(); ++i) {
         const auto &[before, after] = peaks[i];
         const double gflops = work / seconds[i] / 1e9;
-        if (!held(before.device, after.device, best.device, gflops) || !held(before.isa, after.isa, best.isa, gflops)) {
+        if (!held(before.device, after.device, best.device) || !held(before.isa, after.isa, best.isa) ||
+            !(gflops <= highest(peaks[i]))) {
             ++shares.rounds_left_out;
             continue;
         }

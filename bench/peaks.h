@@ -34,8 +34,8 @@ inline constexpr double least_peak = 0.9;
 inline constexpr std::size_t least_rounds = 3;
 
 /// The shares over the rounds that count. A round doesn't count if, before it or after it, a peak was below
-/// `least_peak` of the best one, or if the contestant was faster in it than both: nothing is faster than the peak,
-/// which must have dropped.
+/// `least_peak` of the best one, or if the contestant was faster in it than both of its instruction set: nothing is
+/// faster than that peak, which must have dropped.
 ///     percent = work / seconds / the higher of the peaks before and after
 /// work: operations of a call. seconds: of a call, for each round. peaks: for each round; empty of a device without a
 /// peak, where all rounds count and nothing is known. best: peaks in any round beside which the contestant ran.

@@ -155,12 +155,14 @@ TEST_CASE("a peak that can't be measured fails its contestant and no other", "[b
 
 TEST_CASE("the instruction set of a kernel is that of its target", "[bench]") {
 #if defined(__x86_64__)
-    CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake") == "AVX-512");
-    CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2") == "AVX2");
-    CHECK(isa_of("x86-64-linux-sse41-avx") == "AVX");
-    CHECK(isa_of("x86-64-linux-sse41") == "SSE2");
+    CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake", "float32") == "AVX-512");
+    CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake", "bfloat16") == "AVX-512");
+    CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2-avx512-avx512_zen4", "bfloat16") == "AVX512-BF16");
+    CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2", "float32") == "AVX2");
+    CHECK(isa_of("x86-64-linux-sse41-avx", "float32") == "AVX");
+    CHECK(isa_of("x86-64-linux-sse41", "float32") == "SSE2");
 #else
-    CHECK(isa_of("arm-64-linux") == machine_isa());
+    CHECK(isa_of("arm-64-linux", "float32") == machine_isa());
 #endif
     CHECK(fma_gflops(machine_isa(), 1) > 0);
     CHECK(std::isnan(fma_gflops("another", 1)));

@@ -240,7 +240,7 @@ TEST_CASE("aft kernels has the selector's reason for each kernel that a layer do
         const std::string line = table.substr(at, table.find('\n', at) - at);
         const Judgement judgement = judge(kernel);
         CHECK(line.find(judgement.fit == Fit::automatic ? "  yes"
-                        : judgement.fit == Fit::by_id   ? "  only with --kernel: " + judgement.reason
+                        : judgement.fit == Fit::by_id   ? "  only with --storage or --kernel: " + judgement.reason
                                                         : "  no: " + judgement.reason) != std::string::npos);
         CHECK(json.find("\"algorithm\": \"" + kernel.algorithm + "\"") != std::string::npos);
     }

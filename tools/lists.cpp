@@ -51,7 +51,7 @@ std::string usable_here(const KernelInfo &kernel) {
     const Judgement judgement = judge(kernel);
     switch (judgement.fit) {
         case Fit::automatic: return "yes";
-        case Fit::by_id: return "only with --kernel: " + judgement.reason;
+        case Fit::by_id: return "only with --storage or --kernel: " + judgement.reason;
         case Fit::none: return "no: " + judgement.reason;
     }
     return "";
