@@ -111,6 +111,15 @@ TEST_CASE("a kernel compares with the peak of its own instruction set, too", "[b
     CHECK(shares_of_peak(flops, {0.8}, {{usual, usual}}, usual).rounds_left_out == 1);
 }
 
+TEST_CASE("a kernel may be above the peak of the device where its own instruction set is", "[bench]") {
+    const Peaks usual{60, 120};
+    const PeakShares shares = shares_of_peak(flops, {1, 1, 1}, {{usual, usual}, {usual, usual}, {usual, usual}}, usual);
+    CHECK(shares.rounds_left_out == 0);
+    CHECK(shares.percent == Approx(150));
+    CHECK(shares.percent_of_isa == Approx(75));
+    CHECK(shares_of_peak(flops, {0.7}, {{usual, usual}}, usual).rounds_left_out == 1);
+}
+
 TEST_CASE("a device without a peak leaves no round out", "[bench]") {
     const PeakShares shares = shares_of_peak(flops, {1, 1}, {}, {});
     CHECK(shares.rounds_left_out == 0);
