@@ -119,7 +119,7 @@ TEST_CASE("every kernel of a projection in training matches the reference", "[ke
         if (is_of_projection(kernel) && runs_here(kernel)) {
             DYNAMIC_SECTION(kernel.id) {
                 const Problem problem = problem_of(kernel);
-                check_step(LayerTraining(problem.config, {kernel.id}), problem);
+                check_step(LayerTraining(problem.config, {kernel.id}), problem, allowed_tolerances(kernel));
             }
         }
     }

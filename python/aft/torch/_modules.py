@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from .. import _library as c
-from .. import Config, Layer
+from .. import Config, Layer, kernels
 from . import _composite
 from . import _operators  # noqa: F401, which defines the operators
 
@@ -71,16 +72,24 @@ def _autocasts(device):
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
+@functools.lru_cache(maxsize=None)
+def _multiplies_bfloat16():
+    """Whether the CPU and the kernels do. Others that keep bfloat16 aren't faster than float32."""
+    return any(kernel.usable and kernel.storage == "bfloat16" and name in kernel.target for kernel in kernels()
+               for name in ("avx512_zen4", "avx512_zen5", "avx512_sapphirerapids"))
+
+
 def _run(operator, composite, tensors, arguments, bfloat16=False):
     """The operator where it has kernels, or the same by PyTorch's operators. Autocast gives the result its dtype, and
-    runs kernels that keep bfloat16 if that is the dtype.
+    runs kernels that multiply bfloat16 if that is the dtype and there are any.
     """
     device = next(tensor.device.type for tensor in tensors if tensor is not None)
     if _autocasts(device):
         dtype = torch.get_autocast_dtype(device)
         in_float32 = [None if tensor is None else tensor.float() for tensor in tensors]
         with torch.autocast(device, enabled=False):
-            return _run(operator, composite, in_float32, arguments, dtype == torch.bfloat16).to(dtype)
+            return _run(operator, composite, in_float32, arguments,
+                        dtype == torch.bfloat16 and _multiplies_bfloat16()).to(dtype)
     if not _have_kernels(tensors):
         return composite(*tensors, *arguments)
     save = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
