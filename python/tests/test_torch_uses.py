@@ -176,6 +176,13 @@ def test_autocast(layer):
     assert layer.to_v.weight.grad.dtype == torch.float32
 
 
+def test_autocast_compiled(layer):
+    x = x_of()
+    compiled = torch.compile(layer, fullgraph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(compiled(x), layer(x))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half, torch.double])
 def test_other_dtypes(layer, dtype):
     x = x_of()

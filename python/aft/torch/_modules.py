@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from .. import _library as c
-from .. import Config, Layer, kernels
+from .. import Config, Core, Layer
 from . import _composite
 from . import _operators  # noqa: F401, which defines the operators
 
@@ -72,11 +71,15 @@ def _autocasts(device):
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
-@functools.lru_cache(maxsize=None)
 def _multiplies_bfloat16():
     """Whether the CPU and the kernels do. Others that keep bfloat16 aren't faster than float32."""
-    return any(kernel.usable and kernel.storage == "bfloat16" and name in kernel.target for kernel in kernels()
-               for name in ("avx512_zen4", "avx512_zen5", "avx512_sapphirerapids"))
+    core = Core(Config("given", 1, 1, 64), device="cpu", storage="bfloat16")  # which loads no driver
+    kernel = core.kernel_for(64, 64)
+    return kernel.storage == "bfloat16" and any(name in kernel.target for name in (
+        "avx512_zen4", "avx512_zen5", "avx512_sapphirerapids"))
+
+
+_HAS_BFLOAT16 = _multiplies_bfloat16()
 
 
 def _run(operator, composite, tensors, arguments, bfloat16=False):
@@ -89,7 +92,7 @@ def _run(operator, composite, tensors, arguments, bfloat16=False):
         in_float32 = [None if tensor is None else tensor.float() for tensor in tensors]
         with torch.autocast(device, enabled=False):
             return _run(operator, composite, in_float32, arguments,
-                        dtype == torch.bfloat16 and _multiplies_bfloat16()).to(dtype)
+                        dtype == torch.bfloat16 and _HAS_BFLOAT16).to(dtype)
     if not _have_kernels(tensors):
         return composite(*tensors, *arguments)
     save = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
