@@ -177,7 +177,7 @@ def test_autocast(layer):
 
 
 def test_autocast_compiled(layer):
-    torch.compiler.reset()
+    torch._dynamo.reset()
     x = x_of()
     compiled = torch.compile(layer, fullgraph=True)
     with torch.autocast("cpu", torch.bfloat16):
