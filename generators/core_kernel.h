@@ -44,6 +44,7 @@ protected:
         }
         if (layer_bias == PositionBias::banded) {
             add_window();
+            ahead = this->template add_input<int32_t>("ahead");
         }
         mask = this->template add_input<Buffer<uint8_t>>("mask", has_pairs ? 3 : 2);
         sources = this->template add_input<Buffer<int32_t, 1>>("sources");
@@ -78,6 +79,9 @@ protected:
         }
         if (window) {
             in.window = *window;
+        }
+        if (ahead) {
+            in.ahead = *ahead;
         }
         in.gate = gate;
         if (exp_key) {
@@ -137,11 +141,15 @@ protected:
         if (window) {
             window->set_estimate(bias_scale ? T : estimated_window);
         }
+        if (ahead) {
+            ahead->set_estimate(T);
+        }
     }
 
 private:
     Input<Buffer<float>> *bias = nullptr;  // (source, target, batch), or (source, target)
     Input<int32_t> *window = nullptr;
+    Input<int32_t> *ahead = nullptr;                // with such a bias: target i sees the sources j <= i + ahead
     Input<Buffer<float, 1>> *bias_scale = nullptr;  // (batch)
     Input<Buffer<uint8_t>> *mask = nullptr;         // (source, target, batch), or (source, batch)
     Input<Buffer<int32_t, 1>> *sources = nullptr;   // (batch): how many a sample has

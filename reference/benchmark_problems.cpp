@@ -112,7 +112,8 @@ std::vector<BenchmarkProblem> problems_of(const Sizes &sizes) {
         problems.insert(problems.end(), some.begin(), some.end());
     };
     for (const Size &size : sizes.trained) {
-        for (const LayerForm &form : {aft_full, aft_causal_full, aft_local, aft_simple}) {
+        for (const LayerForm &form :
+             {aft_full, aft_causal_full, aft_local, aft_causal_local, aft_simple, aft_causal_simple}) {
             add(training_of(problem_of(form, size)));
         }
         for (const char *operation : {"linear_training", "linear_gradients"}) {
@@ -192,12 +193,13 @@ bool computes(const KernelInfo &kernel, const BenchmarkProblem &problem) {
     if (kernel.operation == "forward") {
         return kernel.layer == form;
     }
-    if (form.has_window() && !form.is_causal()) {  // a bias that kernels for pairs take as well, in more work
-        return kernel.layer->bias == form.bias;
+    // A bias that kernels for pairs take as well, in more work. In training, causal sums are those of a window of 0.
+    if (is_of_training(problem) ? form.has_window() || is_running(form) : form.has_window() && !form.is_causal()) {
+        return kernel.layer->bias == PositionBias::banded;
     }
     const bool is_for_pairs = kernel.layer->takes_bias(), has_pairs = form.bias != PositionBias::none;
     if (is_of_training(problem)) {
-        return is_for_pairs == (has_pairs || form.is_causal());
+        return is_for_pairs == has_pairs;
     }
     return computes_mean(kernel, problem) && (kernel.operation == "scan" || is_for_pairs == has_pairs);
 }

@@ -95,8 +95,7 @@ inline StepTensors tensors_of(const Problem &problem, std::int64_t saved_size) {
             std::move(step), gradients};
 }
 
-inline Step step_of(const CoreTraining &training, const Problem &problem) {
-    const Weights weights = make_weights(problem);
+inline Step step_of(const CoreTraining &training, const Problem &problem, const Weights &weights) {
     const CoreParameters parameters = parameters_of(problem, weights);
     const std::array<std::int64_t, 3> targets = targets_of(problem);
     const std::int64_t saved_size = training.saved_size(problem.shape, make_call(problem).core.sight);
@@ -106,6 +105,9 @@ inline Step step_of(const CoreTraining &training, const Problem &problem) {
     training.backward(parameters, call, {tensors.dy.data(), targets}, {tensors.saved.data(), {saved_size}},
                       tensors.gradients);
     return tensors.results;
+}
+inline Step step_of(const CoreTraining &training, const Problem &problem) {
+    return step_of(training, problem, make_weights(problem));
 }
 
 /// Problems of every form with gradients, without the projections.
@@ -126,9 +128,11 @@ inline bool serves(const KernelInfo &kernel, const Problem &problem) {
     const bool of_pairs = kernel.layer->takes_bias();
     const LayerForm &form = problem.config.form;
     const MinimumExtents &m = kernel.minimum;
-    const bool has_bias = form.takes_bias() || form.has_positions();
+    const bool has_bias = form.takes_bias() || form.has_positions(),
+               is_of_form = form.bias == kernel.layer->bias && !form.is_causal(),
+               is_of_past = kernel.layer->has_window() && is_running(form);  // AFTSimple: without a window
     return (has_bias || kernel.operation != "bias_gradients") &&
-           (of_pairs || (form.bias == kernel.layer->bias && !form.is_causal() && problem.mask <= Mask::sources)) &&
+           (of_pairs || ((is_of_form || is_of_past) && problem.mask <= Mask::sources)) &&
            std::min(problem.shape.seq, source_count(problem)) >= m.seq && problem.shape.batch >= m.batch &&
            problem.config.projected >= m.projected && (of_pairs || problem.config.window >= m.window);
 }

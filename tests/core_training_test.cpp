@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -59,8 +60,9 @@ void check_step(const CoreTraining &training, const Problem &problem, double all
     check("position_bias", answer.gradients.position_bias, step.position_bias);
 }
 
-/// With all that a call may have, on uneven extents of 3 samples or more.
-Problem smallest_problem(const KernelInfo &kernel) {
+/// With all that a call may have, on uneven extents of 3 samples or more: of the kernel's form, and of the causal form
+/// that it computes as well.
+std::vector<Problem> smallest_problems(const KernelInfo &kernel) {
     const MinimumExtents &m = kernel.minimum;
     const std::int64_t n = std::max<std::int64_t>(m.seq, 40) + 1, P = std::max<std::int64_t>(m.projected, 20) + 1;
     Problem problem{{*kernel.layer, 0, P, n}, {m.batch + 2, n}};
@@ -68,7 +70,30 @@ Problem smallest_problem(const KernelInfo &kernel) {
     problem.has_lengths = true;
     problem.mask = kernel.layer->takes_bias() ? Mask::pairs_of_samples : Mask::sources;
     problem.bias_per_sample = kernel.layer->takes_bias();
-    return problem;
+    std::vector<Problem> problems = {problem};
+    if (kernel.layer->has_window()) {
+        problem.config.form = aft_causal_local;
+        problems.push_back(problem);
+    }
+    return problems;
+}
+
+/// Causal windows and sums, on kernels that the library chooses by the length of the window.
+std::vector<Problem> causal_problems() {
+    std::vector<Problem> problems;
+    for (const Problem &problem : training_problems()) {
+        if (is_running(problem.config.form) && problem.mask <= Mask::sources) {
+            problems.push_back(problem);
+        }
+    }
+    for (const std::int64_t window : {0, 1, 9, 51, 52, 53, 130}) {  // 2/5 of the targets are 52
+        Problem problem{{aft_causal_local, 0, 20, 131, window}, {3, 130}};
+        problem.mask = Mask::sources;
+        problem.has_lengths = window % 2 != 0;
+        problem.data = window < 51 ? Data::outliers : Data::rising_keys;
+        problems.push_back(problem);
+    }
+    return problems;
 }
 
 std::vector<KernelInfo> tested_kernels() {
@@ -89,7 +114,9 @@ TEST_CASE("every kernel of a mean that is trained matches the reference", "[kern
     for (const KernelInfo &kernel : tested_kernels()) {
         DYNAMIC_SECTION(kernel.id) {
             std::vector<Problem> problems = quick_problems(training_problems());
-            problems.push_back(smallest_problem(kernel));
+            for (const Problem &problem : smallest_problems(kernel)) {
+                problems.push_back(problem);
+            }
             std::size_t checked = 0;
             for (const Problem &problem : problems) {
                 if (serves(kernel, problem)) {
@@ -99,6 +126,59 @@ TEST_CASE("every kernel of a mean that is trained matches the reference", "[kern
             }
             CHECK(checked > 0);
         }
+    }
+}
+
+TEST_CASE("causal windows and sums match the reference in training, in whichever way they go", "[training]") {
+    for (const Problem &problem : causal_problems()) {
+        check_step(CoreTraining(problem.config), problem);
+    }
+}
+
+TEST_CASE("causal targets touch no bias and no source behind them", "[training]") {
+    constexpr std::int64_t B = 1, n = 90, P = 20, seen = 70;
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (const LayerForm &form : {aft_causal_local, aft_causal_simple}) {
+        INFO(name(form));
+        const Problem problem{{form, 0, P, n, form.has_window() ? 9 : 0}, {B, n}};
+        const CoreTraining training(problem.config);
+        Weights weights = make_weights(problem);
+        const Step step = step_of(training, problem, weights);
+        for (std::int64_t i = 0; i < n && form.has_positions(); ++i) {
+            std::fill_n(&weights.position_bias[i * n + i] + 1, n - 1 - i, nan);
+        }
+        const Step other = step_of(training, problem, weights);
+        for (const auto &[a, b] : {std::pair(&step.y, &other.y),
+                                   {&step.query, &other.query},
+                                   {&step.key, &other.key},
+                                   {&step.value, &other.value},
+                                   {&step.position_bias, &other.position_bias}}) {
+            CHECK(same_bits(*a, *b));
+        }
+
+        StepTensors tensors = tensors_of(problem, training.saved_size(problem.shape));
+        std::fill(tensors.call.key.begin() + seen * P, tensors.call.key.end(), nan);
+        training.forward(parameters_of(problem, weights), tensors.call.core, {tensors.results.y.data(), {B, n, P}},
+                         {tensors.saved.data(), {static_cast<std::int64_t>(tensors.saved.size())}});
+        const Answer &answer = answer_to(problem);
+        for (std::int64_t i = 0; i < n * P; ++i) {
+            const bool is_right = std::abs(tensors.results.y[i] - answer.y.output[i]) <= answer.y.tolerance[i];
+            CHECK(is_right == (i < seen * P));
+        }
+    }
+}
+
+TEST_CASE("a step of a causal window takes memory in proportion to its targets", "[training]") {
+    const auto bytes_of = [](const LayerForm &form, std::int64_t n) {
+        const Problem problem{{form, 0, 16, n, form.has_window() ? 4 : 0}, {1, n}};
+        const CoreTraining training(problem.config);
+        step_of(training, problem);
+        return static_cast<double>(training.scratch_bytes());
+    };
+    for (const LayerForm &form : {aft_causal_local, aft_causal_simple}) {
+        INFO(name(form));
+        const ThreadCount during(1);
+        CHECK(bytes_of(form, 2000) <= 2.2 * bytes_of(form, 1000));
     }
 }
 
@@ -145,20 +225,22 @@ TEST_CASE("a mean that is trained has the bits of the same mean that isn't", "[t
 TEST_CASE("gradients have the same bits on any number of threads", "[training][determinism]") {
     for (const KernelInfo &kernel : tested_kernels()) {
         INFO(kernel.id);
-        const Problem problem = smallest_problem(kernel);
-        const CoreTraining training(problem.config, {kernel.id});
-        const auto on_threads = [&](int threads) {
-            const ThreadCount during(threads);
-            return step_of(training, problem);
-        };
-        const Step step = on_threads(1);
-        for (const int threads : {2, 4, 2, 4}) {
-            const Step again = on_threads(threads);
-            CHECK(again.y == step.y);
-            CHECK(again.query == step.query);
-            CHECK(again.key == step.key);
-            CHECK(again.value == step.value);
-            CHECK(again.position_bias == step.position_bias);
+        for (const Problem &problem : smallest_problems(kernel)) {
+            INFO(describe(problem));
+            const CoreTraining training(problem.config, {kernel.id});
+            const auto on_threads = [&](int threads) {
+                const ThreadCount during(threads);
+                return step_of(training, problem);
+            };
+            const Step step = on_threads(1);
+            for (const int threads : {2, 4, 2, 4}) {
+                const Step again = on_threads(threads);
+                CHECK(again.y == step.y);
+                CHECK(again.query == step.query);
+                CHECK(again.key == step.key);
+                CHECK(again.value == step.value);
+                CHECK(again.position_bias == step.position_bias);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ LAYERS = {"full": SHAPES, "simple": SHAPES, "local": SHAPES, "causal_full": COMP
           "wkv": COMPOSED_SHAPES, "given": ["64,100,100,128", "32,1000,1000,128", "1,1000,1000,128"],
           "kept": ["256,1,1000,128"]}
 TAKING_BIAS = ("given", "kept")
-TRAINED = ("full", "simple", "local", "causal_full")
+TRAINED = ("full", "simple", "local", "causal_full", "causal_simple", "causal_local")
 TRAINED_SHAPES = ["4,1024,512,512", "16,197,192,192", "2,3072,256,256", "1,197,192,192", "1,64,64,64"]
 WINDOWS = {"local": 32, "causal_local": 32, "conv": 4}  # of a shape without one
 FORMS = {"local": ["dense", "banded"], "causal_full": ["dense", "blocked"], "causal_local": ["dense", "banded"],

@@ -146,13 +146,13 @@ class TrainedLayer(torch.nn.Module):
         self.output = torch.nn.Linear(problem.projected, problem.hidden)
         self.load(self.input, problem.input_weight, problem.input_bias)
         self.load(self.output, problem.output_weight, problem.output_bias)
-        self.is_simple, self.hidden = problem.layer == "simple", None
+        self.is_simple, self.is_causal, self.hidden = problem.layer.endswith("simple"), problem.is_causal, None
         if not self.is_simple:
             self.position_bias = torch.nn.Parameter(torch.from_numpy(problem.tensors["wbias"]))
             t = torch.arange(problem.seq)
             distance = t[:, None] - t
             self.outside = abs(distance) >= problem.window if problem.layer.endswith("local") else None
-            self.hidden = distance < 0 if problem.is_causal else None
+            self.hidden = distance < 0 if self.is_causal else None
 
     @staticmethod
     def load(linear, weight, bias):
@@ -165,7 +165,7 @@ class TrainedLayer(torch.nn.Module):
         weight = exp_below_maximum(key, 1)
         terms = torch.cat([weight * value, weight], -1)
         if self.is_simple:
-            sums = terms.sum(1, keepdim=True)
+            sums = terms.cumsum(1) if self.is_causal else terms.sum(1, keepdim=True)
         else:
             bias = self.position_bias
             if self.outside is not None:

@@ -9,6 +9,7 @@ namespace aft {
 /// source outside of it:
 ///     exp(w(i, j) + K(j) - r(i)) = E(i, j) EK(j)
 ///     E(i, j) = exp(w(i, j) - m(i)) within the window, E0(i) = exp(-m(i)) outside of it, the same for all sources
+///     E(i, j) = 0                   for a source behind those that the target sees
 ///     EK(j) = exp(K(j) - the largest K of the sample)      0 for a source that the sample hides
 /// m(i) is the largest w of what the target sees in the window and, where it sees sources outside of it, 0; r(i) is
 /// m(i) and the largest K. E of a source that the sample hides is whatever it is, but at most 1.
@@ -26,7 +27,8 @@ struct BandFactors {
     BandFactors(Form &form, const CoreInputs &in)
         : maximum(form.stage("key_maximum")), seen(form.stage("seen")), bias_maximum(form.stage("bias_maximum")),
           outside(form.stage("outside")), source(0, in.sources, "source"),
-          any(0, select(takes_all(in), in.sources, max(2 * nearest(in) - 1, 0)), "any_source"), form(form), in(in) {
+          any(0, select(takes_all(in), in.sources, max(nearest(in) + min(nearest(in) - 1, in.ahead), 0)), "any_source"),
+          form(form), in(in) {
         using namespace Halide;
         const Element each = form.row_of(form.variable(), source);
         const Expr key = in.key_at(each.channel, each.row, each.batch);
@@ -39,9 +41,10 @@ struct BandFactors {
         seen(batch) = Tuple(in.sources, -1);
         seen(batch) = Tuple(min(seen(batch)[0], select(is_there(source, batch), source, in.sources)),
                             max(seen(batch)[1], select(is_there(source, batch), source, -1)));
-        const Expr sees_others = seen(batch)[0] <= target - nearest(in) || seen(batch)[1] >= target + nearest(in);
+        const Expr sees_others =
+            seen(batch)[0] <= target - nearest(in) || (in.sees_later() && seen(batch)[1] >= target + nearest(in));
         const Expr near = select(takes_all(in), 0, target - nearest(in) + 1) + any,
-                   s = clamp(likely(near), 0, in.sources - 1);
+                   s = in.nearest_reached(target, near);
         const Expr sees = near == s && in.is_near(target, s) && is_there(s, batch) && !in.is_hidden_by_bias(target, s);
         bias_maximum(target, batch) = select(sees_others && seen(batch)[1] >= 0, 0.0f, lowest());
         bias_maximum(target, batch) =
@@ -51,7 +54,7 @@ struct BandFactors {
 
     /// E of a target and a source, which may be before the first one or behind the last one.
     Expr weight(const Expr &target, const Expr &source, const Expr &batch) const {
-        const Expr s = clamp(likely(source), 0, in.sources - 1);
+        const Expr s = in.nearest_reached(target, source);
         const Expr half = in.half_bias(target, s, batch) - bias_maximum(target, batch);
         return kept_if(source == s && !in.is_hidden_by_bias(target, s), SourceChunk::exponential(in.rounded, half, 2));
     }

@@ -22,7 +22,8 @@ struct CoreInputs {
     Halide::Func bias_scale, lengths, offset;         // (batch)
     Halide::Expr gate;
     Halide::Func band;    // (source, target), where the bias is one of positions within a window: 0 outside of it,
-    Halide::Expr window;  // whatever `band` has there. All targets see the same sources then, but for infinite biases.
+    Halide::Expr window;  // whatever `band` has there. Target i sees the sources j <= i + ahead of its sample then, but
+    Halide::Expr ahead;   // for infinite biases: ahead is 0, or as large as any number of sources.
     KeptExponentials kept;         // where the call has them
     bool has_weight_sums = false;  // whether the sums of the weights are results, too
     Rounding rounded;
@@ -54,13 +55,21 @@ struct CoreInputs {
     Halide::Expr is_near(const Halide::Expr &target, const Halide::Expr &source) const {
         return abs(source - target) < window;
     }
+    /// Whether targets see sources behind them, where there is a window.
+    Halide::Expr sees_later() const {
+        return ahead > 0;
+    }
+    /// The source that is nearest to this position, of those that a target may see as far as positions say.
+    Halide::Expr nearest_reached(const Halide::Expr &target, const Halide::Expr &position) const {
+        return clamp(likely(position), 0, min(sources - 1, target + ahead));
+    }
     Halide::Expr is_hidden_by_bias(const Halide::Expr &target, const Halide::Expr &source) const {
         return is_near(target, source) && is_infinite(band(source, target));
     }
     /// Every source that the target sees stands before this one.
     Halide::Expr end(const Halide::Expr &target, const Halide::Expr &batch) const {
         if (band.defined()) {
-            return length(batch);
+            return min(length(batch), target + ahead + 1);
         }
         return clamp(min(lengths(batch), target + offset(batch) + 1), 0, sources);
     }

@@ -46,7 +46,8 @@ struct CoreGradients {
 ///     core.backward(parameters, call, dy, {saved.data(), {saved.size()}}, gradients);
 ///
 /// Right for every finite input, as Core is. Runs on the CPU. Thread-safe: calls may run side by side. A form with a
-/// window takes memory for a bias of all pairs in each call.
+/// window takes memory for a bias of all pairs in calls with a mask of pairs, and where it is causal and the window is
+/// more than 2/5 of the targets.
 class AFT_API CoreTraining {
 public:
     /// Chooses kernels as Core does. Throws ConfigError for a config that Core refuses, and for a form whose bias

@@ -116,6 +116,7 @@ std::unique_ptr<PreparedSelection> Mean::make(Way way, const Selection &selectio
     parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
     if (way == Way::band) {
         parameters.scalars.push_back({"window", window_of(config_)});
+        parameters.scalars.push_back({"ahead", ahead_of(config_)});
     }
     if (way == Way::scan) {
         const std::int64_t window = aft::rows_before(config_) + 1;

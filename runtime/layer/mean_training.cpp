@@ -2,13 +2,11 @@
 
 #include "layer/mean.h"
 #include "layer/sight.h"
-
-#include <aft/error.h>
+#include "layer/training_checks.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <string>
 #include <utility>
 
 namespace aft {
@@ -42,10 +40,27 @@ bool has_bias(const LayerConfig &config) {
     return config.form.takes_bias() || config.form.has_positions();
 }
 
-/// The way of calls without a mask of pairs. Gradients have no scan. A kernel for pairs serves every form.
+/// Whether a window is so long for causal targets that all pairs, half of which they see, are less work.
+bool is_wide(const LayerConfig &config, std::int64_t targets) {
+    return config.form.is_causal() && 5 * std::int64_t{window_of(config)} > 2 * targets;
+}
+
+bool is_named(const LayerConfig &config, const KernelRow *named, Way way) {
+    return named && named->layer == form_of(config, way);
+}
+
+/// The way of calls without a mask of pairs. Gradients have no scan: a causal target sees a band up to its own
+/// position. A kernel for pairs serves every form.
 Way usual_way(const LayerConfig &config, const KernelRow *named) {
     const Way way = aft::usual_way(config.form);
-    return way == Way::scan || (named && named->layer == form_of(config, Way::pairs)) ? Way::pairs : way;
+    if (is_named(config, named, Way::pairs)) {
+        return Way::pairs;
+    }
+    if (way == Way::scan) {
+        const bool is_long = !is_named(config, named, Way::band) && is_wide(config, config.max_seq_len);
+        return is_long ? Way::pairs : Way::band;
+    }
+    return way;
 }
 
 /// Whether a mean saves something for its gradients.
@@ -120,27 +135,6 @@ Tensor sources_of(CallMemory &memory, const char *name, const TensorView<const f
 
 }  // namespace
 
-LayerOptions training_options(const LayerForm &form, const LayerOptions &options) {
-    if (form.varies_by_channel()) {
-        throw ConfigError("layer " + std::string(name(form)) + " has no gradients: its bias varies by channel");
-    }
-    LayerOptions on_cpu = options;
-    if (on_cpu.device.empty()) {
-        on_cpu.device = "cpu";
-    }
-    return on_cpu;
-}
-
-std::int64_t count_of_saved(std::int64_t batch, std::int64_t rows, std::int64_t channels) {
-    constexpr std::int64_t most = std::int64_t{1} << 60;
-    if (batch < 0 || rows < 0 || (batch > 0 && rows > most / batch) ||
-        (batch * rows > 0 && channels > most / (batch * rows))) {
-        throw ShapeError("saved: " + std::to_string(batch) + " samples of " + std::to_string(rows) + " rows of " +
-                         std::to_string(channels) + " floats are too many to save");
-    }
-    return batch * rows * channels;
-}
-
 TensorView<float, 3> as_one_sample(const TensorView<float, 2> &matrix) {
     return {matrix.data, {1, matrix.extents[0], matrix.extents[1]}, {0, matrix.strides[0], matrix.strides[1]}};
 }
@@ -160,7 +154,7 @@ std::vector<Demand> MeanTraining::demands(const LayerConfig &config, const Kerne
 
 MeanTraining::MeanTraining(const LayerConfig &config, const KernelRow *named, const std::vector<Selection> &plan)
     : config_(config), device_(plan[0].device), storage_(plan[0].storage), usual_(usual_way(config, named)),
-      made_(std::make_unique<Made>()) {
+      chooses_(!is_named(config, named, Way::band)), made_(std::make_unique<Made>()) {
     const std::size_t count = demands_of(config, usual_).size();
     made_->kernels[static_cast<std::size_t>(usual_)] = make({plan.begin(), plan.begin() + count}, usual_);
 }
@@ -170,7 +164,7 @@ MeanTraining::MeanTraining(MeanTraining &&) noexcept = default;
 MeanTraining &MeanTraining::operator=(MeanTraining &&) noexcept = default;
 
 std::int64_t MeanTraining::saved_size(const Shape &shape, const Sight &sight) const {
-    return has_saved(way_of(sight)) ? count_of_saved(shape.batch, shape.seq, 4 * config_.projected) : 0;
+    return has_saved(way_of(sight, shape.seq)) ? count_of_saved(shape.batch, shape.seq, 4 * config_.projected) : 0;
 }
 
 void MeanTraining::forward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
@@ -178,7 +172,7 @@ void MeanTraining::forward(CallMemory &memory, const CoreParameters &parameters,
                            const TensorView<float, 1> &saved) const {
     const auto [B, n, m] = shape;
     const std::int64_t P = config_.projected;
-    const Way way = way_of(call.sight);
+    const Way way = way_of(call.sight, n);
     const PreparedSelection &kernels = kernels_for(way).forward;
     Operands operands = inputs(memory, parameters, call, shape, way);
     if (has_saved(way)) {
@@ -199,7 +193,7 @@ void MeanTraining::partial(CallMemory &memory, const CoreParameters &parameters,
                            const CallShape &shape, const TensorView<float, 3> &mean,
                            const TensorView<float, 3> &log_weight) const {
     const std::int64_t B = shape.batch, P = config_.projected;
-    const Way usual = way_of(call.sight);
+    const Way usual = way_of(call.sight, shape.targets);
     const bool differ = has_saved(usual);  // else the first target stands for all
     const Way way = differ ? usual : Way::pairs;
     const CallShape computed{B, differ ? shape.targets : 1, shape.sources};
@@ -245,7 +239,7 @@ void MeanTraining::backward(CallMemory &memory, const CoreParameters &parameters
                             const TensorView<const float, 1> &saved, const CoreGradients &gradients) const {
     const auto [B, n, m] = shape;
     const std::int64_t P = config_.projected;
-    const Way way = way_of(call.sight);
+    const Way way = way_of(call.sight, n);
     const Kernels &kernels = kernels_for(way);
     Operands known = inputs(memory, parameters, call, shape, way);
     known.add("dy", dy);
@@ -275,8 +269,9 @@ const KernelInfo &MeanTraining::gradient_kernel() const {
     return kernels_for(usual_).backward.info_for({});
 }
 
-Way MeanTraining::way_of(const Sight &sight) const {
-    return has_mask_of_pairs(sight) ? Way::pairs : usual_;
+Way MeanTraining::way_of(const Sight &sight, std::int64_t targets) const {
+    const bool is_less_work = usual_ == Way::band && chooses_ && is_wide(config_, targets);
+    return has_mask_of_pairs(sight) || is_less_work ? Way::pairs : usual_;
 }
 
 std::unique_ptr<const MeanTraining::Kernels> MeanTraining::make(const std::vector<Selection> &selected, Way way) const {
@@ -284,6 +279,7 @@ std::unique_ptr<const MeanTraining::Kernels> MeanTraining::make(const std::vecto
     parameters.scalars = {{"gate", static_cast<std::int32_t>(config_.form.gate)}};
     if (way == Way::band) {
         parameters.scalars.push_back({"window", window_of(config_)});
+        parameters.scalars.push_back({"ahead", ahead_of(config_)});
     }
     const auto prepared = [&](const Selection &selection, Half half) {
         const auto largest = [=](const Candidate &candidate) { return operands(candidate, config_, way, half); };

@@ -51,7 +51,7 @@ private:
     struct Kernels;
     class Operands;
 
-    Way way_of(const Sight &sight) const;
+    Way way_of(const Sight &sight, std::int64_t targets) const;
     std::unique_ptr<const Kernels> make(const std::vector<Selection> &selected, Way way) const;
     const Kernels &kernels_for(Way way) const;
     Tensor bias_of(CallMemory &memory, const CoreParameters &parameters, const CallShape &shape,
@@ -72,13 +72,10 @@ private:
     const DriverDevice *device_;
     std::string storage_;
     Way usual_;
+    bool chooses_;  // between bands and pairs: the caller names no kernel of bands
     std::unique_ptr<Made> made_;
 };
 
-/// The options of a form that has gradients: it runs on the CPU. Throws ConfigError for one that has none.
-LayerOptions training_options(const LayerForm &form, const LayerOptions &options);
-/// rows * channels floats of each sample; throws ShapeError if they can't be counted.
-std::int64_t count_of_saved(std::int64_t batch, std::int64_t rows, std::int64_t channels);
 /// A matrix as a tensor.
 TensorView<float, 3> as_one_sample(const TensorView<float, 2> &matrix);
 /// Sets all to 0.

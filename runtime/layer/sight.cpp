@@ -74,16 +74,24 @@ Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &b
 
 Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape) {
     const std::int64_t n = shape.targets, m = shape.sources;
-    if (m == 0) {
-        return memory.constant("position_bias", 0.0f, TensorView<const float, 2>(nullptr, {n, 1}, {0, 1}));
+    if (m == 0 || !bias.data) {
+        const std::int64_t columns = std::max<std::int64_t>(m, 1);
+        return memory.constant("position_bias", 0.0f, TensorView<const float, 2>(nullptr, {n, columns}, {0, 1}));
     }
     return memory.send("position_bias", TensorView<const float, 2>(bias.data, {n, m}, {bias.strides[0], 1}));
 }
 
+namespace {
+constexpr std::int64_t beyond_all = std::int64_t{1} << 29;  // no two positions are so far apart
+}
+
 std::int32_t window_of(const LayerConfig &config) {
-    // Without a window, no two positions are so far apart.
-    constexpr std::int64_t none = std::int64_t{1} << 29;
-    return static_cast<std::int32_t>(config.form.has_window() ? std::min(config.window, none) : none);
+    const std::int64_t without = config.form.bias == PositionBias::none ? 0 : beyond_all;
+    return static_cast<std::int32_t>(config.form.has_window() ? std::min(config.window, beyond_all) : without);
+}
+
+std::int32_t ahead_of(const LayerConfig &config) {
+    return static_cast<std::int32_t>(config.form.is_causal() ? 0 : beyond_all);
 }
 
 void clear_beyond_window(float *bias, std::int64_t max_seq_len, std::int64_t window) {

@@ -41,7 +41,7 @@ Tensor shape(Element element, const std::array<std::int64_t, Rank> &extents) {
 enum class Way {
     pairs,   // `core` of a bias, a mask and a limit for every pair
     shared,  // `core` of one mean for all targets
-    band,    // `core` of a bias within a window, for targets that see the same sources
+    band,    // `core` of a bias within a window, for targets that see the same sources up to their reach
     scan,    // `scan`: the targets in order
 };
 constexpr std::size_t ways = 4;
@@ -65,12 +65,15 @@ Tensor mask_of_pairs(CallMemory &memory, const TensorView<const bool, 3> &mask, 
 Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape,
                          std::int64_t first);
 
-/// The bias of the positions of a call, [n, m], with one source at least, of a bias [S, S]. Target i and source i are
-/// at position i.
+/// The bias of the positions of a call, [n, m], with one source at least, of a bias [S, S], or 0 without one. Target i
+/// and source i are at position i.
 Tensor bias_of_positions(CallMemory &memory, const TensorView<const float, 2> &bias, const CallShape &shape);
 
 /// Positions at this distance or more have no bias of their own.
 std::int32_t window_of(const LayerConfig &config);
+
+/// Where target i and source i are at the same position: target i sees the sources up to i + this.
+std::int32_t ahead_of(const LayerConfig &config);
 
 /// Sets position biases [S, S], without gaps, to 0 outside the window.
 void clear_beyond_window(float *bias, std::int64_t max_seq_len, std::int64_t window);

@@ -75,6 +75,27 @@ void check_outputs(const std::array<Named, Count> &outputs, std::size_t others, 
 
 }  // namespace
 
+LayerOptions training_options(const LayerForm &form, const LayerOptions &options) {
+    if (form.varies_by_channel()) {
+        throw ConfigError("layer " + std::string(name(form)) + " has no gradients: its bias varies by channel");
+    }
+    LayerOptions on_cpu = options;
+    if (on_cpu.device.empty()) {
+        on_cpu.device = "cpu";
+    }
+    return on_cpu;
+}
+
+std::int64_t count_of_saved(std::int64_t batch, std::int64_t rows, std::int64_t channels) {
+    constexpr std::int64_t most = std::int64_t{1} << 60;
+    if (batch < 0 || rows < 0 || (batch > 0 && rows > most / batch) ||
+        (batch * rows > 0 && channels > most / (batch * rows))) {
+        throw ShapeError("saved: " + std::to_string(batch) + " samples of " + std::to_string(rows) + " rows of " +
+                         std::to_string(channels) + " floats are too many to save");
+    }
+    return batch * rows * channels;
+}
+
 Composed::Call check_training_call(const LayerConfig &config, const Device &device, const LayerParameters &parameters,
                                    const LayerCall &call, const char *y_name, const TensorView<float, 3> &y) {
     if (call.sources) {

@@ -10,7 +10,8 @@ namespace aft {
 /// The gradients of keys and values where the bias is one of positions within a window (ProvenGradients):
 ///     [S | R][j] = sum over the window of E(i, j) [a | a A'][i] + the sums of E0 [a | a A'] before and after the
 ///     window
-/// with the factors of BandFactors, whose r is the same for all channels but for the largest key.
+/// The sum before it is left out where a target sees the sources up to its own position. The factors are those of
+/// BandFactors, whose r is the same for all channels but for the largest key.
 template<typename Form>
 struct CertifiedBandGradients : ProvenGradients<Form> {
     using Element = typename Form::Element;
@@ -30,7 +31,7 @@ struct CertifiedBandGradients : ProvenGradients<Form> {
 private:
     CertifiedBandGradients(Form &form, const GradientInputs &in, const BandFactors<Form> &of_call)
         : ProvenGradients<Form>(form, in, [&](const Element &target) { return of_call.reference(target); }),
-          factors(of_call), window(form, in.window, in.targets, in.targets),
+          factors(of_call), window(form, in.window, in.targets, in.targets, in.sees_later()),
           window_weights(factors.by_targets(form, window, window.length - 1 - 2 * window.front)) {
         using namespace Halide;
         columns = form.stored_columns("target_columns", [&](const Element &e) {

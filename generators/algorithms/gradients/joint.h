@@ -17,12 +17,16 @@ struct JointGradients {
     JointGradients(Form &form, const GradientInputs &in)
         : JointGradients(form, in, TargetGradients<Form>(form, in),
                          [](const Element &) { return Halide::Internal::const_true(); }) {}
-    /// counts: which targets are summed.
+    /// counts: which targets are summed; all of them stand before `end`, if there is one.
     template<typename Counts>
-    JointGradients(Form &form, const GradientInputs &in, const TargetGradients<Form> &of_targets, const Counts &counts)
+    JointGradients(Form &form, const GradientInputs &in, const TargetGradients<Form> &of_targets, const Counts &counts,
+                   const Expr &end = {})
         : targets(of_targets), sums(form.stage("joint_gradients")), target(0, in.targets, "target"), form(form) {
         const Element source = form.variable(), t = form.row_of(source, target);
         const PairGradients<Form> pair(form, in, targets, counts(t), t, source);
+        if (end.defined()) {
+            target.where(target < end);
+        }
         sums(form.source_vars()) = Halide::Tuple(0.0f, 0.0f);
         const Halide::Tuple so_far = sums(form.source_vars());
         sums(form.source_vars()) = Halide::Tuple(so_far[0] + pair.of_score, so_far[1] + pair.of_value);

@@ -15,8 +15,8 @@ public:
     using Expr = Halide::Expr;
 
     ScaledTargets<Form> targets;
-    Halide::Func doubtful;        // whether a block of channels of a sample has a doubtful target
-    Halide::RDom any;             // of all lanes and targets
+    Halide::RDom any;             // all lanes and targets of a block of channels
+    Halide::Func doubtful;        // where the doubtful targets of a block of channels of a sample end
     JointGradients<Form> exact;   // of the doubtful targets
     typename Form::Targets both;  // {dK, dV}
 
@@ -29,17 +29,12 @@ public:
 
 protected:
     ProvenGradients(Form &form, const GradientInputs &in, const typename ScaledTargets<Form>::Reference &reference)
-        : targets(form, in, reference), doubtful(form.stage("doubtful")),
-          any({{0, form.tiles.vector}, {0, in.targets}}, "of_block"),
-          exact(form, in, targets.targets, [this](const Element &target) { return targets.is_doubtful(target); }),
-          form(form), in(in) {
-        using namespace Halide;
-        const Expr channel = form.block * form.tiles.vector + any.x;
-        const Element of_block = form.row_of({any.x, form.block, form.batch, {}, {}, channel, {}}, any.y);
-        doubtful(form.block, form.batch) = cast<uint8_t>(0);
-        doubtful(form.block, form.batch) =
-            max(doubtful(form.block, form.batch), cast<uint8_t>(targets.is_doubtful(of_block)));
-    }
+        : targets(form, in, reference), any({{0, form.tiles.vector}, {0, in.targets}}, "of_block"),
+          doubtful(end_of_doubtful(form)),
+          exact(
+              form, in, targets.targets, [this](const Element &target) { return targets.is_doubtful(target); },
+              doubtful(form.block, form.batch)),
+          form(form), in(in) {}
 
     std::vector<Expr> scaled(const Element &target) const {
         return {targets(target), targets(target) * targets.mean(target)};
@@ -57,6 +52,17 @@ protected:
     const GradientInputs in;
 
 private:
+    /// The first targets of a causal sample are doubtful most often.
+    Halide::Func end_of_doubtful(const Form &form) const {
+        using namespace Halide;
+        const Expr channel = form.block * form.tiles.vector + any.x;
+        const Element of_block = form.row_of({any.x, form.block, form.batch, {}, {}, channel, {}}, any.y);
+        Func end = form.stage("doubtful");
+        end(form.block, form.batch) = 0;
+        end(form.block, form.batch) =
+            max(end(form.block, form.batch), select(targets.is_doubtful(of_block), any.y + 1, 0));
+        return end;
+    }
     std::vector<Expr> values(const Element &e, const Element &source, const Expr &s, const Expr &r,
                              const Expr &exp_k) const {
         using namespace Halide;

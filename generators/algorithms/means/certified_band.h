@@ -9,7 +9,8 @@ namespace aft {
 
 /// The mean of a bias of positions within a window (Proven): every target sees every source of the sample, so that
 ///     [N | D][i] = sum over the window of E(i, j) [EK V | EK][j] + E0(i) (sum before + sum after the window)
-/// with the factors of BandFactors. All terms are positive, and no sum comes from a difference.
+/// or every source up to its own position, so that there is nothing after the window. The factors are those of
+/// BandFactors. All terms are positive, and no sum comes from a difference.
 template<typename Form>
 struct CertifiedBand : Proven<Form> {
     using Element = typename Form::Element;
@@ -24,7 +25,8 @@ struct CertifiedBand : Proven<Form> {
     typename Form::Product sums;
 
     CertifiedBand(Form &form, const CoreInputs &in)
-        : Proven<Form>(form, in), factors(form, in), window(form, in.window, in.sources, in.sources),
+        : Proven<Form>(form, in), factors(form, in),
+          window(form, in.window, in.sources, in.sources, Halide::Internal::const_true(), in.sees_later()),
           window_weights(factors.by_targets(form, window, form.tile_rows - 1)) {
         using namespace Halide;
         columns = form.stored_columns("source_columns", [&](const Element &e) {
