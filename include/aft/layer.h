@@ -53,10 +53,10 @@ private:
 class AFT_API Layer {
 public:
     /// Checks `config` and `weights`, chooses the device and the kernels that may run, and prepares the weights for
-    /// each of these kernels once. The layer keeps no reference to `weights`; a layer with kernels of `forward` keeps a
-    /// copy, in the host's memory, until its first call that they can't serve. If a row of the position bias has a
-    /// range above max_bias_range or a -inf, the layer runs on a kernel with any_bias_range. If an automatically chosen
-    /// device fails (out of memory, for example), the next one is tried.
+    /// these kernels once. On the CPU, kernels share the weights. The layer keeps no reference to `weights`; a layer
+    /// with kernels of `forward` keeps a copy, in the host's memory, until its first call that they can't serve. If a
+    /// row of the position bias has a range above max_bias_range or a -inf, the layer runs on a kernel with
+    /// any_bias_range. If an automatically chosen device fails (out of memory, for example), the next one is tried.
     ///
     /// Throws ConfigError, WeightsError and KernelError; DeviceError if a named device can't be used; ShapeError for a
     /// parameter of more than 2^31 - 1 elements.

@@ -19,9 +19,10 @@ public:
     PreparedSelection(const Selection &selection, const KernelParameters &parameters, const LargestCall &largest,
                       const DeviceContext *device)
         : selection_(selection) {
+        SharedBuffers shared;
         for (const Candidate &candidate : selection_.candidates) {
-            kernels_.emplace_back(candidate.kernel->row, candidate.kernel->info, parameters, largest(candidate),
-                                  device);
+            kernels_.emplace_back(candidate.kernel->row, candidate.kernel->info, parameters, largest(candidate), device,
+                                  device ? nullptr : &shared);
         }
     }
 
