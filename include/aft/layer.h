@@ -75,10 +75,13 @@ public:
     /// If batch or seq is 0, the call does nothing, and the data may be null. A layer on a GPU copies x to the device
     /// and y back. The call returns when y is complete.
     ///
-    /// Throws ShapeError before it writes y. Throws KernelError if the kernel runs out of memory, or if an intermediate
-    /// result has more than 2^31 - 1 bytes: 4 x batch x seq x the larger of hidden and projected, with seq in whole
-    /// tiles (2 to 11 rows on a CPU, 32 or 64 on a GPU) and channels in whole vectors; a smaller batch helps. Throws
-    /// DeviceError if the device fails or runs out of memory. After a KernelError or a DeviceError, y is undefined.
+    /// A batch runs in parts where an intermediate result of all samples would have more than 2^31 - 1 bytes, or a
+    /// tensor more elements. An intermediate result has 4 x batch x seq x the larger of hidden and projected, with seq
+    /// in whole tiles (2 to 11 rows on a CPU, 32 or 64 on a GPU) and channels in whole vectors.
+    ///
+    /// Throws ShapeError before it writes y. Throws KernelError if the kernel runs out of memory, or if a sample alone
+    /// is too large; a shorter sequence helps. Throws DeviceError if the device fails or runs out of memory. After a
+    /// KernelError or a DeviceError, y is undefined.
     ///
     /// Thread-safe: any number of calls may run at a time. Allocates at the first call of a shape, and when more calls
     /// run at a time than ever before. Other calls reuse that memory. The result has the same bits for any number of

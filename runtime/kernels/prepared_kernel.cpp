@@ -64,6 +64,28 @@ std::string_view layout_of(const KernelRow &row, std::string_view prepared) {
     return row.prepare.metadata()->name;
 }
 
+/// Kernels count elements in 32 bits, and so does Halide the elements between two neighbours of a dimension.
+bool is_countable(const Tensor &tensor, std::int64_t most) {
+    std::int64_t product = 1;
+    for (std::size_t i = 0; i < tensor.rank; ++i) {
+        const std::int64_t extent = tensor.extents[i];
+        if (extent > 1 && (product > most / extent || tensor.strides[i] > most / extent)) {
+            return false;
+        }
+        product *= extent;
+    }
+    return true;
+}
+
+std::string too_many_elements(const char *id, const Operand &operand, std::int64_t most) {
+    std::string extents;
+    for (std::size_t i = 0; i < operand.rank; ++i) {
+        extents += (i == 0 ? "" : ", ") + std::to_string(operand.extents[i]);
+    }
+    return std::string(id) + ": " + std::string(operand.name) + " [" + extents + "] spans more than " +
+           std::to_string(most) + " elements";
+}
+
 }  // namespace
 
 /// Everything that the arguments of a call point to, except for its operands.
@@ -179,6 +201,9 @@ PreparedKernel::PreparedKernel(const KernelRow &row, const KernelInfo &info, con
     // The prepared buffers must hold what the largest call reads of them.
     std::deque<Buffer> without_data;
     for (const Operand &operand : largest) {
+        if (!is_countable(operand, max_elements)) {
+            throw ShapeError(too_many_elements(row.id, operand, max_elements));
+        }
         const std::vector<std::int64_t> extents(operand.extents.begin(), operand.extents.begin() + operand.rank);
         table[operand.name] = &without_data.emplace_back(type_of(operand.element), extents, nullptr).header;
     }
@@ -248,6 +273,7 @@ void PreparedKernel::call(const Operand *operands, const Operand *end, CallMemor
     std::copy(arguments_->call.begin(), arguments_->call.end(), arguments.begin());
     std::array<std::optional<CallBuffer>, max_operands> buffers;
     auto buffer = buffers.begin();
+    const std::int64_t most = max_elements_of_call;
     for (const Operand *each = operands; each != end; ++each) {
         const Operand &operand = *each;
         const auto place = std::find_if(places.begin(), places.end(),
@@ -256,9 +282,11 @@ void PreparedKernel::call(const Operand *operands, const Operand *end, CallMemor
             throw KernelError(std::string(row_.id) + ": operand '" + std::string(operand.name) +
                               (place == places.end() ? "' doesn't exist" : "' is given twice"));
         }
+        if (!is_countable(operand, most)) {
+            throw TooLarge(too_many_elements(row_.id, operand, most));
+        }
         arguments[place->argument] = &(buffer++)->emplace(operand).header;
     }
-    memory.call().batch = operands == end ? 0 : operands->extents[0];
     call_kernel(row_.id, row_.call.call, arguments.data(), arguments_->context, memory.call());
 }
 

@@ -31,7 +31,7 @@ public:
     ~PreparedKernel();
 
     /// Runs the kernel on operands where it runs, which the layer has checked. On a device, this queues it.
-    /// Thread-safe. Throws KernelError and DeviceError.
+    /// Thread-safe. Throws TooLarge where the kernel can't take so many samples, KernelError and DeviceError.
     void call(std::initializer_list<Operand> operands, CallMemory &memory) const {
         call(operands.begin(), operands.end(), memory);
     }
