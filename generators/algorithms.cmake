@@ -2,20 +2,21 @@
 # usual one.
 
 #   prepared by   the generator that prepares its parameters, aft_<prepared by>; none where it has no such parameters
+#   weights       the prepared parameters that pack_weight() makes: their layout depends on no rows of a tile
 #   extents       those that its kernels depend on
 set(aft_operations [[
-#   operation | prepared by    | extents
-    forward   | prepare        | batch seq hidden projected window
-    linear    | prepare_linear | batch seq hidden projected
-    linear_training  | none    | batch seq hidden projected
-    linear_gradients | none    | batch seq hidden projected
-    core      | none           | batch seq projected window
-    core_training  | none      | batch seq projected window
-    core_gradients | none      | batch seq projected window
-    bias_gradients | none      | batch seq projected window
-    sources   | none           | batch seq projected
-    kept      | none           | batch seq projected
-    scan      | none           | batch seq projected window
+#   operation | prepared by    | weights     | extents
+    forward   | prepare        | wq wk wv wo | batch seq hidden projected window
+    linear    | prepare_linear | w           | batch seq hidden projected
+    linear_training  | none    | none        | batch seq hidden projected
+    linear_gradients | none    | none        | batch seq hidden projected
+    core      | none           | none        | batch seq projected window
+    core_training  | none      | none        | batch seq projected window
+    core_gradients | none      | none        | batch seq projected window
+    bias_gradients | none      | none        | batch seq projected window
+    sources   | none           | none        | batch seq projected
+    kept      | none           | none        | batch seq projected
+    scan      | none           | none        | batch seq projected window
 ]])
 
 #   layer       the form of the layer; none for an operation that serves all forms

@@ -28,9 +28,9 @@ CLayerTraining c_layer_training(const LayerConfig &config) {
     return CLayerTraining(result);
 }
 
-Step c_step_of(const Problem &problem, const Weights &weights) {
+LayerStep c_step_of(const Problem &problem, const Weights &weights) {
     const CLayerTraining training = c_layer_training(problem.config);
-    StepTensors tensors(problem, weights);
+    LayerStepTensors tensors(problem, weights);
     const LayerCall &call = tensors.call.layer;
     const aft_sight sight = c_sight(call.sight);
     const aft_layer_inputs inputs = c_inputs(call, &sight);
@@ -56,11 +56,11 @@ Step c_step_of(const Problem &problem, const Weights &weights) {
 }  // namespace
 
 TEST_CASE("a step of a layer in C gives the bits of the one in C++, in every form", "[training][c]") {
-    for (const Problem &problem : training_problems()) {
+    for (const Problem &problem : layer_training_problems()) {
         INFO(describe(problem));
         const Weights weights = make_weights(problem);
-        const Step step = c_step_of(problem, weights),
-                   expected = step_of(LayerTraining(problem.config), problem, weights);
+        const LayerStep step = c_step_of(problem, weights),
+                        expected = step_of(LayerTraining(problem.config), problem, weights);
         CHECK(same_bits(step.y, expected.y));
         REQUIRE(step.gradients.size() == expected.gradients.size());
         for (const auto &[name, values] : step.gradients) {

@@ -60,6 +60,13 @@ void check_step(const CoreTraining &training, const Problem &problem, double all
     check("position_bias", answer.gradients.position_bias, step.position_bias);
 }
 
+void check_same_samples(const Step &step, const Step &whole) {
+    CHECK(same_bits(step.y, whole.y));
+    CHECK(same_bits(step.query, whole.query));
+    CHECK(same_bits(step.key, whole.key));
+    CHECK(same_bits(step.value, whole.value));
+}
+
 /// With all that a call may have, on uneven extents of 3 samples or more: of the kernel's form, and of the causal form
 /// that it computes as well.
 std::vector<Problem> smallest_problems(const KernelInfo &kernel) {
@@ -180,6 +187,26 @@ TEST_CASE("a step of a causal window takes memory in proportion to its targets",
         const ThreadCount during(1);
         CHECK(bytes_of(form, 2000) <= 2.2 * bytes_of(form, 1000));
     }
+}
+
+TEST_CASE("a step of a mean in parts has the bits of one step, but for a bias that samples share",
+          "[training][parts]") {
+    int split = 0;
+    for (const Problem &problem : quick_problems(training_problems())) {
+        INFO(describe(problem));
+        const CoreTraining training(problem.config);
+        const Step whole = step_of(training, problem);
+        const auto check = [&](const Step &step) {
+            check_same_samples(step, whole);
+            CHECK(error_in_tolerances(answer_to(problem).gradients.position_bias, step.position_bias) <= 1);
+            if (problem.bias_per_sample) {
+                CHECK(same_bits(step.position_bias, whole.position_bias));
+            }
+        };
+        const std::int64_t lowest = lowest_limit([&] { return step_of(training, problem); }, check);
+        split += lowest < problem.shape.batch * problem.shape.seq * problem.config.projected ? 1 : 0;
+    }
+    CHECK(split > 20);
 }
 
 TEST_CASE("the gradient of a query is finite where dy times the mean isn't", "[training]") {

@@ -89,6 +89,22 @@ TEST_CASE("a composed layer on device views copies nothing, allocates once and r
     }
 }
 
+TEST_CASE("a call on a device in parts has the bits of one call", "[cuda][parts]") {
+    const NothingLeft after;
+    for (const LayerForm &form : {aft_full, with_gate(aft_simple, Gate::tanh), aft_wkv}) {
+        INFO(name(form));
+        const Layer layer = make_layer(form);
+        const std::vector<float> input = make_input(problem_of(form));
+        const std::vector<float> expected = run(layer, input, {B, n});
+        const OnDevice x(input), y(std::vector<float>(input.size(), -1));
+        const ElementLimit limit(n * H);  // of one sample
+        CHECK(run(layer, input, {B, n}) == expected);
+        layer.forward(DeviceView<const float, 3>{{x.data, extents}}, DeviceView<float, 3>{{y.data, extents}});
+        layer.synchronize();
+        CHECK(y.values() == expected);
+    }
+}
+
 TEST_CASE("a layer that keeps rows within a window takes no device views", "[cuda]") {
     const NothingLeft after;
     for (const LayerForm &form : {aft_causal_local, aft_conv}) {

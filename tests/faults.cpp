@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <malloc.h>
 #include <new>
 #include <pthread.h>
 #include <sys/random.h>
@@ -16,7 +17,7 @@
 namespace {
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
-std::atomic<std::int64_t> all{0}, live{0}, until_failure{never};
+std::atomic<std::int64_t> all{0}, live{0}, bytes_of_live{0}, until_failure{never};
 
 void *count_and_allocate(std::size_t bytes, std::size_t alignment) noexcept {
     ++all;
@@ -25,6 +26,7 @@ void *count_and_allocate(std::size_t bytes, std::size_t alignment) noexcept {
     }
     void *memory = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);
     live += memory != nullptr;
+    bytes_of_live += malloc_usable_size(memory);
     return memory;
 }
 
@@ -34,6 +36,7 @@ void *not_null(void *memory) {
 
 void count_and_free(void *memory) {
     live -= memory != nullptr;
+    bytes_of_live -= malloc_usable_size(memory);
     std::free(memory);
 }
 
@@ -143,6 +146,10 @@ std::int64_t allocations() {
 
 std::int64_t live_allocations() {
     return live;
+}
+
+std::int64_t live_bytes() {
+    return bytes_of_live;
 }
 
 AllocationFault::AllocationFault(std::int64_t n) {

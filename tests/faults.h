@@ -7,6 +7,8 @@ namespace aft {
 /// Allocations of the process through operator new: so far, and not yet freed.
 std::int64_t allocations();
 std::int64_t live_allocations();
+/// The bytes of those that aren't freed.
+std::int64_t live_bytes();
 
 /// Fails one allocation, the n-th from now on, of whichever thread.
 class AllocationFault {

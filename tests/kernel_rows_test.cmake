@@ -54,6 +54,17 @@ expect_command(aft_full_cpu_exact@sse41 prepare "aft_prepare;layer_bias=dense;al
 expect_command(aft_full_cpu_packed_bf16@sse41 prepare
                "aft_prepare;layer_bias=dense;algorithm=dense;schedule=packed;device=cpu;bfloat16=true")
 
+# Kernels in panels that differ in the rows of a tile have the same layout of weights.
+function(expect_weight_layout table id expected)
+    aft_weight_layout(layout ${table} ${id})
+    expect("the layout of the weights of ${id}" "${expected}" ${layout})
+endfunction()
+expect_weight_layout(aft aft_local_cpu_packed_short@avx2 "panels cpu float32 x86-64-linux-avx2")
+expect_weight_layout(aft aft_full_cpu_exact@avx2 "panels cpu float32 x86-64-linux-avx2")
+expect_weight_layout(aft aft_full_cpu_exact@sse41 "panels cpu float32 x86-64-linux-sse41")
+expect_weight_layout(aft aft_full_cpu_packed_bf16@sse41 "panels cpu bfloat16 x86-64-linux-sse41")
+expect_weight_layout(aft aft_full_cuda_tiled "panels cuda float32 x86-64-linux-sse41")
+
 # An autoscheduler gets its parameters, unless the row has some, and its kernels share what prepares them.
 aft_begin_kernels(mine DEVICES cpu SCHEDULES all TARGETS host)
 foreach(params "" tile_rows=2)
@@ -72,6 +83,15 @@ function(expect_libraries id expected)
     expect("the libraries of ${id}" "${expected}" ${call} ${prepare})
 endfunction()
 expect_libraries(mine_full_cpu_mullapudi2016 "mine_full_cpu_mullapudi2016;mine_full_flat_prepare")
+expect_weight_layout(mine mine_full_cpu_mullapudi2016_tile_rows=2 mine_full_flat_prepare)
+
+# The width of panels is a parameter. A program's own schedule shares no weights with others.
+aft_begin_kernels(mine DEVICES cpu SCHEDULES all TARGETS host)
+aft_kernel(mine OPERATION forward LAYER full ALGORITHM dense SCHEDULE tuned BY packed STORAGE float32 DEVICE cpu
+           PARAMS tile_rows=3 panel_vectors=4)
+aft_kernel(mine OPERATION forward LAYER full ALGORITHM dense SCHEDULE fast BY own STORAGE float32 DEVICE cpu)
+expect_weight_layout(mine mine_full_cpu_tuned "panels cpu float32 host panel_vectors=4")
+expect_weight_layout(mine mine_full_cpu_fast mine_full_cpu_fast_prepare)
 
 # An operation other than forward is in the ids. A projection serves all layers; a scan has nothing to prepare, and no
 # channels outside.

@@ -18,7 +18,7 @@ namespace aft {
 inline constexpr float not_written = std::numeric_limits<float>::quiet_NaN();
 
 /// One step of training: the output, and the gradients by the names of Gradients.
-struct Step {
+struct LayerStep {
     std::vector<float> y;
     std::map<std::string, std::vector<float>> gradients;
 };
@@ -34,14 +34,14 @@ inline std::vector<float> gradient_of_result(const Problem &problem, const Layer
 }
 
 /// The tensors of a step, whose results are NaN before.
-struct StepTensors {
+struct LayerStepTensors {
     CallTensors call;
     LayerParameters parameters;
     std::vector<float> dy, saved;
-    Step results;
+    LayerStep results;
     LayerGradients gradients;
 
-    StepTensors(const Problem &problem, const Weights &weights)
+    LayerStepTensors(const Problem &problem, const Weights &weights)
         : call(make_call(problem)), parameters(parameters_of(problem.config, weights)),
           dy(gradient_of_result(problem, call.layer)) {
         const LayerCall &inputs = call.layer;
@@ -62,8 +62,8 @@ struct StepTensors {
         add("position_bias", parameters.position_bias, gradients.position_bias);
         add("position_bias", inputs.sight.position_bias, gradients.given_bias);
     }
-    StepTensors(const StepTensors &) = delete;
-    StepTensors &operator=(const StepTensors &) = delete;
+    LayerStepTensors(const LayerStepTensors &) = delete;
+    LayerStepTensors &operator=(const LayerStepTensors &) = delete;
 
 private:
     /// A gradient of what the call has.
@@ -81,8 +81,8 @@ private:
     }
 };
 
-inline Step step_of(const LayerTraining &training, const Problem &problem, const Weights &weights) {
-    StepTensors tensors(problem, weights);
+inline LayerStep step_of(const LayerTraining &training, const Problem &problem, const Weights &weights) {
+    LayerStepTensors tensors(problem, weights);
     const LayerCall &call = tensors.call.layer;
     const std::int64_t saved_size = training.saved_size(call);
     tensors.saved.assign(static_cast<std::size_t>(saved_size), not_written);
@@ -93,7 +93,7 @@ inline Step step_of(const LayerTraining &training, const Problem &problem, const
     return tensors.results;
 }
 
-inline std::vector<Problem> training_problems() {
+inline std::vector<Problem> layer_training_problems() {
     std::vector<Problem> problems;
     for (const Problem &problem : layer_problems()) {
         if (!problem.config.form.varies_by_channel() && problem.piece == 0) {

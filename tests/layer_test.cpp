@@ -104,13 +104,34 @@ TEST_CASE("parameters of more elements than kernels can count are refused", "[la
     CHECK_THROWS_AS(Layer({aft_simple, 1, 1, 46341, 0}, {}), WeightsError);  // has no wbias
 }
 
+TEST_CASE("a layer may have a max_seq_len beyond all sequences that kernels can count", "[layer]") {
+    for (const std::int64_t hidden : {1, 3, 64}) {
+        const Problem problem{{aft_simple, hidden, 8, 20, 0}, {2, 20}};
+        const Weights weights = make_weights(problem);
+        const std::vector<float> x = make_input(problem);
+        LayerConfig unlimited = problem.config;
+        unlimited.max_seq_len = 2147483647;
+        CHECK(same_bits(run(Layer(unlimited, weights), x, problem.shape),
+                        run(Layer(problem.config, weights), x, problem.shape)));
+    }
+}
+
+TEST_CASE("a window whose rows kernels can't count is refused when the core is made", "[layer]") {
+    const LayerConfig config{aft_conv, 0, 70'000, 1, 40'000};
+    Weights weights;
+    weights.position_bias.assign(config.window, 0.0f);
+    CHECK_THROWS_AS(Core(config, weights, {"", "cpu"}), ShapeError);
+    CHECK_THROWS_WITH(Core(config, weights, {"", "cpu"}),
+                      ContainsSubstring("k [1, 40000, 70000] spans more than 2147483647 elements"));
+}
+
 TEST_CASE("extents that a layer can't take are refused before y is written", "[layer]") {
     check_extents_refused({-1, 17, 12}, "x: batch is -1, must be at least 0");
     check_extents_refused({2, -1, 12}, "x: seq is -1, must be 0 to max_seq_len 20");
     check_extents_refused({2, 21, 12}, "x: seq is 21, must be 0 to max_seq_len 20");
     check_extents_refused({2, 17, 13}, "x: hidden is 13, must be 12");
     check_extents_refused({2, 17, 0}, "x: hidden is 0, must be 12");
-    check_extents_refused({1'000'000'000, 1, 12}, "x: the batch stride is 12, must be at most 2");
+    check_extents_refused({1'000'000'000'000'000'000, 1, 12}, "x: the batch stride is 12, must be at most 1");
     Memory memory;
     check_refused({memory.x.data(), {2, 17, 12}}, {memory.y.data(), {2, 16, 12}}, memory,
                   "y is [2, 16, 12], must be [2, 17, 12] like x");
@@ -160,7 +181,9 @@ TEST_CASE("strides that a layer can't take are refused before y is written", "[l
     check_strides_refused({0, 12, 1}, "the batch stride is 0, must be at least 12");
     check_strides_refused({-17 * 12, 12, 1}, "the batch stride is -204, must be at least 12");
     check_strides_refused({13, 24, 1}, "the row stride is 24, must be at least 25");
-    check_strides_refused({2'000'000'000, 12, 1}, "the batch stride is 2000000000, must be at most 1073741823");
+    check_strides_refused({std::int64_t{1} << 60, 12, 1},
+                          "the batch stride is 1152921504606846976, must be at most 576460752303423488");
+    check_strides_refused({12, 2'000'000'000, 1}, "the row stride is 2000000000, must be at most 126322567");
     check_strides_refused({INT64_MAX, INT64_MAX, 1}, "the row stride is 9223372036854775807, must be at most");
 }
 

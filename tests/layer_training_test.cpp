@@ -47,7 +47,7 @@ const Answer &answer_to(const Problem &problem) {
 
 void check_step(const LayerTraining &training, const Problem &problem, double allowed = 1) {
     INFO(describe(problem));
-    const Step step = step_of(training, problem, make_weights(problem));
+    const LayerStep step = step_of(training, problem, make_weights(problem));
     const Answer &answer = answer_to(problem);
     CHECK(error_in_tolerances(answer.y, step.y) <= allowed);
     std::size_t compared = 0;
@@ -65,9 +65,38 @@ void check_step(const LayerTraining &training, const Problem &problem, double al
 }  // namespace
 
 TEST_CASE("a layer in training matches the reference in every form, with every gate", "[training]") {
-    for (const Problem &problem : training_problems()) {
+    for (const Problem &problem : layer_training_problems()) {
         check_step(LayerTraining(problem.config), problem);
     }
+}
+
+TEST_CASE("a step of a layer in parts has the bits of one step, but for sums over the samples", "[training][parts]") {
+    int split = 0;
+    for (const Problem &problem : layer_training_problems()) {
+        INFO(describe(problem));
+        const LayerTraining training(problem.config);
+        const Weights weights = make_weights(problem);
+        const LayerStep whole = step_of(training, problem, weights);
+        const auto check = [&](const LayerStep &step) {
+            CHECK(same_bits(step.y, whole.y));
+            for (const auto &[name, reference] : answer_to(problem).gradients.all()) {
+                const std::string input = name;
+                const auto found = step.gradients.find(input);
+                if (found == step.gradients.end()) {
+                    continue;
+                }
+                INFO(input);
+                CHECK(error_in_tolerances(*reference, found->second) <= 1);
+                if (input == "query" || input == "key" || input == "value") {
+                    CHECK(same_bits(found->second, whole.gradients.at(input)));
+                }
+            }
+        };
+        const std::int64_t lowest = lowest_limit([&] { return step_of(training, problem, weights); }, check);
+        // The gradients of query, key, value and gated mean are half of what is saved at least, and one tensor.
+        split += lowest < training.saved_size(make_call(problem).layer) / 2 ? 1 : 0;
+    }
+    CHECK(split > 20);
 }
 
 namespace {
@@ -135,9 +164,9 @@ TEST_CASE("a layer's gradients have the same bits on any number of threads", "[t
                 const ThreadCount during(threads);
                 return step_of(training, problem, make_weights(problem));
             };
-            const Step step = on_threads(1);
+            const LayerStep step = on_threads(1);
             for (const int threads : {2, 4}) {
-                const Step again = on_threads(threads);
+                const LayerStep again = on_threads(threads);
                 CHECK(again.y == step.y);
                 CHECK(again.gradients == step.gradients);
             }
@@ -149,10 +178,10 @@ TEST_CASE("each gradient of a layer alone is the one among all", "[training]") {
     const Problem problem{{aft_full, 12, 10, 9}, {2, 9}};
     const Weights weights = make_weights(problem);
     const LayerTraining training(problem.config);
-    const Step all = step_of(training, problem, weights);
+    const LayerStep all = step_of(training, problem, weights);
     for (const auto &[name, expected] : all.gradients) {
         INFO(name);
-        StepTensors tensors(problem, weights);
+        LayerStepTensors tensors(problem, weights);
         const LayerCall &call = tensors.call.layer;
         const std::vector<float> &values = tensors.results.gradients.at(name);
         LayerGradients one = tensors.gradients;
@@ -190,7 +219,7 @@ TEST_CASE("a layer in training needs no biases, and takes rows of parameters tha
         (weights.*bias).clear();
     }
     const LayerTraining training(problem.config);
-    const Step without = step_of(training, problem, weights), expected = step_of(training, problem, zeros);
+    const LayerStep without = step_of(training, problem, weights), expected = step_of(training, problem, zeros);
     CHECK(without.y == expected.y);
     CHECK(without.gradients.size() == expected.gradients.size() - 4);
     for (const auto &[name, values] : without.gradients) {

@@ -190,6 +190,20 @@ TEST_CASE("the partial means of a partition of the sources combine to the mean o
     }
 }
 
+TEST_CASE("a partial mean in parts has the bits of one call", "[training][parts]") {
+    for (const Problem &problem : quick_problems(training_problems())) {
+        INFO(describe(problem));
+        const CoreTraining training(problem.config);
+        const CallTensors call = make_call(problem);
+        const Partial whole = partial_of(training, problem, call.core);
+        lowest_limit([&] { return partial_of(training, problem, call.core); },
+                     [&](const Partial &partial) {
+                         CHECK(same_bits(partial.mean, whole.mean));
+                         CHECK(same_bits(partial.log_weight, whole.log_weight));
+                     });
+    }
+}
+
 TEST_CASE("a partial mean in C has the bits of the one in C++", "[training][c]") {
     for (const Problem &problem : training_problems()) {
         if (problem.shape.seq > 40) {

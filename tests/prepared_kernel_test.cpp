@@ -41,7 +41,7 @@ std::vector<halide_filter_argument_t> prepare_arguments = {
     argument("prepared", halide_argument_kind_output_buffer, 2, float32)};
 
 std::string target = "x86-64-linux-no_runtime-user_context";
-int forward_error = 0, prepare_error = 0;
+int forward_error = 0, prepare_error = 0, preparations = 0;
 std::int32_t planes = 3;
 
 const halide_filter_metadata_t *metadata(std::vector<halide_filter_argument_t> &arguments, const char *name) {
@@ -80,6 +80,7 @@ int prepare(void **arguments) {
     if (prepare_error) {
         return fail(*static_cast<void **>(arguments[0]), prepare_error);
     }
+    ++preparations;
     const halide_buffer_t &weight = buffer(arguments[1]), &prepared = buffer(arguments[2]);
     std::fill_n(reinterpret_cast<float *>(prepared.host), prepared.dim[0].extent * prepared.dim[1].extent,
                 reinterpret_cast<const float *>(weight.host)[1]);
@@ -200,6 +201,24 @@ TEST_CASE("a prepared buffer of more elements than kernels can count is refused"
     const With huge(planes, 715'827'883);  // 3 of them are 2^31 + 1
     CHECK_THROWS_AS(run_fake(), ShapeError);
     CHECK_THROWS_WITH(run_fake(), "fake: prepared has more than 2147483647 elements");
+}
+
+TEST_CASE("kernels share what one function prepares, and weights of the same layout and extents", "[kernel]") {
+    const TensorView<float, 3> view(nullptr, {1, 1, 2});
+    SharedBuffers all;
+    const auto prepares = [&](const KernelRow &fake) {
+        const int before = preparations;
+        const PreparedKernel kernel(fake, kernel_info(fake), fake_parameters(), {{"x", view}, {"y", view}}, {}, &all);
+        return preparations != before;
+    };
+    KernelRow fake = row();
+    for (const char *layout : {"panels of 16", "panels of 32", ""}) {
+        CHECK(prepares(fake));
+        CHECK(!prepares(fake));
+        fake.weights = {*layout ? "other prepared" : "", layout};
+    }
+    const With larger(planes, std::int32_t{4});
+    CHECK(prepares(fake));
 }
 
 TEST_CASE("a kernel with arguments that the runtime doesn't know is refused by their name", "[kernel]") {

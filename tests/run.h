@@ -1,5 +1,6 @@
 #pragma once
 
+#include "halide/limits.h"
 #include "reference/problem.h"
 
 #include <aft/core.h>
@@ -68,6 +69,36 @@ public:
 private:
     int before_;
 };
+
+/// While it lives, kernels can count to so many elements in a call, so that larger calls are made in parts.
+class ElementLimit {
+public:
+    explicit ElementLimit(std::int64_t most) {
+        max_elements_of_call = most;
+    }
+    ~ElementLimit() {
+        max_elements_of_call = max_elements;
+    }
+    ElementLimit(const ElementLimit &) = delete;
+    ElementLimit &operator=(const ElementLimit &) = delete;
+};
+
+/// Lowers the limit until a call fails. Before, every call must give what check() expects. Returns the lowest limit
+/// that a call kept.
+template<typename Call, typename Check>
+std::int64_t lowest_limit(const Call &call, const Check &check) {
+    std::int64_t kept = max_elements;
+    for (std::int64_t most = 1 << 20; most > 0; most = most * 2 / 3) {
+        const ElementLimit limit(most);
+        try {
+            check(call());
+        } catch (const KernelError &) {
+            break;
+        }
+        kept = most;
+    }
+    return kept;
+}
 
 /// Sets an environment variable while it lives.
 class Environment {

@@ -72,7 +72,7 @@ TEST_CASE("a layer that is trained in bfloat16 has gradients within its rounding
         const Problem problem = problem_of(named.form);
         const Weights weights = make_weights(problem);
         const CallTensors call = make_call(problem);
-        const Step step = step_of(LayerTraining(problem.config, in_bfloat16), problem, weights);
+        const LayerStep step = step_of(LayerTraining(problem.config, in_bfloat16), problem, weights);
         CHECK(error_in_tolerances(reference_layer(problem.config, weights, call.layer), step.y) <= allowed());
         double largest = 0;
         const Gradients gradients =

@@ -31,12 +31,12 @@ function(aft_algorithm_column out column)
     set(${out} "${values}" PARENT_SCOPE)
 endfunction()
 
-# Puts a column of an operation into `out`: prepared_by or extents; nothing for an operation that doesn't exist.
+# Puts a column of an operation into `out`: prepared_by, weights or extents; nothing for an operation that doesn't exist.
 function(aft_operation_column out column of)
     get_property(rows GLOBAL PROPERTY AFT_OPERATIONS)
     set(values)
     foreach(row ${rows})
-        aft_text_cells("${row}" operation prepared_by extents)
+        aft_text_cells("${row}" operation prepared_by weights extents)
         if(operation STREQUAL of)
             set(values ${${column}})
         endif()

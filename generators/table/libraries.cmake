@@ -77,6 +77,23 @@ function(aft_library_names call prepare table id)
     set(${prepare} "${library_of_prepare}" PARENT_SCOPE)
 endfunction()
 
+# Puts the layout of the prepared weights of the kernel `id` of a table into `out`: kernels with the same one keep the
+# same bytes of them. In panels it depends on the lanes of a vector and of a panel (schedules/tiles.h), not on the rows
+# of a tile. Whether a program's own schedule has panels isn't known here.
+function(aft_weight_layout out table id)
+    aft_get_row(${id})
+    aft_is_flat(is_flat ${ROW_BY})
+    aft_library_names(call prepare ${table} ${id})
+    if(is_flat OR ROW_BY STREQUAL "own")
+        set(layout "${prepare}")
+    else()
+        set(panels ${ROW_PARAMS})
+        list(FILTER panels INCLUDE REGEX "^panel_vectors=")
+        string(JOIN " " layout panels ${ROW_DEVICE} ${ROW_STORAGE} ${ROW_TARGET} ${panels})
+    endif()
+    set(${out} "${layout}" PARENT_SCOPE)
+endfunction()
+
 # Stops unless the programs that change names in objects are there.
 function(aft_check_binutils)
     if(NOT CMAKE_NM OR NOT CMAKE_OBJCOPY)

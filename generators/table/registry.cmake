@@ -27,8 +27,16 @@ function(aft_registry_row out table id)
         list(APPEND preferred "{${range}}")
     endforeach()
     list(JOIN preferred ", " preferred)
+    set(prepared_weights "{}")
+    if(prepare)
+        aft_operation_column(weights weights ${ROW_OPERATION})
+        list(JOIN weights " " weights)
+        aft_weight_layout(layout ${table} ${id})
+        set(prepared_weights "{\"${weights}\", \"${layout}\"}")
+    endif()
     string(JOIN ", " row "\"${id}\"" "\"${ROW_OPERATION}\"" ${layer} "\"${ROW_ALGORITHM}\""
-           "\"${ROW_SCHEDULE}\"" "\"${ROW_STORAGE}\"" "\"${ROW_DEVICE}\"" ${any_bias_range} "{${preferred}}" ${functions})
+           "\"${ROW_SCHEDULE}\"" "\"${ROW_STORAGE}\"" "\"${ROW_DEVICE}\"" ${any_bias_range} "{${preferred}}" ${functions}
+           ${prepared_weights})
     set(${out} "    {${row}},\n" PARENT_SCOPE)
 endfunction()
 

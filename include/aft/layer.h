@@ -53,10 +53,10 @@ private:
 class AFT_API Layer {
 public:
     /// Checks `config` and `weights`, chooses the device and the kernels that may run, and prepares the weights for
-    /// each of these kernels once. The layer keeps no reference to `weights`; a layer with kernels of `forward` keeps a
-    /// copy, in the host's memory, until its first call that they can't serve. If a row of the position bias has a
-    /// range above max_bias_range or a -inf, the layer runs on a kernel with any_bias_range. If an automatically chosen
-    /// device fails (out of memory, for example), the next one is tried.
+    /// these kernels once. On the CPU, kernels share the weights. The layer keeps no reference to `weights`; a layer
+    /// with kernels of `forward` keeps a copy, in the host's memory, until its first call that they can't serve. If a
+    /// row of the position bias has a range above max_bias_range or a -inf, the layer runs on a kernel with
+    /// any_bias_range. If an automatically chosen device fails (out of memory, for example), the next one is tried.
     ///
     /// Throws ConfigError, WeightsError and KernelError; DeviceError if a named device can't be used; ShapeError for a
     /// parameter of more than 2^31 - 1 elements.
@@ -75,10 +75,13 @@ public:
     /// If batch or seq is 0, the call does nothing, and the data may be null. A layer on a GPU copies x to the device
     /// and y back. The call returns when y is complete.
     ///
-    /// Throws ShapeError before it writes y. Throws KernelError if the kernel runs out of memory, or if an intermediate
-    /// result has more than 2^31 - 1 bytes: 4 x batch x seq x the larger of hidden and projected, with seq in whole
-    /// tiles (2 to 11 rows on a CPU, 32 or 64 on a GPU) and channels in whole vectors; a smaller batch helps. Throws
-    /// DeviceError if the device fails or runs out of memory. After a KernelError or a DeviceError, y is undefined.
+    /// A batch runs in parts where an intermediate result of all samples would have more than 2^31 - 1 bytes, or a
+    /// tensor more elements. An intermediate result has 4 x batch x seq x the larger of hidden and projected, with seq
+    /// in whole tiles (2 to 11 rows on a CPU, 32 or 64 on a GPU) and channels in whole vectors.
+    ///
+    /// Throws ShapeError before it writes y. Throws KernelError if the kernel runs out of memory, or if a sample alone
+    /// is too large; a shorter sequence helps. Throws DeviceError if the device fails or runs out of memory. After a
+    /// KernelError or a DeviceError, y is undefined.
     ///
     /// Thread-safe: any number of calls may run at a time. Allocates at the first call of a shape, and when more calls
     /// run at a time than ever before. Other calls reuse that memory. The result has the same bits for any number of

@@ -84,8 +84,9 @@ public:
 
     /// The gradients of a loss L with dy = dL/dy, [B, n, P], at a call and its `saved`. Those of hidden sources are 0,
     /// whatever they hold, and so are those of targets without a result; what dy has there isn't read. The same bits
-    /// for any number of threads. Throws ShapeError, whose text calls the gradients dquery, dkey, dvalue, dgiven_bias
-    /// and dposition_bias.
+    /// for any number of threads. Where a batch is too large for a kernel, it runs in parts, and gradients that are
+    /// summed over the samples are the sums of the parts. Throws ShapeError, whose text calls the gradients dquery,
+    /// dkey, dvalue, dgiven_bias and dposition_bias.
     void backward(const CoreParameters &parameters, const CoreCall &call, TensorView<const float, 3> dy,
                   TensorView<const float, 1> saved, const CoreGradients &gradients) const;
 
@@ -166,7 +167,8 @@ public:
 
     /// The gradients of a loss L with dy = dL/dy, [B, n, H], at a call and its `saved`. Those of rows that touch
     /// nothing are 0, whatever they hold; what dy has in rows without a result isn't read. The same bits for any number
-    /// of threads. Throws ShapeError, whose text calls a gradient d and the name of its tensor: dquery, dquery_weight.
+    /// of threads. Large batches run in parts as in CoreTraining::backward(). Throws ShapeError, whose text calls a
+    /// gradient d and the name of its tensor: dquery, dquery_weight.
     void backward(const LayerParameters &parameters, const LayerCall &call, TensorView<const float, 3> dy,
                   TensorView<const float, 1> saved, const LayerGradients &gradients) const;
 

@@ -91,11 +91,11 @@ void CallMemory::release(const Mark &mark) {
 }
 
 void CallMemory::check_size(const char *name, const Tensor &tensor) const {
+    const std::int64_t most = max_elements_of_call;
     std::int64_t product = 1;
     for (std::size_t i = 0; i < tensor.rank; ++i) {
-        if (tensor.extents[i] > 0 && product > max_elements / tensor.extents[i]) {
-            throw KernelError(std::string(name) + " has more than " + std::to_string(max_elements) +
-                              " elements, use a smaller batch");
+        if (tensor.extents[i] > 0 && product > most / tensor.extents[i]) {
+            throw TooLarge(std::string(name) + " has more than " + std::to_string(most) + " elements");
         }
         product *= tensor.extents[i];
     }

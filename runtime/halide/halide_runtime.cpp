@@ -1,6 +1,7 @@
 #include "halide/halide_runtime.h"
 
 #include "halide/halide.h"
+#include "halide/limits.h"
 #include "threads/float_environment.h"
 #include "threads/threads.h"
 
@@ -93,14 +94,10 @@ std::string one_line(const char *message) {
     return line;
 }
 
-/// The advice for a buffer that is too large. The larger the batch, the more a kernel stores between two stages.
-const char *advice(int code, std::int64_t batch) {
-    const bool is_too_large =
-        code == halide_error_code_buffer_allocation_too_large || code == halide_error_code_buffer_extents_too_large;
-    if (!is_too_large || batch == 0) {
-        return "";
-    }
-    return batch > 1 ? ", use a smaller batch" : ", use a shorter sequence";
+/// A tensor has too many elements, or a kernel stores too many bytes between two stages: the more, the larger the
+/// batch.
+bool is_too_large(int code) {
+    return code == halide_error_code_buffer_allocation_too_large || code == halide_error_code_buffer_extents_too_large;
 }
 
 /// The device fails: no memory, no context, a lost driver. The kernel doesn't.
@@ -132,9 +129,12 @@ void HalideCall::check(const char *who, int code) const {
         return;
     }
     const std::string message = std::string(who) + ": " + (first_error[0] ? one_line(first_error.data()) : "failed") +
-                                " (Halide error " + std::to_string(code) + ")" + advice(code, batch);
+                                " (Halide error " + std::to_string(code) + ")";
     if (device && is_of_device(code)) {
         throw DeviceError(device->device.id + ": " + message);
+    }
+    if (is_too_large(code)) {
+        throw TooLarge(message);
     }
     throw KernelError(message);
 }

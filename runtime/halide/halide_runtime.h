@@ -17,14 +17,13 @@ struct HalideCall {
     /// On a device. All host memory comes from the heap, since Halide's runtime keeps some of it beyond the call.
     explicit HalideCall(const DeviceContext *device, Stream stream = nullptr);
 
-    /// Throws DeviceError or KernelError unless `code` is success. The message has `who` and the first error that any
-    /// thread reported.
+    /// Throws DeviceError, TooLarge or KernelError unless `code` is success. The message has `who` and the first error
+    /// that any thread reported.
     void check(const char *who, int code) const;
 
     ScratchPool::Call *const scratch = nullptr;
     const DeviceContext *const device = nullptr;  // null: the CPU
     const Stream stream = nullptr;                // CUDA
-    std::int64_t batch = 0;                       // the outermost extent of a call's first operand; 0: no operands
     std::mutex mutex;
     std::array<char, 512> first_error{};  // no std::string: memory may have run out
 };

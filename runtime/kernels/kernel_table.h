@@ -16,6 +16,12 @@ struct GeneratedFunction {
     const halide_filter_metadata_t *(*metadata)();
 };
 
+/// The prepared buffers that are weights, and how they lie in memory.
+struct PreparedWeights {
+    const char *names = "";   // "wq wk wv wo"
+    const char *layout = "";  // kernels with the same one, and buffers of the same extents, have the same bytes
+};
+
 /// A row of a table of kernels, as the build writes it. It has the operation of the kernel, its requirements and its
 /// functions. The library binds their arguments by name, never by position:
 ///     prepare: query_weight, key_weight, value_weight (H, P), project_weight (P, H), position_bias (source, target),
@@ -36,6 +42,7 @@ struct KernelRow {
     PreferredExtents preferred;
     GeneratedFunction prepare;  // null functions where nothing is prepared
     GeneratedFunction call;
+    PreparedWeights weights = {};
 };
 
 /// The kernels of one table: the library's own (generators/kernels.cmake), or one that a program adds

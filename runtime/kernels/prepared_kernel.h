@@ -3,6 +3,7 @@
 #include "devices/call_memory.h"
 #include "kernels/kernel_parameters.h"
 #include "kernels/kernel_table.h"
+#include "kernels/shared_buffers.h"
 
 #include <aft/kernels.h>
 
@@ -21,15 +22,16 @@ public:
     static constexpr std::size_t max_arguments = 32, max_operands = 16;
 
     /// Prepares the parameters on the CPU. `device`, null for the CPU, gets them once. `largest` has the operands of
-    /// every call, with the largest extents of any call; their data isn't read. Throws KernelError, DeviceError when
-    /// the device can't hold the parameters or can't load the kernel, and ShapeError when a prepared buffer has more
-    /// than max_elements elements.
+    /// every call, with the largest extents of any call; their data isn't read. On the CPU, the kernel takes from
+    /// `shared` what kernels of the same parameters have in its layout, and adds what it makes; null: it shares
+    /// nothing. Throws KernelError, DeviceError when the device can't hold the parameters or can't load the kernel, and
+    /// ShapeError when an operand or a prepared buffer has more than max_elements elements.
     PreparedKernel(const KernelRow &row, const KernelInfo &info, const KernelParameters &parameters,
-                   const std::vector<Operand> &largest, const DeviceContext *device);
+                   const std::vector<Operand> &largest, const DeviceContext *device, SharedBuffers *shared = nullptr);
     ~PreparedKernel();
 
     /// Runs the kernel on operands where it runs, which the layer has checked. On a device, this queues it.
-    /// Thread-safe. Throws KernelError and DeviceError.
+    /// Thread-safe. Throws TooLarge where the kernel can't take so many samples, KernelError and DeviceError.
     void call(std::initializer_list<Operand> operands, CallMemory &memory) const {
         call(operands.begin(), operands.end(), memory);
     }

@@ -3,6 +3,8 @@
 #include "kernels/prepared_kernel.h"
 #include "kernels/selector.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <vector>
@@ -19,15 +21,24 @@ public:
     PreparedSelection(const Selection &selection, const KernelParameters &parameters, const LargestCall &largest,
                       const DeviceContext *device)
         : selection_(selection) {
+        SharedBuffers shared;
         for (const Candidate &candidate : selection_.candidates) {
-            kernels_.emplace_back(candidate.kernel->row, candidate.kernel->info, parameters, largest(candidate),
-                                  device);
+            kernels_.emplace_back(candidate.kernel->row, candidate.kernel->info, parameters, largest(candidate), device,
+                                  device ? nullptr : &shared);
         }
     }
 
     /// The kernel that runs for a shape. Throws ShapeError when none does.
     const PreparedKernel &kernel_for(const Shape &shape) const {
         return kernels_[selection_.candidate_for(shape)];
+    }
+    /// Each kernel takes batches of so many samples.
+    std::int64_t least_batch() const {
+        std::int64_t least = 1;
+        for (const Candidate &candidate : selection_.candidates) {
+            least = std::max(least, candidate.kernel->info.minimum.batch);
+        }
+        return least;
     }
     /// The same kernel; for an empty shape, the one for the shapes that no other is for.
     const KernelInfo &info_for(const Shape &shape) const {

@@ -38,7 +38,10 @@ std::string extents_of(const TensorView<T, Rank> &view) {
     return to_string({view.extents.begin(), view.extents.end()});
 }
 
-/// An input of any strides that don't go backwards, and whose last element kernels can count to.
+/// Samples may be further apart than kernels can count to, as a call may take them one by one.
+constexpr std::int64_t furthest_sample = std::int64_t{1} << 60;
+
+/// An input of any strides that don't go backwards, and in whose samples kernels can count to the last element.
 template<typename T, std::size_t Rank>
 void check_input(const char *what, const TensorView<T, Rank> &view, const std::array<std::int64_t, Rank> &extents) {
     if (view.extents != extents) {
@@ -57,10 +60,11 @@ void check_input(const char *what, const TensorView<T, Rank> &view, const std::a
         if (stride < 0) {
             fail(what, "a stride", stride, "at least 0");
         }
-        if (stride > (max_elements - span) / last) {
-            fail(what, "a stride", stride, "at most " + std::to_string((max_elements - span) / last));
+        const std::int64_t most = (i == 0 ? furthest_sample : max_elements - span) / last;
+        if (stride > most) {
+            fail(what, "a stride", stride, "at most " + std::to_string(most));
         }
-        span += last * stride;
+        span += i == 0 ? 0 : last * stride;
     }
 }
 
@@ -111,11 +115,11 @@ void check_tensor(const std::string &what, const TensorView<const float, 3> &ten
     // Innermost first: rows inside samples, or samples inside rows (time-major tensors).
     struct Dimension {
         const char *which, *elements;
-        std::int64_t extent, stride;
+        std::int64_t extent, stride, furthest;
     };
     const bool shares_samples = rule.may_share_samples && batch_stride == 0;
-    Dimension inner{"the row stride", " rows", seq, row_stride},
-        outer{"the batch stride", " samples", shares_samples ? 1 : batch, batch_stride};
+    Dimension inner{"the row stride", " rows", seq, row_stride, max_elements},
+        outer{"the batch stride", " samples", shares_samples ? 1 : batch, batch_stride, furthest_sample};
     if (outer.stride < inner.stride && outer.extent > 1) {
         std::swap(inner, outer);
     }
@@ -127,10 +131,9 @@ void check_tensor(const std::string &what, const TensorView<const float, 3> &ten
         if (dimension.stride < span) {
             fail(what, dimension.which, dimension.stride, "at least " + std::to_string(span));
         }
-        if (dimension.stride > max_elements / dimension.extent) {
+        if (const std::int64_t most = dimension.furthest / dimension.extent; dimension.stride > most) {
             fail(what, dimension.which, dimension.stride,
-                 "at most " + std::to_string(max_elements / dimension.extent) + " for " +
-                     std::to_string(dimension.extent) + dimension.elements);
+                 "at most " + std::to_string(most) + " for " + std::to_string(dimension.extent) + dimension.elements);
         }
         span += (dimension.extent - 1) * dimension.stride;
     }

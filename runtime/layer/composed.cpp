@@ -1,5 +1,6 @@
 #include "layer/composed.h"
 
+#include "layer/parts.h"
 #include "weights/parameters.h"
 
 #include <aft/error.h>
@@ -92,6 +93,28 @@ Composed::Composed(const LayerConfig &config, const Weights &weights, const Plan
     }
 }
 
+Composed::Call Composed::Call::part(std::int64_t first, std::int64_t count) const {
+    Call result = *this;
+    result.shape.batch = count;
+    result.query = part_of(query, first, count);
+    result.key = part_of(key, first, count);
+    result.value = part_of(value, first, count);
+    result.first_sample += first;
+    return result;
+}
+
+std::int64_t Composed::least_batch(Way way) const {
+    std::int64_t least = mean_.least_batch(way);
+    for (const std::optional<Linear> *linear : {&key_, &value_, &query_, &output_}) {
+        least = std::max(least, *linear ? (*linear)->least_batch() : 1);
+    }
+    return least;
+}
+
+std::int64_t Composed::least_batch_of_steps() const {
+    return least_batch(mean_.way_of_steps());
+}
+
 /// `into` is dense, [B, before + m, P] with one row at least. On a device, no kernel can begin within it, so that x
 /// gets as many rows before.
 void Composed::project_sources(CallMemory &memory, const Linear &linear, TensorView<const float, 3> x,
@@ -133,7 +156,12 @@ void Composed::forward(CallMemory &memory, Way way, const Call &call, const Sigh
     if (call.sources) {
         of_mean.key = call.sources->key.tensor();
         of_mean.value = call.sources->value.tensor();
+        if (memory.is_on_host()) {
+            of_mean.key = of_mean.key.part(0, call.first_sample, B);
+            of_mean.value = of_mean.value.part(0, call.first_sample, B);
+        }
         of_mean.exponentials = call.sources->exponentials.get();
+        of_mean.first_sample = call.first_sample;
         if (const std::int64_t extra = call.sources->before - before; extra > 0) {
             of_mean.key = rows_from(of_mean.key, extra);
             of_mean.value = rows_from(of_mean.value, extra);
@@ -158,8 +186,8 @@ void Composed::forward(CallMemory &memory, Way way, const Call &call, const Sigh
 }
 
 /// All intermediate results are on the host, where the state is.
-void Composed::step(CallMemory &memory, StateValues &state, TensorView<const float, 3> x, TensorView<float, 3> y,
-                    TensorView<const std::int64_t, 1> lengths) const {
+void Composed::step(CallMemory &memory, StateValues &state, std::int64_t first, TensorView<const float, 3> x,
+                    TensorView<float, 3> y, TensorView<const std::int64_t, 1> lengths) const {
     const std::int64_t B = x.extents[0], n = x.extents[1], P = config_.projected, before = rows_before(config_);
     const auto project = [&](const Linear &linear, const TensorView<const float, 3> &from, TensorView<float, 3> to) {
         const CallMemory::Mark mark = memory.mark();
@@ -173,10 +201,11 @@ void Composed::step(CallMemory &memory, StateValues &state, TensorView<const flo
     };
     const TensorView<float, 3> keys = memory.on_host<float, 3>("keys", {B, before + n, P}),
                                values = memory.on_host<float, 3>("values", {B, before + n, P});
-    mean_.recall(state, keys, values);
+    mean_.recall(state, first, keys, values);
     project(*key_, x, after(keys));
     project(*value_, x, after(values));
     Mean::Step step;
+    step.first_sample = first;
     step.lengths = lengths;
     step.key = keys;
     step.value = values;
@@ -199,15 +228,27 @@ std::unique_ptr<const KeptSources> Composed::keep(ScratchPool &scratch, const vo
                                                   TensorView<const float, 3> key,
                                                   TensorView<const float, 3> value) const {
     const std::int64_t B = key.extents[0], m = key.extents[1], before = rows_before(config_);
-    const std::vector<std::int64_t> extents = {B, before + std::max<std::int64_t>(m, 1), config_.projected};
+    const std::int64_t rows = before + std::max<std::int64_t>(m, 1), P = config_.projected;
+    // On a device, the tensor has no parts.
+    if (rows > max_elements / P || (context_ && B > max_elements / (rows * P))) {
+        throw KernelError("keys of " + std::to_string(B) + " samples of " + std::to_string(rows) + " rows of " +
+                          std::to_string(P) + " channels are too many to keep");
+    }
+    const std::vector<std::int64_t> extents = {B, rows, P};
     std::unique_ptr<KeptSources> result(new KeptSources{
         layer, B, m, before, {"keys", extents, nullptr, context_}, {"values", extents, nullptr, context_}});
     if (B > 0) {
-        CallMemory memory(context_, scratch);
-        project_sources(memory, *key_, key, before, result->key.tensor());
-        project_sources(memory, *value_, value, before, result->value.tensor());
-        result->exponentials = mean_.keep_exponentials(memory, result->key.tensor(), result->value.tensor());
-        memory.wait();
+        const Tensor keys = result->key.tensor(), values = result->value.tensor();
+        in_parts(B, context_ ? B : std::max(key_->least_batch(), value_->least_batch()),
+                 [&](std::int64_t first, std::int64_t count) {
+                     CallMemory memory(context_, scratch);
+                     project_sources(memory, *key_, part_of(key, first, count), before,
+                                     context_ ? keys : keys.part(0, first, count));
+                     project_sources(memory, *value_, part_of(value, first, count), before,
+                                     context_ ? values : values.part(0, first, count));
+                     memory.wait();
+                 });
+        result->exponentials = mean_.keep_exponentials(scratch, keys, values);
     }
     return result;
 }

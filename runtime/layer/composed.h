@@ -20,6 +20,9 @@ public:
 
     /// x: [B, rows, inputs], y: [B, rows, outputs], where the kernels run.
     void run(CallMemory &memory, Tensor x, Tensor y) const;
+    std::int64_t least_batch() const {
+        return kernels_.least_batch();
+    }
 
 private:
     const PreparedSelection kernels_;
@@ -41,7 +44,11 @@ public:
     struct Call {
         CallShape shape;
         TensorView<const float, 3> query, key, value;
-        const KeptSources *sources;  // null: key and value
+        const KeptSources *sources;     // null: key and value
+        std::int64_t first_sample = 0;  // of the sources
+
+        /// On a device, sources that are kept have no parts.
+        Call part(std::int64_t first, std::int64_t count) const;
     };
 
     /// The operations that it needs kernels for, first the mean. `named` is a kernel that the caller names, or null.
@@ -53,9 +60,14 @@ public:
     const Mean &mean() const {
         return mean_;
     }
+    /// The batch that every kernel of a call takes, or of a step.
+    std::int64_t least_batch(Way way) const;
+    std::int64_t least_batch_of_steps() const;
+
     void forward(CallMemory &memory, Way way, const Call &call, const Sight &sight, TensorView<float, 3> y) const;
-    void step(CallMemory &memory, StateValues &state, TensorView<const float, 3> x, TensorView<float, 3> y,
-              TensorView<const std::int64_t, 1> lengths) const;
+    /// Of the samples of the state from `first` on.
+    void step(CallMemory &memory, StateValues &state, std::int64_t first, TensorView<const float, 3> x,
+              TensorView<float, 3> y, TensorView<const std::int64_t, 1> lengths) const;
     std::unique_ptr<const KeptSources> keep(ScratchPool &scratch, const void *layer, TensorView<const float, 3> key,
                                             TensorView<const float, 3> value) const;
 

@@ -1,5 +1,6 @@
 #include "layer/checks.h"
 #include "layer/mean.h"
+#include "layer/parts.h"
 #include "threads/float_environment.h"
 #include "weights/parameters.h"
 
@@ -54,6 +55,52 @@ struct Core::Implementation {
         }
     }
 
+    void run(Way way, const CallShape &shape, const CoreCall &call, const TensorView<float, 3> &y) const {
+        CallMemory memory(context.get(), scratch);
+        Mean::Call of_mean;
+        of_mean.shape = shape;
+        if (config.form.has_query()) {
+            of_mean.query = memory.input("query", call.query);
+        }
+        const std::int64_t before = mean->rows_before(way);
+        const auto sources = [&](const char *name, const TensorView<const float, 3> &rows) {
+            if (shape.sources == 0) {
+                TensorView<const float, 3> one = rows;
+                one.extents[1] = 1;
+                const TensorView<float, 3> zeros = memory.on_host<float, 3>(name, one.extents);
+                std::fill_n(zeros.data, shape.batch * config.projected, 0.0f);
+                return memory.send(name, zeros);
+            }
+            return before == 0 ? memory.input(name, rows) : memory.send(name, behind(memory, name, rows, before));
+        };
+        of_mean.key = sources("key", call.key);
+        of_mean.value = sources("value", call.value);
+        of_mean.y = memory.output("y", y);
+        mean->forward(memory, way, of_mean, call.sight);
+        memory.fetch(of_mean.y);
+    }
+
+    /// Of the samples of the state from `first` on.
+    void step(StateValues &state, std::int64_t first, const CoreCall &call, const TensorView<float, 3> &y) const {
+        CallMemory memory(context.get(), scratch);
+        const std::int64_t before = aft::rows_before(config);
+        Mean::Step step;
+        step.first_sample = first;
+        step.lengths = call.sight.lengths;
+        if (config.form.has_query()) {
+            step.query = call.query;
+        }
+        const TensorView<float, 3> keys = behind(memory, "key", call.key, before),
+                                   values = behind(memory, "value", call.value, before);
+        mean->recall(state, first, keys, values);
+        step.key = keys;
+        step.value = values;
+        step.y = y;
+        step.sums = memory.on_host<float, 3>("next_state", {y.extents[0], 4, config.projected});
+        mean->step(memory, state, step);
+        mean->keep(state, step);
+    }
+
     void leave() {
         mean.reset();
         if (context) {
@@ -95,28 +142,9 @@ void Core::forward(const CoreCall &call, TensorView<float, 3> y) const {
         return;
     }
     const Way way = core.mean->way_of(call.sight);
-    CallMemory memory(core.context.get(), core.scratch);
-    Mean::Call of_mean;
-    of_mean.shape = shape;
-    if (config().form.has_query()) {
-        of_mean.query = memory.input("query", call.query);
-    }
-    const std::int64_t before = core.mean->rows_before(way);
-    const auto sources = [&](const char *name, const TensorView<const float, 3> &rows) {
-        if (shape.sources == 0) {
-            TensorView<const float, 3> one = rows;
-            one.extents[1] = 1;
-            const TensorView<float, 3> zeros = memory.on_host<float, 3>(name, one.extents);
-            std::fill_n(zeros.data, shape.batch * config().projected, 0.0f);
-            return memory.send(name, zeros);
-        }
-        return before == 0 ? memory.input(name, rows) : memory.send(name, behind(memory, name, rows, before));
-    };
-    of_mean.key = sources("key", call.key);
-    of_mean.value = sources("value", call.value);
-    of_mean.y = memory.output("y", y);
-    core.mean->forward(memory, way, of_mean, call.sight);
-    memory.fetch(of_mean.y);
+    in_parts(shape.batch, core.mean->least_batch(way), [&](std::int64_t first, std::int64_t count) {
+        core.run(way, {count, shape.targets, shape.sources}, part_of(call, first, count), part_of(y, first, count));
+    });
     if (config().form.is_causal() && shape.targets == shape.sources) {
         clear_rows_beyond(call.sight.lengths, y);
     }
@@ -137,22 +165,10 @@ void Core::step(State &state, const CoreCall &call, TensorView<float, 3> y) cons
         return;
     }
     core.mean->prepare_steps();
-    CallMemory memory(core.context.get(), core.scratch);
-    const std::int64_t before = aft::rows_before(config());
-    Mean::Step step;
-    step.lengths = call.sight.lengths;
-    if (config().form.has_query()) {
-        step.query = call.query;
-    }
-    const TensorView<float, 3> keys = behind(memory, "key", call.key, before),
-                               values = behind(memory, "value", call.value, before);
-    core.mean->recall(positions, keys, values);
-    step.key = keys;
-    step.value = values;
-    step.y = y;
-    step.sums = memory.on_host<float, 3>("next_state", {shape.batch, 4, config().projected});
-    core.mean->step(memory, positions, step);
-    core.mean->keep(positions, step);
+    step_in_parts(positions, core.mean->least_batch(core.mean->way_of_steps()),
+                  [&](std::int64_t first, std::int64_t count) {
+                      core.step(positions, first, part_of(call, first, count), part_of(y, first, count));
+                  });
 }
 
 const Device &Core::device() const {

@@ -131,8 +131,13 @@ void CoreTraining::forward(const CoreParameters &parameters, const CoreCall &cal
     if (shape.batch == 0 || shape.targets == 0) {
         return;
     }
-    CallMemory memory(nullptr, training.scratch);
-    training.mean.forward(memory, parameters, call, shape, y, saved);
+    in_parts(shape.batch, training.mean.least_batch(call.sight, shape.targets),
+             [&](std::int64_t first, std::int64_t count) {
+                 CallMemory memory(nullptr, training.scratch);
+                 training.mean.forward(memory, parameters, part_of(call, first, count),
+                                       {count, shape.targets, shape.sources}, part_of(y, first, count),
+                                       part_of_saved(saved, shape.batch, first, count));
+             });
     clear_rows_beyond(training.with_result(call, shape), y);
 }
 
@@ -149,8 +154,13 @@ void CoreTraining::partial(const CoreParameters &parameters, const CoreCall &cal
         return;
     }
     const FloatEnvironment during;  // of the logarithms
-    CallMemory memory(nullptr, training.scratch);
-    training.mean.partial(memory, parameters, read, shape, mean, log_weight);
+    in_parts(shape.batch, training.mean.least_batch(call.sight, shape.targets),
+             [&](std::int64_t first, std::int64_t count) {
+                 CallMemory memory(nullptr, training.scratch);
+                 training.mean.partial(memory, parameters, part_of(read, first, count),
+                                       {count, shape.targets, shape.sources}, part_of(mean, first, count),
+                                       part_of(log_weight, first, count));
+             });
     const TensorView<const std::int64_t, 1> with_result = training.with_result(call, shape);
     clear_rows_beyond(with_result, mean);
     clear_rows_beyond(with_result, log_weight, -std::numeric_limits<float>::infinity());
@@ -171,8 +181,16 @@ void CoreTraining::backward(const CoreParameters &parameters, const CoreCall &ca
         }
         return;
     }
-    CallMemory memory(nullptr, training.scratch);
-    training.mean.backward(memory, parameters, call, shape, dy, training.with_result(call, shape), saved, gradients);
+    const TensorView<const std::int64_t, 1> with_result = training.with_result(call, shape);
+    in_parts(shape.batch, training.mean.least_batch(call.sight, shape.targets),
+             [&](std::int64_t first, std::int64_t count) {
+                 CallMemory memory(nullptr, training.scratch);
+                 training.mean.backward(memory, parameters, part_of(call, first, count),
+                                        {count, shape.targets, shape.sources}, part_of(dy, first, count),
+                                        part_of(with_result, first, count),
+                                        part_of_saved(saved, shape.batch, first, count),
+                                        part_of(gradients, first, count), first > 0);
+             });
 }
 
 const KernelInfo &CoreTraining::gradient_kernel() const {

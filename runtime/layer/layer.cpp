@@ -3,6 +3,7 @@
 #include "layer/checks.h"
 #include "layer/composed.h"
 #include "layer/layer_call.h"
+#include "layer/parts.h"
 #include "threads/float_environment.h"
 #include "weights/bias_range.h"
 #include "weights/parameters.h"
@@ -30,6 +31,13 @@ void check_tensors(const TensorView<const float, 3> &x, const TensorView<float, 
     check_batch("x", x.extents[0], device);
     check_same_extents("y", y, x, "x");
     check_apart("y", y, "x", x);
+}
+
+/// The longest sequence of a layer of kernels that can be called: kernels count the elements of x, and at least a float
+/// that they keep of each row, in bytes.
+std::int64_t longest_call(const Candidate &candidate, const LayerConfig &config) {
+    const std::int64_t of_row = std::max<std::int64_t>(config.hidden, sizeof(float));
+    return std::min(candidate.seq.to, max_elements / candidate.kernel->info.minimum.batch / of_row);
 }
 
 bool is_empty(const Shape &shape) {
@@ -112,8 +120,8 @@ struct Layer::Implementation {
             whole.emplace(
                 plan.front(), forward_parameters(weights, config, identity),
                 [&](const Candidate &candidate) {
-                    const TensorView<float, 3> x(nullptr, {candidate.kernel->info.minimum.batch, candidate.seq.to,
-                                                           config.hidden});
+                    const TensorView<float, 3> x(nullptr, {candidate.kernel->info.minimum.batch,
+                                                           longest_call(candidate, config), config.hidden});
                     return std::vector<Operand>{{"x", x}, {"y", x}};
                 },
                 context.get());
@@ -162,9 +170,11 @@ struct Layer::Implementation {
     /// Neighbouring samples of one length run at once, as a shorter sequence.
     void run_whole(const TensorView<const float, 3> &x, const TensorView<float, 3> &y,
                    const TensorView<const std::int64_t, 1> &lengths) const {
-        CallMemory memory(context.get(), scratch);
         if (!lengths.data) {
-            run_whole(memory, x, y);
+            in_parts(x.extents[0], whole->least_batch(), [&](std::int64_t first, std::int64_t count) {
+                CallMemory memory(context.get(), scratch);
+                run_whole(memory, part_of(x, first, count), part_of(y, first, count));
+            });
             return;
         }
         const std::int64_t batch = x.extents[0];
@@ -180,8 +190,8 @@ struct Layer::Implementation {
                 ++end;
             }
             if (length(first) > 0) {
-                run_whole(memory, samples(x, first, end - first, length(first)),
-                          samples(y, first, end - first, length(first)));
+                run_whole(samples(x, first, end - first, length(first)), samples(y, first, end - first, length(first)),
+                          {});
             }
         }
         clear_rows_beyond(lengths, y);
@@ -216,8 +226,12 @@ struct Layer::Implementation {
             throw ShapeError("mask: sources that are kept on " + device->info.id + " for layer " +
                              std::string(name(config.form)) + " take masks of sources, not of pairs");
         }
-        CallMemory memory(context.get(), scratch);
-        composed().forward(memory, way, checked, call.sight, y);
+        const std::int64_t least = kept && context ? checked.shape.batch : composed().least_batch(way);
+        in_parts(checked.shape.batch, least, [&](std::int64_t first, std::int64_t count) {
+            CallMemory memory(context.get(), scratch);
+            composed().forward(memory, way, checked.part(first, count), part_of(call.sight, first, count),
+                               part_of(y, first, count));
+        });
         if (!kept && !is_given(call.key)) {
             clear_rows_beyond(call.sight.lengths, y);
         }
@@ -298,8 +312,11 @@ void Layer::step(State &state, TensorView<const float, 3> x, TensorView<float, 3
     if (!is_empty(shape_of(x))) {
         const Composed &composed = implementation_->composed();
         composed.mean().prepare_steps();
-        CallMemory memory(implementation_->context.get(), implementation_->scratch);
-        composed.step(memory, positions, x, y, lengths);
+        step_in_parts(positions, composed.least_batch_of_steps(), [&](std::int64_t first, std::int64_t count) {
+            CallMemory memory(implementation_->context.get(), implementation_->scratch);
+            composed.step(memory, positions, first, part_of(x, first, count), part_of(y, first, count),
+                          part_of(lengths, first, count));
+        });
     }
 }
 
@@ -321,8 +338,10 @@ void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream
     cuda->check_memory("x", x.tensor.data);
     cuda->check_memory("y", y.tensor.data);
     if (layer.whole) {
-        CallMemory memory(*cuda, layer.scratch, stream);
-        layer.run_whole(memory, x.tensor, y.tensor);
+        in_parts(shape.batch, layer.whole->least_batch(), [&](std::int64_t first, std::int64_t count) {
+            CallMemory memory(*cuda, layer.scratch, stream);
+            layer.run_whole(memory, part_of(x.tensor, first, count), part_of(y.tensor, first, count));
+        });
         return;
     }
     const Composed &composed = layer.composed();
@@ -330,8 +349,11 @@ void Layer::forward(DeviceView<const float, 3> x, DeviceView<float, 3> y, Stream
     if (composed.mean().rows_before(way) > 0) {
         throw DeviceError("layer " + std::string(name(config().form)) + " takes tensors in the host's memory only");
     }
-    CallMemory memory(*cuda, layer.scratch, stream);
-    composed.forward(memory, way, {shape, x.tensor, x.tensor, x.tensor, nullptr}, {}, y.tensor);
+    const Composed::Call call{shape, x.tensor, x.tensor, x.tensor, nullptr};
+    in_parts(shape.batch, composed.least_batch(way), [&](std::int64_t first, std::int64_t count) {
+        CallMemory memory(*cuda, layer.scratch, stream);
+        composed.forward(memory, way, call.part(first, count), {}, part_of(y.tensor, first, count));
+    });
 }
 
 void Layer::synchronize() const {

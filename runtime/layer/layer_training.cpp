@@ -1,7 +1,9 @@
 #include "halide/limits.h"
+#include "layer/gradient_sum.h"
 #include "layer/layer_call.h"
 #include "layer/linear_training.h"
 #include "layer/mean_training.h"
+#include "layer/saved_results.h"
 #include "layer/training_checks.h"
 #include "threads/float_environment.h"
 #include "weights/parameters.h"
@@ -15,96 +17,6 @@
 
 namespace aft {
 namespace {
-
-template<typename T>
-TensorView<T, 3> rows_of(T *data, std::int64_t batch, std::int64_t rows, std::int64_t channels) {
-    return {data, {batch, rows, channels}};
-}
-
-enum Part { query, key, value };
-
-/// The projections of one input: they are one product. Their results lie side by side, [B, rows, projections P].
-struct Group {
-    TensorView<const float, 3> x;
-    Part input = query;  // whose gradient has theirs
-    Part first = query;
-    int count = 0;  // of projections: query, key, value in this order
-};
-
-class Groups {
-public:
-    Groups(const LayerCall &call, bool has_query) {
-        const bool has_key = is_given(call.key), has_value = is_given(call.value);
-        const std::array<TensorView<const float, 3>, 3> inputs = {call.query, has_key ? call.key : call.query,
-                                                                  has_value ? call.value
-                                                                  : has_key ? call.key
-                                                                            : call.query};
-        for (const Part part : {query, key, value}) {
-            const bool is_first = part == query || (part == key ? has_key : has_value);
-            if (is_first && (count_ == 0 || groups_[count_ - 1].count > 0)) {
-                ++count_;
-            }
-            Group &group = groups_[count_ - 1];
-            if (part == query && !has_query) {
-                continue;
-            }
-            if (group.count++ == 0) {
-                group.x = inputs[part];
-                group.input = part == query || (part == key && !has_key) ? query
-                              : part == key || !has_value                ? key
-                                                                         : value;
-                group.first = part;
-            }
-        }
-    }
-    const Group *begin() const {
-        return groups_.data();
-    }
-    const Group *end() const {
-        return begin() + count_;
-    }
-
-private:
-    std::array<Group, 3> groups_;
-    std::size_t count_ = 0;
-};
-
-/// The values that are saved of a call, or their gradients, [results of the groups | gated mean | what the mean saves].
-template<typename T>
-class Saved {
-public:
-    Saved(T *data, const Groups &groups, std::int64_t batch, std::int64_t targets, std::int64_t projected) {
-        for (const Group &group : groups) {
-            const std::int64_t rows = group.x.extents[1], channels = group.count * projected;
-            all_[&group - groups.begin()] = rows_of(data, batch, rows, channels);
-            for (int i = 0; i < group.count; ++i) {
-                parts_[group.first + i] = {data + i * projected,
-                                           {batch, rows, projected},
-                                           {rows * channels, channels, 1}};
-            }
-            data += batch * rows * channels;
-        }
-        gated_ = rows_of(data, batch, targets, projected);
-        rest_ = data + batch * targets * projected;
-    }
-    const TensorView<T, 3> &of(std::ptrdiff_t group) const {
-        return all_[group];
-    }
-    const TensorView<T, 3> &operator[](Part part) const {
-        return parts_[part];
-    }
-    const TensorView<T, 3> &gated() const {
-        return gated_;
-    }
-    T *rest() const {
-        return rest_;
-    }
-
-private:
-    std::array<TensorView<T, 3>, 3> all_, parts_;
-    TensorView<T, 3> gated_;
-    T *rest_;
-};
 
 /// The weights of a group's projections, one below the other, as one.
 struct Projection {
@@ -164,16 +76,12 @@ void clear(const LayerGradients &g) {
     }
 }
 
-/// Rows of a matrix without gaps.
-void copy_rows(const float *from, const TensorView<float, 2> &to) {
-    for (std::int64_t row = 0; to.data && row < to.extents[0]; ++row) {
-        std::copy_n(from + row * to.extents[1], to.extents[1], to.data + row * to.strides[0]);
+/// The gradients of some samples. Those of parameters stay.
+LayerGradients part_of(LayerGradients gradients, std::int64_t first, std::int64_t count) {
+    for (TensorView<float, 3> *each : {&gradients.query, &gradients.key, &gradients.value, &gradients.given_bias}) {
+        *each = part_of(*each, first, count);
     }
-}
-void copy_rows(const float *from, const TensorView<float, 1> &to) {
-    if (to.data) {
-        std::copy_n(from, to.extents[0], to.data);
-    }
+    return gradients;
 }
 
 }  // namespace
@@ -206,7 +114,129 @@ struct LayerTraining::Implementation {
         clear_rows_beyond(lengths, copy);
         return copy;
     }
+
+    std::int64_t least_batch(const Sight &sight, std::int64_t targets) const {
+        return std::max(mean.least_batch(sight, targets), linear.least_batch());
+    }
+
+    /// A part of a call. rest: the floats that the mean saves.
+    void forward(const LayerParameters &parameters, const LayerCall &call, const CallShape &shape,
+                 const TensorView<float, 3> &y, const Saved<float> &kept, std::int64_t rest) const;
+    /// adds: gradients of parameters are added to those of the parts before.
+    void backward(const LayerParameters &parameters, const LayerCall &call, const CallShape &shape,
+                  const TensorView<const float, 3> &dy, const Saved<const float> &kept, std::int64_t rest,
+                  const LayerGradients &gradients, bool adds) const;
 };
+
+void LayerTraining::Implementation::forward(const LayerParameters &parameters, const LayerCall &call,
+                                            const CallShape &shape, const TensorView<float, 3> &y,
+                                            const Saved<float> &kept, std::int64_t rest) const {
+    const auto [B, n, m] = shape;
+    const std::int64_t P = config.projected;
+    CallMemory memory(nullptr, scratch);
+    const Groups groups(call, config.form.has_query());
+    for (const Group &group : groups) {
+        if (group.x.extents[1] > 0) {
+            const Projection projection = stacked(memory, group, parameters, P);
+            linear.forward(memory, group.x, projection.weight, projection.bias, kept.of(&group - groups.begin()));
+        }
+    }
+    mean.forward(memory, {parameters.position_bias}, {kept[query], kept[key], kept[value], call.sight}, shape,
+                 kept.gated(), {kept.rest(), {rest}});
+    if (parameters.project_weight.data) {
+        linear.forward(memory, kept.gated(), parameters.project_weight, parameters.project_bias, y);
+        return;
+    }
+    for (std::int64_t b = 0; b < B; ++b) {
+        for (std::int64_t t = 0; t < n; ++t) {
+            std::copy_n(kept.gated().data + (b * n + t) * P, P, y.data + b * y.strides[0] + t * y.strides[1]);
+        }
+    }
+}
+
+void LayerTraining::Implementation::backward(const LayerParameters &parameters, const LayerCall &call,
+                                             const CallShape &shape, const TensorView<const float, 3> &dy,
+                                             const Saved<const float> &kept, std::int64_t rest,
+                                             const LayerGradients &gradients, bool adds) const {
+    CallMemory memory(nullptr, scratch);
+    const auto [B, n, m] = shape;
+    const std::int64_t P = config.projected;
+    const Groups groups(call, config.form.has_query());
+    std::int64_t all_rows = 0;
+    for (const Group &group : groups) {
+        all_rows += group.count * group.x.extents[1];
+    }
+    const TensorView<float, 1> memory_of_d = memory.on_host<float, 1>("d", {B * (all_rows + n) * P});
+    const Saved<float> d(memory_of_d.data, groups, B, n, P);
+
+    const auto of_parts = parts_of(gradients);
+    const std::array<TensorView<float, 3>, 3> of_inputs = {gradients.query, gradients.key, gradients.value};
+    const auto is_input_wanted = [&](const Group &group) { return of_inputs[group.input].data != nullptr; };
+    const auto are_weights_wanted = [&](const Group &group) {
+        bool any = false;
+        for (int i = group.first; i < group.first + group.count; ++i) {
+            any = any || of_parts.weights[i].data || of_parts.biases[i].data;
+        }
+        return any;
+    };
+
+    const TensorView<const std::int64_t, 1> lengths = with_result(call);
+    TensorView<const float, 3> of_gated = dy;
+    if (parameters.project_weight.data) {
+        const TensorView<const float, 3> of_y = clean(memory, dy, lengths);
+        linear.forward(memory, of_y, transposed(parameters.project_weight), {}, d.gated());
+        of_gated = d.gated();
+        if (gradients.project_weight.data || gradients.project_bias.data) {
+            const std::int64_t H = config.hidden;
+            const TensorView<float, 2> weight = memory.on_host<float, 2>("dweight", {H, P});
+            const TensorView<float, 1> bias = memory.on_host<float, 1>("dbias", {H});
+            linear.gradients(memory, kept.gated(), of_y, weight.data, bias.data);
+            store_rows(weight.data, gradients.project_weight, adds);
+            store_rows(bias.data, gradients.project_bias, adds);
+        }
+    }
+    CoreGradients of_mean;
+    if (std::any_of(groups.begin(), groups.end(),
+                    [&](const Group &group) { return is_input_wanted(group) || are_weights_wanted(group); })) {
+        of_mean.query = config.form.has_query() ? d[query] : TensorView<float, 3>();
+        of_mean.key = d[key];
+        of_mean.value = d[value];
+    }
+    of_mean.given_bias = gradients.given_bias;
+    of_mean.position_bias = gradients.position_bias;
+    const CoreCall core{kept[query], kept[key], kept[value], call.sight};
+    mean.backward(memory, {parameters.position_bias}, core, shape, of_gated, lengths, {kept.rest(), {rest}}, of_mean,
+                  adds);
+
+    if (groups.begin()->input != query) {  // without a gate, the query touches nothing
+        clear(gradients.query);
+    }
+    for (const Group &group : groups) {
+        const TensorView<float, 3> of_results = d.of(&group - groups.begin());
+        const std::int64_t inputs = group.x.extents[2], outputs = of_results.extents[2];
+        if (are_weights_wanted(group)) {
+            const TensorView<float, 2> weight = memory.on_host<float, 2>("dweight", {outputs, inputs});
+            const TensorView<float, 1> bias = memory.on_host<float, 1>("dbias", {outputs});
+            if (group.x.extents[1] > 0) {
+                linear.gradients(memory, group.x, of_results, weight.data, bias.data);
+            } else {
+                std::fill_n(weight.data, outputs * inputs, 0.0f);
+                std::fill_n(bias.data, outputs, 0.0f);
+            }
+            for (int i = 0; i < group.count; ++i) {
+                if (group.first + i == key) {  // it shifts all exponents of a channel alike: no mean depends on it
+                    std::fill_n(bias.data + i * P, P, 0.0f);
+                }
+                store_rows(weight.data + i * P * inputs, of_parts.weights[group.first + i], adds);
+                store_rows(bias.data + i * P, of_parts.biases[group.first + i], adds);
+            }
+        }
+        if (is_input_wanted(group) && group.x.extents[1] > 0) {
+            const Projection projection = stacked(memory, group, parameters, P);
+            linear.forward(memory, of_results, transposed(projection.weight), {}, of_inputs[group.input]);
+        }
+    }
+}
 
 LayerTraining::LayerTraining(const LayerConfig &config, const LayerOptions &options) {
     const FloatEnvironment during;
@@ -243,7 +273,6 @@ std::int64_t LayerTraining::saved_size(const LayerCall &call) const {
 void LayerTraining::forward(const LayerParameters &parameters, const LayerCall &call, TensorView<float, 3> y,
                             TensorView<float, 1> saved) const {
     const Implementation &layer = *implementation_;
-    const std::int64_t P = config().projected;
     const Composed::Call checked = check_training_call(layer.config, layer.device, parameters, call, "y", y);
     const auto [B, n, m] = checked.shape;
     check_saved(saved, saved_size(call));
@@ -251,34 +280,19 @@ void LayerTraining::forward(const LayerParameters &parameters, const LayerCall &
     if (B == 0 || n == 0) {
         return;
     }
-    CallMemory memory(nullptr, layer.scratch);
-    const Groups groups(call, config().form.has_query());
-    const Saved<float> kept(saved.data, groups, B, n, P);
-    for (const Group &group : groups) {
-        if (group.x.extents[1] > 0) {
-            const Projection projection = stacked(memory, group, parameters, P);
-            layer.linear.forward(memory, group.x, projection.weight, projection.bias, kept.of(&group - groups.begin()));
-        }
-    }
-    const std::int64_t rest = layer.mean.saved_size({B, n}, call.sight);
-    layer.mean.forward(memory, {parameters.position_bias}, {kept[query], kept[key], kept[value], call.sight},
-                       checked.shape, kept.gated(), {kept.rest(), {rest}});
-    if (parameters.project_weight.data) {
-        layer.linear.forward(memory, kept.gated(), parameters.project_weight, parameters.project_bias, y);
-    } else {
-        for (std::int64_t b = 0; b < B; ++b) {
-            for (std::int64_t t = 0; t < n; ++t) {
-                std::copy_n(kept.gated().data + (b * n + t) * P, P, y.data + b * y.strides[0] + t * y.strides[1]);
-            }
-        }
-    }
+    const Saved<float> kept(saved.data, Groups(call, config().form.has_query()), B, n, config().projected);
+    const std::int64_t of_rest = layer.mean.saved_size({1, n}, call.sight);
+    const CallShape &shape = checked.shape;
+    in_parts(B, layer.least_batch(call.sight, n), [&](std::int64_t first, std::int64_t count) {
+        layer.forward(parameters, part_of(call, first, count), {count, shape.targets, shape.sources},
+                      part_of(y, first, count), kept.part(first, count, of_rest), of_rest * count);
+    });
     clear_rows_beyond(layer.with_result(call), y);
 }
 
 void LayerTraining::backward(const LayerParameters &parameters, const LayerCall &call, TensorView<const float, 3> dy,
                              TensorView<const float, 1> saved, const LayerGradients &gradients) const {
     const Implementation &layer = *implementation_;
-    const std::int64_t P = config().projected;
     const Composed::Call checked = check_training_call(layer.config, layer.device, parameters, call, "dy",
                                                        {const_cast<float *>(dy.data), dy.extents, dy.strides});
     const auto [B, n, m] = checked.shape;
@@ -289,84 +303,14 @@ void LayerTraining::backward(const LayerParameters &parameters, const LayerCall 
         return;
     }
 
-    CallMemory memory(nullptr, layer.scratch);
-    const Groups groups(call, config().form.has_query());
-    const Saved<const float> kept(saved.data, groups, B, n, P);
-    const std::int64_t rest = layer.mean.saved_size({B, n}, call.sight);
-    std::int64_t all_rows = 0;
-    for (const Group &group : groups) {
-        all_rows += group.count * group.x.extents[1];
-    }
-    const TensorView<float, 1> memory_of_d = memory.on_host<float, 1>("d", {B * (all_rows + n) * P});
-    const Saved<float> d(memory_of_d.data, groups, B, n, P);
-
-    const auto of_parts = parts_of(gradients);
-    const std::array<TensorView<float, 3>, 3> of_inputs = {gradients.query, gradients.key, gradients.value};
-    const auto is_input_wanted = [&](const Group &group) { return of_inputs[group.input].data != nullptr; };
-    const auto are_weights_wanted = [&](const Group &group) {
-        bool any = false;
-        for (int i = group.first; i < group.first + group.count; ++i) {
-            any = any || of_parts.weights[i].data || of_parts.biases[i].data;
-        }
-        return any;
-    };
-
-    const TensorView<const std::int64_t, 1> lengths = layer.with_result(call);
-    TensorView<const float, 3> of_gated = dy;
-    if (parameters.project_weight.data) {
-        const TensorView<const float, 3> of_y = layer.clean(memory, dy, lengths);
-        layer.linear.forward(memory, of_y, transposed(parameters.project_weight), {}, d.gated());
-        of_gated = d.gated();
-        if (gradients.project_weight.data || gradients.project_bias.data) {
-            const std::int64_t H = config().hidden;
-            const TensorView<float, 2> weight = memory.on_host<float, 2>("dweight", {H, P});
-            const TensorView<float, 1> bias = memory.on_host<float, 1>("dbias", {H});
-            layer.linear.gradients(memory, kept.gated(), of_y, weight.data, bias.data);
-            copy_rows(weight.data, gradients.project_weight);
-            copy_rows(bias.data, gradients.project_bias);
-        }
-    }
-    CoreGradients of_mean;
-    if (std::any_of(groups.begin(), groups.end(),
-                    [&](const Group &group) { return is_input_wanted(group) || are_weights_wanted(group); })) {
-        of_mean.query = config().form.has_query() ? d[query] : TensorView<float, 3>();
-        of_mean.key = d[key];
-        of_mean.value = d[value];
-    }
-    of_mean.given_bias = gradients.given_bias;
-    of_mean.position_bias = gradients.position_bias;
-    const CoreCall core{kept[query], kept[key], kept[value], call.sight};
-    layer.mean.backward(memory, {parameters.position_bias}, core, checked.shape, of_gated, lengths,
-                        {kept.rest(), {rest}}, of_mean);
-
-    if (groups.begin()->input != query) {  // without a gate, the query touches nothing
-        clear(gradients.query);
-    }
-    for (const Group &group : groups) {
-        const TensorView<float, 3> of_results = d.of(&group - groups.begin());
-        const std::int64_t inputs = group.x.extents[2], outputs = of_results.extents[2];
-        if (are_weights_wanted(group)) {
-            const TensorView<float, 2> weight = memory.on_host<float, 2>("dweight", {outputs, inputs});
-            const TensorView<float, 1> bias = memory.on_host<float, 1>("dbias", {outputs});
-            if (group.x.extents[1] > 0) {
-                layer.linear.gradients(memory, group.x, of_results, weight.data, bias.data);
-            } else {
-                std::fill_n(weight.data, outputs * inputs, 0.0f);
-                std::fill_n(bias.data, outputs, 0.0f);
-            }
-            for (int i = 0; i < group.count; ++i) {
-                if (group.first + i == key) {  // it shifts all exponents of a channel alike: no mean depends on it
-                    std::fill_n(bias.data + i * P, P, 0.0f);
-                }
-                copy_rows(weight.data + i * P * inputs, of_parts.weights[group.first + i]);
-                copy_rows(bias.data + i * P, of_parts.biases[group.first + i]);
-            }
-        }
-        if (is_input_wanted(group) && group.x.extents[1] > 0) {
-            const Projection projection = stacked(memory, group, parameters, P);
-            layer.linear.forward(memory, of_results, transposed(projection.weight), {}, of_inputs[group.input]);
-        }
-    }
+    const Saved<const float> kept(saved.data, Groups(call, config().form.has_query()), B, n, config().projected);
+    const std::int64_t of_rest = layer.mean.saved_size({1, n}, call.sight);
+    const CallShape &shape = checked.shape;
+    in_parts(B, layer.least_batch(call.sight, n), [&](std::int64_t first, std::int64_t count) {
+        layer.backward(parameters, part_of(call, first, count), {count, shape.targets, shape.sources},
+                       part_of(dy, first, count), kept.part(first, count, of_rest), of_rest * count,
+                       part_of(gradients, first, count), first > 0);
+    });
 }
 
 const LayerConfig &LayerTraining::config() const {

@@ -3,6 +3,7 @@
 #include "devices/call_memory.h"
 #include "kernels/prepared_selection.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -23,6 +24,11 @@ public:
     /// dW = dy^T x and db, sums over all rows, without gaps. Rows of x with dy = 0 may hold anything.
     void gradients(CallMemory &memory, const TensorView<const float, 3> &x, const TensorView<const float, 3> &dy,
                    float *weight, float *bias) const;
+
+    /// The batch that every kernel takes.
+    std::int64_t least_batch() const {
+        return std::max(forward_.least_batch(), gradients_.least_batch());
+    }
 
 private:
     const PreparedSelection forward_, gradients_;

@@ -1,5 +1,7 @@
 #include "layer/mean.h"
 
+#include "layer/parts.h"
+
 #include <aft/error.h>
 
 #include <algorithm>
@@ -230,14 +232,17 @@ const ExponentialKernels *Mean::exponential_kernels() const {
     return exponential_kernels_->get();
 }
 
-std::unique_ptr<const Exponentials> Mean::keep_exponentials(CallMemory &memory, const Tensor &key,
+std::unique_ptr<const Exponentials> Mean::keep_exponentials(ScratchPool &scratch, const Tensor &key,
                                                             const Tensor &value) const {
     const ExponentialKernels *kernels = exponential_kernels();
     if (!kernels || !Exponentials::fit(key.extents[0], key.extents[1], key.extents[2])) {
         return nullptr;
     }
     auto result = std::make_unique<Exponentials>(key.extents[0], key.extents[1], key.extents[2]);
-    kernels->make(memory, key, value, *result, 0, 0);
+    in_parts(key.extents[0], 1, [&](std::int64_t first, std::int64_t count) {
+        CallMemory memory(context_, scratch);
+        kernels->make(memory, key.part(0, first, count), value.part(0, first, count), *result, first, 0);
+    });
     return result;
 }
 

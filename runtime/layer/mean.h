@@ -45,6 +45,7 @@ public:
         TensorView<const float, 3> key, value;      // [B, rows_before + n, P], which begin with recall()
         TensorView<float, 3> y;                     // [B, n, P]
         TensorView<float, 3> sums;                  // [B, 4, P], of the state after the step
+        std::int64_t first_sample = 0;              // of the state
 
         std::int64_t length(std::int64_t sample) const {
             return lengths.data ? lengths.data[sample * lengths.strides[0]] : y.extents[1];
@@ -62,15 +63,21 @@ public:
     /// Prepares the kernels of steps.
     void prepare_steps() const;
     std::int64_t rows_before(Way way) const;
+    Way way_of_steps() const;
+    /// The batch that every kernel of a way takes, once they are prepared.
+    std::int64_t least_batch(Way way) const {
+        return made(way).least_batch();
+    }
 
     void forward(CallMemory &memory, Way way, const Call &call, const Sight &sight) const;
 
     /// The exponentials of sources, [B, rows, P], for calls of a few targets; null where no kernel uses them.
-    std::unique_ptr<const Exponentials> keep_exponentials(CallMemory &memory, const Tensor &key,
+    std::unique_ptr<const Exponentials> keep_exponentials(ScratchPool &scratch, const Tensor &key,
                                                           const Tensor &value) const;
 
-    /// Copies the kept rows of a state to the beginning of each sample.
-    void recall(const StateValues &state, TensorView<float, 3> key, TensorView<float, 3> value) const;
+    /// Copies the kept rows of a state, of the samples from `first` on, to the beginning of each sample.
+    void recall(const StateValues &state, std::int64_t first, TensorView<float, 3> key,
+                TensorView<float, 3> value) const;
     /// Computes y and the sums; the state is what it was for whoever looks at it.
     void step(CallMemory &memory, StateValues &state, const Step &step) const;
     /// Brings the state to the end of a step.
@@ -79,7 +86,6 @@ public:
     const KernelInfo &kernel_for(const Shape &shape) const;
 
 private:
-    Way way_of_steps() const;
     const PreparedSelection &prepared(Way way) const;
     const PreparedSelection &made(Way way) const {
         return *selections_[static_cast<std::size_t>(way)];
@@ -95,8 +101,7 @@ private:
                   const Tensor &sums, const Tensor &next_sums) const;
     void step_scan(CallMemory &memory, const StateValues &state, const Step &step) const;
     void step_pairs(CallMemory &memory, StateValues &state, const Step &step) const;
-    const Exponentials *exponentials_of(CallMemory &memory, StateValues &state, const Call &call,
-                                        std::int64_t first) const;
+    const Exponentials *exponentials_of(CallMemory &memory, StateValues &state, const Call &call) const;
 
     const LayerConfig config_;
     const DriverDevice &device_;

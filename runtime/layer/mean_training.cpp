@@ -1,5 +1,6 @@
 #include "layer/mean_training.h"
 
+#include "layer/gradient_sum.h"
 #include "layer/mean.h"
 #include "layer/sight.h"
 #include "layer/training_checks.h"
@@ -10,29 +11,6 @@
 #include <utility>
 
 namespace aft {
-
-struct MeanTraining::Kernels {
-    PreparedSelection forward, backward;
-    std::unique_ptr<const PreparedSelection> of_bias;  // where there is a bias that can have a gradient
-};
-
-/// The operands of a call; a call must not allocate.
-class MeanTraining::Operands {
-public:
-    void add(const char *name, const Tensor &tensor) {
-        operands_[count_++] = {name, tensor};
-    }
-    const Operand *begin() const {
-        return operands_.data();
-    }
-    const Operand *end() const {
-        return begin() + count_;
-    }
-
-private:
-    std::array<Operand, PreparedKernel::max_operands> operands_;
-    std::size_t count_ = 0;
-};
 
 namespace {
 
@@ -236,7 +214,7 @@ void MeanTraining::partial(CallMemory &memory, const CoreParameters &parameters,
 void MeanTraining::backward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call,
                             const CallShape &shape, const TensorView<const float, 3> &dy,
                             const TensorView<const std::int64_t, 1> &with_result,
-                            const TensorView<const float, 1> &saved, const CoreGradients &gradients) const {
+                            const TensorView<const float, 1> &saved, const CoreGradients &gradients, bool adds) const {
     const auto [B, n, m] = shape;
     const std::int64_t P = config_.projected;
     const Way way = way_of(call.sight, n);
@@ -261,8 +239,14 @@ void MeanTraining::backward(CallMemory &memory, const CoreParameters &parameters
         kernels.backward.kernel_for({B, n}).call(operands.begin(), operands.end(), memory);
     }
     if (gradients.given_bias.data || gradients.position_bias.data) {
-        bias_gradient(*kernels.of_bias, memory, known, shape, gradients);
+        bias_gradient(*kernels.of_bias, memory, known, shape, gradients, adds);
     }
+}
+
+std::int64_t MeanTraining::least_batch(const Sight &sight, std::int64_t targets) const {
+    const Kernels &kernels = kernels_for(way_of(sight, targets));
+    return std::max({kernels.forward.least_batch(), kernels.backward.least_batch(),
+                     kernels.of_bias ? kernels.of_bias->least_batch() : 1});
 }
 
 const KernelInfo &MeanTraining::gradient_kernel() const {
@@ -362,7 +346,7 @@ std::int64_t MeanTraining::first_position(const CallShape &shape) const {
 }
 
 void MeanTraining::bias_gradient(const PreparedSelection &kernels, CallMemory &memory, const Operands &inputs,
-                                 const CallShape &shape, const CoreGradients &gradients) const {
+                                 const CallShape &shape, const CoreGradients &gradients, bool adds) const {
     const auto [B, n, m] = shape;
     const std::int64_t first = first_position(shape);
     Operands operands = inputs;
@@ -371,25 +355,36 @@ void MeanTraining::bias_gradient(const PreparedSelection &kernels, CallMemory &m
         operands.add("dw", dw);
         kernels.kernel_for({shape.batch, shape.targets}).call(operands.begin(), operands.end(), memory);
     };
+    const auto of_all_samples = [&] {
+        const TensorView<float, 2> pairs = memory.on_host<float, 2>("dw", {shape.targets, shape.sources});
+        call({pairs.data, {1, shape.targets, shape.sources}});
+        return pairs.data;
+    };
+    if (m == 0) {
+        clear(adds ? TensorView<float, 3>() : as_one_sample(gradients.position_bias));
+        return;
+    }
     if (config_.form.takes_bias()) {
         TensorView<float, 3> dw = gradients.given_bias;
-        if (m > 0) {
-            dw.extents[0] = dw.strides[0] == 0 ? 1 : B;
+        const bool is_shared = dw.strides[0] == 0;
+        if (is_shared && adds) {
+            store_rows(of_all_samples(), TensorView<float, 2>(dw.data, {n, m}, {dw.strides[1], 1}), adds);
+        } else {
+            dw.extents[0] = is_shared ? 1 : B;
             call(dw);
         }
         return;
     }
     const TensorView<float, 3> all = as_one_sample(gradients.position_bias);
-    const std::int64_t row = all.strides[1], begin = std::max<std::int64_t>(first, 0), end = first + n;
-    clear(all);
-    if (m > 0 && first >= 0) {
+    const std::int64_t row = all.strides[1], begin = std::max<std::int64_t>(first, 0);
+    if (!adds) {
+        clear(all);
+    }
+    if (first >= 0 && !adds) {
         call({all.data + first * row, {1, n, m}, {0, row, 1}});
-    } else if (m > 0) {  // targets before position 0 see nothing
-        const TensorView<float, 2> pairs = memory.on_host<float, 2>("dw", {n, m});
-        call({pairs.data, {1, n, m}});
-        for (std::int64_t t = begin; t < end; ++t) {
-            std::copy_n(pairs.data + (t - first) * m, m, all.data + t * row);
-        }
+    } else if (first + n > 0) {  // targets before position 0 see nothing
+        store_rows(of_all_samples() + (begin - first) * m,
+                   TensorView<float, 2>(all.data + begin * row, {first + n - begin, m}, {row, 1}), adds);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "devices/call_memory.h"
 #include "kernels/prepared_selection.h"
 #include "layer/checks.h"
+#include "layer/parts.h"
 #include "layer/sight.h"
 
 #include <aft/training.h>
@@ -35,11 +36,14 @@ public:
     /// The mean without the gate, and the logarithm of the sum of its weights. The query isn't read.
     void partial(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call, const CallShape &shape,
                  const TensorView<float, 3> &mean, const TensorView<float, 3> &log_weight) const;
-    /// with_result: [B], how many targets of a sample have a result; without data, all have one.
+    /// with_result: [B], how many targets of a sample have a result; without data, all have one. adds: gradients that
+    /// are summed over the samples are added to what is there.
     void backward(CallMemory &memory, const CoreParameters &parameters, const CoreCall &call, const CallShape &shape,
                   const TensorView<const float, 3> &dy, const TensorView<const std::int64_t, 1> &with_result,
-                  const TensorView<const float, 1> &saved, const CoreGradients &gradients) const;
+                  const TensorView<const float, 1> &saved, const CoreGradients &gradients, bool adds) const;
 
+    /// The batch that every kernel of a call takes.
+    std::int64_t least_batch(const Sight &sight, std::int64_t targets) const;
     /// The kernel of the gradients of calls without a mask of pairs.
     const KernelInfo &gradient_kernel() const;
 
@@ -48,8 +52,27 @@ public:
     }
 
 private:
-    struct Kernels;
-    class Operands;
+    struct Kernels {
+        PreparedSelection forward, backward;
+        std::unique_ptr<const PreparedSelection> of_bias;  // where there is a bias that can have a gradient
+    };
+    /// The operands of a call; a call must not allocate.
+    class Operands {
+    public:
+        void add(const char *name, const Tensor &tensor) {
+            operands_[count_++] = {name, tensor};
+        }
+        const Operand *begin() const {
+            return operands_.data();
+        }
+        const Operand *end() const {
+            return begin() + count_;
+        }
+
+    private:
+        std::array<Operand, PreparedKernel::max_operands> operands_;
+        std::size_t count_ = 0;
+    };
 
     Way way_of(const Sight &sight, std::int64_t targets) const;
     std::unique_ptr<const Kernels> make(const std::vector<Selection> &selected, Way way) const;
@@ -61,7 +84,7 @@ private:
     /// Where source j is at position j, target i is at this position + i.
     std::int64_t first_position(const CallShape &shape) const;
     void bias_gradient(const PreparedSelection &kernels, CallMemory &memory, const Operands &inputs,
-                       const CallShape &shape, const CoreGradients &gradients) const;
+                       const CallShape &shape, const CoreGradients &gradients, bool adds) const;
 
     // Pointers, so that the object can be moved.
     struct Made {
@@ -76,6 +99,21 @@ private:
     std::unique_ptr<Made> made_;
 };
 
+/// What is saved of some samples: each has as many floats.
+template<typename T>
+TensorView<T, 1> part_of_saved(const TensorView<T, 1> &saved, std::int64_t batch, std::int64_t first,
+                               std::int64_t count) {
+    const std::int64_t of_sample = saved.extents[0] / batch;
+    return {saved.data ? saved.data + first * of_sample : nullptr, {count * of_sample}};
+}
+/// The gradients of some samples. Those that are summed over the samples stay.
+inline CoreGradients part_of(CoreGradients gradients, std::int64_t first, std::int64_t count) {
+    gradients.query = part_of(gradients.query, first, count);
+    gradients.key = part_of(gradients.key, first, count);
+    gradients.value = part_of(gradients.value, first, count);
+    gradients.given_bias = part_of(gradients.given_bias, first, count);
+    return gradients;
+}
 /// A matrix as a tensor.
 TensorView<float, 3> as_one_sample(const TensorView<float, 2> &matrix);
 /// Sets all to 0.

@@ -1,11 +1,13 @@
 #pragma once
 
 #include "layer/exponentials.h"
+#include "layer/parts.h"
 
 #include <aft/config.h>
 #include <aft/state.h>
 #include <aft/tensor_view.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -29,6 +31,50 @@ struct StateValues {
         return static_cast<std::int64_t>(positions.size());
     }
 };
+
+/// What a step changes in a state that it doesn't finish: all but rows beyond the positions, which are no part of it.
+class StateBefore {
+public:
+    explicit StateBefore(const StateValues &state) : positions_(state.positions), sums_(state.sums) {
+        if (state.config.form.has_sums()) {
+            keys_ = state.keys;
+            values_ = state.values;
+        }
+    }
+    /// Allocates nothing.
+    void restore(StateValues &state) const {
+        std::copy(positions_.begin(), positions_.end(), state.positions.begin());
+        std::copy(sums_.begin(), sums_.end(), state.sums.begin());
+        std::copy(keys_.begin(), keys_.end(), state.keys.begin());
+        std::copy(values_.begin(), values_.end(), state.values.begin());
+    }
+
+private:
+    std::vector<std::int64_t> positions_;
+    std::vector<float> sums_, keys_, values_;
+};
+
+/// in_parts() over the samples of a state, each of which run(first, count) brings to the end of the step. If one fails,
+/// the whole state is what it was.
+template<typename Run>
+void step_in_parts(StateValues &state, std::int64_t least, const Run &run) {
+    std::optional<StateBefore> before;  // of all parts, where there are several
+    try {
+        in_parts(state.batch(), least, [&](std::int64_t first, std::int64_t count) {
+            if (before && first == 0) {
+                before->restore(state);
+            } else if (first == 0 && count < state.batch()) {
+                before.emplace(state);
+            }
+            run(first, count);
+        });
+    } catch (...) {
+        if (before) {
+            before->restore(state);
+        }
+        throw;
+    }
+}
 
 struct State::Implementation : StateValues {
     using StateValues::StateValues;

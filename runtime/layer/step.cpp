@@ -11,11 +11,12 @@ void clear_rows_beyond(TensorView<const std::int64_t, 1> lengths, TensorView<flo
     }
 }
 
-void Mean::recall(const StateValues &state, TensorView<float, 3> key, TensorView<float, 3> value) const {
+void Mean::recall(const StateValues &state, std::int64_t first, TensorView<float, 3> key,
+                  TensorView<float, 3> value) const {
     const std::int64_t count = rows_before(Way::scan) * config_.projected;
-    for (std::int64_t b = 0; b < state.batch(); ++b) {
-        std::copy_n(state.keys.data() + b * count, count, key.data + b * key.strides[0]);
-        std::copy_n(state.values.data() + b * count, count, value.data + b * value.strides[0]);
+    for (std::int64_t b = 0; b < key.extents[0]; ++b) {
+        std::copy_n(state.keys.data() + (first + b) * count, count, key.data + b * key.strides[0]);
+        std::copy_n(state.values.data() + (first + b) * count, count, value.data + b * value.strides[0]);
     }
 }
 
@@ -30,16 +31,17 @@ void Mean::step(CallMemory &memory, StateValues &state, const Step &step) const 
 
 void Mean::step_scan(CallMemory &memory, const StateValues &state, const Step &step) const {
     const auto [B, n, P] = step.y.extents;
-    const std::int64_t before = rows_before(Way::scan), width = before + n;
+    const std::int64_t before = rows_before(Way::scan), width = before + n, first = step.first_sample;
     const TensorView<std::uint8_t, 2> mask = memory.on_host<std::uint8_t, 2>("mask", {B, width});
     const TensorView<std::int32_t, 1> rows = memory.on_host<std::int32_t, 1>("rows", {B}),
                                       positions = memory.on_host<std::int32_t, 1>("position", {B});
     for (std::int64_t b = 0; b < B; ++b) {
-        const std::int64_t missing = std::max<std::int64_t>(before - state.positions[b], 0);
+        const std::int64_t position = state.positions[first + b];
+        const std::int64_t missing = std::max<std::int64_t>(before - position, 0);
         std::uint8_t *row = mask.data + b * width;
         std::fill(std::fill_n(row, missing, std::uint8_t{0}), row + width, std::uint8_t{1});
         rows.data[b] = static_cast<std::int32_t>(step.length(b));
-        positions.data[b] = static_cast<std::int32_t>(std::min(state.positions[b], max_elements));
+        positions.data[b] = static_cast<std::int32_t>(std::min(position, max_elements));
     }
     const Tensor query = step.query.data ? memory.send("query", step.query) : Tensor();
     const Tensor y = memory.output("y", step.y), next = memory.output("next_state", step.sums);
@@ -47,7 +49,7 @@ void Mean::step_scan(CallMemory &memory, const StateValues &state, const Step &s
              memory.send("mask", TensorView<const std::uint8_t, 2>(mask)),
              memory.send("rows", TensorView<const std::int32_t, 1>(rows)),
              memory.send("position", TensorView<const std::int32_t, 1>(positions)),
-             memory.send("state", TensorView<const float, 3>(state.sums.data(), {B, 4, P})), next);
+             memory.send("state", TensorView<const float, 3>(state.sums.data() + first * 4 * P, {B, 4, P})), next);
     memory.fetch(y);
     memory.fetch(next);
 }
@@ -55,19 +57,22 @@ void Mean::step_scan(CallMemory &memory, const StateValues &state, const Step &s
 /// Samples at the same position share the rows of the bias, so that neighbours of them run at once.
 void Mean::step_pairs(CallMemory &memory, StateValues &state, const Step &step) const {
     const std::int64_t B = step.y.extents[0], P = config_.projected, S = config_.max_seq_len;
+    const auto position_of = [&](std::int64_t b) { return state.positions[step.first_sample + b]; };
+    float *const all_keys = state.keys.data() + step.first_sample * S * P, *const all_values =
+                                                                               state.values.data() +
+                                                                               step.first_sample * S * P;
     for (std::int64_t b = 0; b < B; ++b) {  // rows from the position on are no part of the state
         for (std::int64_t i = 0; i < step.length(b); ++i) {
-            const std::int64_t row = (b * S + state.positions[b] + i) * P;
-            std::copy_n(step.key.data + b * step.key.strides[0] + i * step.key.strides[1], P, state.keys.data() + row);
-            std::copy_n(step.value.data + b * step.value.strides[0] + i * step.value.strides[1], P,
-                        state.values.data() + row);
+            const std::int64_t row = (b * S + position_of(b) + i) * P;
+            std::copy_n(step.key.data + b * step.key.strides[0] + i * step.key.strides[1], P, all_keys + row);
+            std::copy_n(step.value.data + b * step.value.strides[0] + i * step.value.strides[1], P, all_values + row);
         }
     }
-    const TensorView<float, 3> keys(state.keys.data(), {B, S, P}), values(state.values.data(), {B, S, P});
+    const TensorView<float, 3> keys(all_keys, {B, S, P}), values(all_values, {B, S, P});
     const CallMemory::Mark mark = memory.mark();
     for (std::int64_t first = 0, end; first < B; first = end) {
-        const std::int64_t position = state.positions[first], n = step.length(first), m = position + n;
-        for (end = first + 1; end < B && state.positions[end] == position && step.length(end) == n; ++end) {}
+        const std::int64_t position = position_of(first), n = step.length(first), m = position + n;
+        for (end = first + 1; end < B && position_of(end) == position && step.length(end) == n; ++end) {}
         if (n == 0) {
             continue;
         }
@@ -77,8 +82,8 @@ void Mean::step_pairs(CallMemory &memory, StateValues &state, const Step &step) 
         call.query = step.query.data ? memory.send("query", samples(step.query, first, count, n)) : Tensor();
         call.key = memory.send("key", samples(keys, first, count, m));
         call.value = memory.send("value", samples(values, first, count, m));
-        call.exponentials = exponentials_of(memory, state, call, first);
-        call.first_sample = first;
+        call.first_sample = step.first_sample + first;
+        call.exponentials = exponentials_of(memory, state, call);
         TensorView<float, 3> y = step.y;
         y.data += first * y.strides[0];
         y.extents = {count, n, P};
@@ -91,10 +96,9 @@ void Mean::step_pairs(CallMemory &memory, StateValues &state, const Step &step) 
     }
 }
 
-/// The exponentials of a state for samples from `first` on, after those of new rows are made; null where no kernel uses
+/// The exponentials of a state for the samples of a call, after those of new rows are made; null where no kernel uses
 /// them.
-const Exponentials *Mean::exponentials_of(CallMemory &memory, StateValues &state, const Call &call,
-                                          std::int64_t first) const {
+const Exponentials *Mean::exponentials_of(CallMemory &memory, StateValues &state, const Call &call) const {
     const auto [count, n, m] = call.shape;
     const ExponentialKernels *kernels = exponential_kernels();
     if (!kernels || n > ExponentialKernels::most_targets ||
@@ -105,27 +109,29 @@ const Exponentials *Mean::exponentials_of(CallMemory &memory, StateValues &state
         state.exponentials.emplace(state.batch(), state.rows, config_.projected);
     }
     Exponentials &result = *state.exponentials;
-    const auto made = result.made.begin() + first;
+    const auto made = result.made.begin() + call.first_sample;
     // Rows from the position on may be those of a step that failed.
     const std::int64_t known = std::min(*std::min_element(made, made + count), m - n);
     const std::int64_t first_row = known - known % Exponentials::chunk_rows;
-    kernels->make(memory, rows_from(call.key, first_row), rows_from(call.value, first_row), result, first, first_row);
+    kernels->make(memory, rows_from(call.key, first_row), rows_from(call.value, first_row), result, call.first_sample,
+                  first_row);
     return &result;
 }
 
 void Mean::keep(StateValues &state, const Step &step) const {
-    const std::int64_t B = step.y.extents[0], P = config_.projected;
+    const std::int64_t B = step.y.extents[0], P = config_.projected, first_sample = step.first_sample;
     if (way_of_steps() == Way::scan) {
-        std::copy_n(step.sums.data, B * 4 * P, state.sums.data());
+        std::copy_n(step.sums.data, B * 4 * P, state.sums.data() + first_sample * 4 * P);
         const std::int64_t count = rows_before(Way::scan) * P;
         for (std::int64_t b = 0; b < B && count > 0; ++b) {
             const std::int64_t first = step.length(b) * P;  // rows of recall() and the step lie one after the other
-            std::copy_n(step.key.data + b * step.key.strides[0] + first, count, state.keys.data() + b * count);
-            std::copy_n(step.value.data + b * step.value.strides[0] + first, count, state.values.data() + b * count);
+            const std::int64_t to = (first_sample + b) * count;
+            std::copy_n(step.key.data + b * step.key.strides[0] + first, count, state.keys.data() + to);
+            std::copy_n(step.value.data + b * step.value.strides[0] + first, count, state.values.data() + to);
         }
     }
     for (std::int64_t b = 0; b < B; ++b) {
-        state.positions[b] += step.length(b);
+        state.positions[first_sample + b] += step.length(b);
     }
 }
 
