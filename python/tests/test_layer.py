@@ -245,3 +245,21 @@ def test_a_kernel_can_be_chosen():
         aft.Layer(config, parameters, kernel="no_such_kernel")
     with pytest.raises(aft.ConfigError, match="no_such_device"):
         aft.Layer(config, parameters, device="no_such_device")
+
+
+@pytest.mark.skipif(not any(kernel.usable and kernel.storage == "bfloat16" for kernel in aft.kernels()),
+                    reason="no kernel keeps bfloat16")
+@pytest.mark.parametrize("make", [aft.Layer, aft.Core])
+def test_storage(make):
+    config = config_of("full", max_seq_len=20)
+    parameters = parameters_of(config)
+    if make is aft.Core:
+        parameters = {"position_bias": parameters["position_bias"]}
+    exact, rounded = make(config, parameters, device="cpu"), make(config, parameters, device="cpu", storage="bfloat16")
+    assert exact.kernel_for(20, 20).storage == "float32"
+    assert rounded.kernel_for(20, 20).storage == "bfloat16"
+    inputs = [floats(0, 2, 20, 12)] if make is aft.Layer else [floats(each, 2, 20, 8) for each in range(3)]
+    y = exact(*inputs)
+    assert 0 < np.abs(rounded(*inputs) - y).max() < 0.03 * np.abs(y).max()
+    with pytest.raises(aft.ConfigError, match="storage 'int8' must be float32 or bfloat16"):
+        make(config, parameters, storage="int8")

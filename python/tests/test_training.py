@@ -214,3 +214,21 @@ def test_what_can_not_be_is_refused():
                 kind(config_of(form))
     with pytest.raises(aft.ConfigError, match="no_such_kernel"):
         aft.LayerTraining(config, kernel="no_such_kernel")
+
+
+@pytest.mark.skipif(not any(kernel.usable and kernel.storage == "bfloat16" for kernel in aft.kernels()),
+                    reason="no kernel keeps bfloat16")
+def test_storage():
+    config = config_of("full")
+    parameters, x, dy = parameters_of(config), floats(0, 2, 9, 12), floats(1, 2, 9, 12)
+    results = []
+    for storage in ("float32", "bfloat16"):
+        training = aft.LayerTraining(config, storage=storage)
+        y, saved = training.forward(parameters, x)
+        results.append((y, training.backward(dy, saved, parameters, x)))
+    (y, gradients), (rounded, of_rounded) = results
+    assert 0 < np.abs(rounded - y).max() < 0.03 * np.abs(y).max()
+    for name, gradient in gradients.items():
+        assert np.abs(of_rounded[name] - gradient).max() < 0.03 * max(np.abs(gradient).max(), 1e-6), name
+    with pytest.raises(aft.ConfigError, match="storage 'int8'"):
+        aft.LayerTraining(config, storage="int8")
