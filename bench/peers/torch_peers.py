@@ -47,7 +47,8 @@ def drop_in(problem, package):
 
 
 def exp_below_maximum(x, dim):
-    return torch.exp(x - x.amax(dim, keepdim=True))
+    """The largest cancels in a mean. Its gradient is 0 but for roundings, so that a step of training leaves it out."""
+    return torch.exp(x - x.amax(dim, keepdim=True).detach())
 
 
 def later(left, right):
