@@ -1,4 +1,4 @@
-"""bench/peers tells a lost comparison from noise, and keeps neighbours busy."""
+"""bench/peers refuses what is wrong, tells a lost comparison from noise, and keeps neighbours busy."""
 
 import os
 import random
@@ -11,8 +11,9 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "bench", "peers"))
 
 import report  # noqa: E402
+from cases import LAYERS, TRAINED, in_bfloat16, peers, trained_peers  # noqa: E402
 from turns import Contestant, busy, measure_in_turn, settle_lost  # noqa: E402
-from verdict import LEVEL, MIN_TURNS, interval_of_median, verdict  # noqa: E402
+from verdict import LEVEL, MAX_ROUNDING, MIN_TURNS, interval_of_median, refusal, verdict  # noqa: E402
 
 
 def turns(ratio, noise, count=10, seed=0):
@@ -90,6 +91,53 @@ class Rule(unittest.TestCase):
         found = verdict(*turns(1.2, 0.05))
         self.assertEqual(found.ratio, statistics.median(b / a for a, b in zip(found.ours, found.peer)))
         self.assertTrue(found.low <= found.ratio <= found.high)
+
+
+class Refusal(unittest.TestCase):
+    BEYOND = {"y": (0.5, 0.001), "the gradient": (1.01, 0.02)}
+    REASON = "WRONG: the error of the gradient is 1.01 times the tolerance"
+
+    def test_a_result_within_its_tolerance_is_timed(self):
+        for rounds_results in (False, True):
+            self.assertIsNone(refusal({"y": (1, 0.004), "the gradient": (1, 0.016)}, rounds_results))
+
+    def test_a_result_beyond_it_is_wrong(self):
+        self.assertEqual(refusal(self.BEYOND, False), self.REASON)
+
+    def test_a_peer_that_rounds_its_results_is_timed_with_what_rounding_explains(self):
+        self.assertIsNone(refusal(self.BEYOND, True))
+        self.assertIn("the error of y is 9 times", refusal({"y": (9, 1.01 * MAX_ROUNDING)}, True))
+
+    def test_an_error_that_is_no_number_is_wrong(self):
+        nan = float("nan")
+        for rounds_results in (False, True):
+            self.assertIn("the error of y is nan", refusal({"y": (nan, nan)}, rounds_results))
+            self.assertIn("the error of y is nan", refusal({"y": (nan, nan), "the gradient": (0, 0)}, rounds_results))
+
+
+class InBFloat16(unittest.TestCase):
+    def test_every_form_says_how_it_multiplies_bfloat16(self):
+        for field in (*map(peers, LAYERS), *map(trained_peers, TRAINED)):
+            for peer, _, form in in_bfloat16(field):
+                self.assertEqual(sum(word in ("autocast", "bfloat16") for word in form.split()), 1, peer)
+
+    def test_the_names_differ_as_the_forms_do(self):
+        for field in (*map(peers, LAYERS), *map(trained_peers, TRAINED)):
+            names = [peer for peer, _, _ in in_bfloat16(field)]
+            self.assertEqual(len(set(names)), len(names))
+
+    def test_the_field_is_of_libraries_that_multiply_bfloat16(self):
+        self.assertEqual(list(in_bfloat16(peers("given"))), [
+            ("PyTorch, autocast, eager", "PyTorch", "dense autocast eager"),
+            ("PyTorch, bfloat16, eager", "PyTorch", "dense bfloat16 eager"),
+            ("PyTorch, autocast, compiled", "PyTorch", "dense autocast compiled"),
+            ("PyTorch, bfloat16, compiled", "PyTorch", "dense bfloat16 compiled"),
+            ("JAX", "JAX", "dense bfloat16"), ("OpenVINO", "OpenVINO", "dense bfloat16"),
+            ("oneDNN", "oneDNN", "dense bfloat16"), ("MKL", "MKL", "dense bfloat16")])
+
+    def test_aft_torch_runs_under_autocast_alone(self):
+        self.assertEqual([form for peer, _, form in in_bfloat16(trained_peers("full")) if "aft.torch" in peer],
+                         ["aft.torch training autocast eager", "aft.torch training autocast compiled"])
 
 
 class Turns(unittest.TestCase):
@@ -180,7 +228,8 @@ class Neighbours(unittest.TestCase):
 def row(peer, name, ratio, **more):
     return {"layer": "full", "shape": {"batch": 2, "seq": 3}, "threads": 1, "peer": peer, "verdict": name,
             "ratio": ratio, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01, "turns": 10, "lost_ratio": None,
-            "ours_median_ms": 1.5, "peer_peak_bytes": None, **more}
+            "ours_median_ms": 1.5, "ours_error": 0.00123, "peer_error": 0.0187, "peer_tolerances": 0.5,
+            "peer_peak_bytes": None, **more}
 
 
 class Report(unittest.TestCase):
@@ -190,9 +239,19 @@ class Report(unittest.TestCase):
         self.assertIn("\n## AFTFull, 1 thread, beside 1 core kept busy\n", text)
         self.assertNotIn("busy", self.markdown(row("A", "ahead", 1.5)))
 
+    def test_the_headings_name_the_storage_and_the_cells_the_errors(self):
+        text = self.markdown(row("A", "ahead", 1.5), row("B", "ahead", 1.6, peer_tolerances=1.17), storage="bfloat16")
+        self.assertIn(" behind in 0 of 2 comparisons in bfloat16.\n", text)
+        self.assertIn("\n## AFTFull in bfloat16, 1 thread\n", text)
+        self.assertIn("| aft | 1.5 ms, error 0.12 % |\n| A | 1.50 [1.49, 1.51], error 1.9 % |\n"
+                      "| B | 1.60 [1.59, 1.61], error 1.9 %, 1.2 times the tolerance |\n", text)
+        in_float32 = self.markdown(row("A", "ahead", 1.5))
+        self.assertNotIn("bfloat16", in_float32)
+        self.assertNotIn("error", in_float32)
+
     def markdown(self, *rows, **machine):
         about = {"cpu": "a CPU", "isa": "avx2", "cores": 2, "os": "an OS", "date": "today", "versions": {"jax": None},
-                 "level": LEVEL, "busy": 0}
+                 "level": LEVEL, "busy": 0, "storage": "float32"}
         return report.markdown({"machine": about | machine, "comparisons": rows, "skipped": []})
 
     def test_the_summary_counts_and_names_what_is_not_ahead(self):

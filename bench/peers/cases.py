@@ -21,6 +21,9 @@ EXTENTS = ("batch", "seq", "hidden", "projected", "window")
 CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 
 
+IN_BFLOAT16 = ("autocast", "bfloat16")  # in PyTorch: the operands of products alone, or weights and input
+
+
 def peers(layer):
     """(peer, library, form) of each opponent."""
     forms = FORMS.get(layer, ["dense"])
@@ -47,3 +50,16 @@ def trained_peers(layer):
             yield f"aft-pytorch, {mode}", "PyTorch", f"aft-pytorch training {mode}"
         for library in PYTORCH:
             yield f"{library}, {mode}", library, f"dense training {mode}"
+
+
+def in_bfloat16(field):
+    """The opponents of peers() or trained_peers() that multiply bfloat16, with sums in float32. PyTorch's products of it
+    are oneDNN's, whatever its MKL runs. ONNX Runtime's CPU provider and the wheel of OpenBLAS have none."""
+    for peer, library, form in field:
+        if library == "PyTorch":
+            kind, mode = form.rsplit(" ", 1)
+            # aft.torch runs its kernels in bfloat16 under autocast.
+            for storage in IN_BFLOAT16[:1] if kind.startswith("aft.torch") else IN_BFLOAT16:
+                yield peer.replace(f", {mode}", f", {storage}, {mode}"), library, f"{kind} {storage} {mode}"
+        elif library in ("JAX", "OpenVINO", "oneDNN", "MKL"):
+            yield peer, library, f"{form} bfloat16"

@@ -24,15 +24,17 @@ from safetensors import safe_open
 
 import report
 from cases import (AS_ON_INTEL, CALL_EXTENTS, EXTENTS, LAYERS, QUICK_SHAPES, TAKING_BIAS, TRAINED, TRAINED_SHAPES,
-                   WINDOWS, peers, trained_peers)
+                   WINDOWS, in_bfloat16, peers, trained_peers)
 from turns import Contestant, Worker, busy, measure_in_turn, settle_lost
-from verdict import LEVEL
+from verdict import LEVEL, refusal
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build"
 MAX_CALL_S = 2  # a peer whose call takes longer isn't timed
 OURS = "aft"
-SAME_GRADIENT = 1e-4  # of the largest
+# How far a gradient may be from ours in float32, relative to its largest: in bfloat16 as far as
+# allowed_tolerances() of the reference lets a mean, four operands off by 2^-8 of themselves.
+SAME_GRADIENT = {"float32": 1e-4, "bfloat16": 4 * 2**-8}
 
 MODULES = {"OpenVINO": "openvino_peers", "ONNX Runtime": "onnxruntime_peers", "JAX": "jax_peers",
            "PyTorch": "torch_peers", AS_ON_INTEL: "torch_as_on_intel_peers"}
@@ -52,6 +54,7 @@ class Comparison:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = open(self.folder / "workers.log", "w", encoding="utf-8")
         self.cpus = sorted(os.sched_getaffinity(0))
+        self.storage = "bfloat16" if options.bfloat16 else "float32"
         self.problems, self.workers = {}, {}
         self.comparisons, self.skipped, self.wrong = [], [], False
 
@@ -91,26 +94,36 @@ class Comparison:
             self.problems[layer, shape] = str(path)
         return self.problems[layer, shape]
 
+    def first_call(self, contestant, form, problem):
+        """The answer to the first request, y, and of a step of training the gradient of x; raises RuntimeError."""
+        output = self.folder / "y.f32"
+        output.unlink(missing_ok=True)
+        answer = contestant.worker.ask(problem=problem, form=form, output=str(output))
+        y = numpy.fromfile(output, numpy.float32)
+        return answer, *(numpy.split(y, 2) if self.options.training else (y, None))
+
     def failure(self, contestant, form, problem):
         """Why a contestant can't be timed; None when it's right."""
-        output = self.folder / "y.f32"
         try:
-            output.unlink(missing_ok=True)
-            answer = contestant.worker.ask(problem=problem, form=form, output=str(output))
+            if self.options.training and contestant.peer == OURS:  # tests compare it with the reference
+                _, _, self.gradient = self.first_call(contestant, "training", problem)
+            answer, y, gradient = self.first_call(contestant, form, problem)
             with safe_open(problem, "numpy") as file:
                 rows, expected, tolerance = map(file.get_tensor, ("rows", "expected", "tolerance"))
-            y = numpy.fromfile(output, numpy.float32)
-            if self.options.training:
-                y, gradient = numpy.split(y, 2)
-                if contestant.peer == OURS:  # tests compare it with the reference
-                    self.gradient = gradient
-                difference = abs(gradient - self.gradient).max() / abs(self.gradient).max()
-                if not difference <= SAME_GRADIENT:
-                    return f"WRONG: the gradient differs from ours by {difference:.3g}"
+                if self.storage == "bfloat16":
+                    tolerance *= float(file.metadata()["bfloat16_tolerances"])
             y = y.reshape(len(expected), -1, expected.shape[2])
-            error = (abs(y[:, rows] - expected) / tolerance).max()
-            if not (error <= 1 and numpy.isfinite(y).all()):
-                return f"WRONG: the error is {error:.3g} times the tolerance"
+            if not numpy.isfinite(y).all():
+                return "WRONG: y isn't finite"
+            error = abs(y[:, rows] - expected)
+            errors = {"y": (float((error / tolerance).max()), float(error.max() / abs(expected).max()))}
+            if gradient is not None:
+                difference = float(abs(gradient - self.gradient).max() / abs(self.gradient).max())
+                errors["the gradient"] = (difference / SAME_GRADIENT[self.storage], difference)
+            refused = refusal(errors, self.options.bfloat16 and contestant.peer != OURS)
+            if refused:
+                return refused
+            contestant.tolerances, contestant.error = map(max, zip(*errors.values()))
             contestant.kernel, contestant.estimate = answer.get("kernel") or None, answer["seconds"]
             contestant.peak_bytes = answer.get("peak_bytes")
             if contestant.estimate > MAX_CALL_S:
@@ -126,13 +139,14 @@ class Comparison:
         case = {"layer": f"training {layer}" if self.options.training else layer, "shape": extents, "threads": threads}
         problem = self.problem(layer, shape)
         ours = Contestant(OURS, self.worker(OURS, "", threads))
-        failure = self.failure(ours, "training" if self.options.training else "", problem)
+        form = " ".join(word for word in ("training", "bfloat16") if getattr(self.options, word))
+        failure = self.failure(ours, form, problem)
         if failure:
             self.wrong = True
             self.skipped.append({**case, "peer": OURS, "reason": failure})
             return
-        field = []
-        for peer, library, form in (trained_peers if self.options.training else peers)(layer):
+        field, opponents = [], (trained_peers if self.options.training else peers)(layer)
+        for peer, library, form in in_bfloat16(opponents) if self.options.bfloat16 else opponents:
             is_wanted = any(name.lower() in peer.lower() for name in self.options.peer or [""])
             if is_wanted and (library in AVX2 or not self.options.avx2):
                 contestant = Contestant(peer, self.worker(library, form, threads))
@@ -155,7 +169,8 @@ class Comparison:
                 "lost_ratio": first[each].ratio if verdict is not first[each] else None,
                 "ours_median_ms": statistics.median(verdict.ours) * 1e3,
                 "peer_median_ms": statistics.median(verdict.peer) * 1e3, "ours_best_ms": min(verdict.ours) * 1e3,
-                "peer_best_ms": min(verdict.peer) * 1e3, "peer_peak_bytes": each.peak_bytes})
+                "peer_best_ms": min(verdict.peer) * 1e3, "ours_error": ours.error, "peer_error": each.error,
+                "peer_tolerances": each.tolerances, "peer_peak_bytes": each.peak_bytes})
 
     def run_all(self):
         start = time.monotonic()
@@ -204,6 +219,7 @@ def machine(options):
             "os": f"{first('/etc/os-release', 'PRETTY_NAME', '=')}, {platform.system()} {platform.release()}",
             "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "versions": versions,
             "seconds": options.seconds, "level": LEVEL, "busy": options.busy,
+            "storage": "bfloat16" if options.bfloat16 else "float32",
             "command": " ".join(["compare.py", *sys.argv[1:]])}
 
 
@@ -239,6 +255,8 @@ def parsed_arguments():
     parser.add_argument("--avx2", action="store_true",
                         help=f"limit ours and {', '.join(AVX2)} to AVX2, without other peers; ours is the build in "
                              "build/avx2, by make bench-avx2")
+    parser.add_argument("--bfloat16", action="store_true",
+                        help="products of bfloat16 with sums in float32, of ours and of the peers that have them")
     parser.add_argument("--busy", type=int, choices=range(cores + 1), default=0, metavar="N",
                         help="keep the last N processors at work by multiply-adds, beside every contestant alike")
     parser.add_argument("--training", action="store_true",
@@ -248,6 +266,8 @@ def parsed_arguments():
     options = parser.parse_args()
     if options.avx2 and options.training:
         parser.error("--avx2: none of its peers trains")
+    if options.avx2 and options.bfloat16:
+        parser.error("--avx2: it has no instruction that multiplies bfloat16")
     options.cases = [(layer, each) for layer in options.layer or (TRAINED if options.training else LAYERS)
                      for each in shapes_of(layer, options)]
     options.threads = options.threads or ([cores] if options.quick else sorted({1, cores}))

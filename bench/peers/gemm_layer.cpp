@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <type_traits>
 #include <utility>
 
 namespace aft::bench {
@@ -15,8 +16,9 @@ constexpr int min_block = 64;              // targets for which a product is sti
 constexpr float lowest_exponent = -1e38f;  // of no source: its exponential is 0
 
 // [outputs, inputs] -> columns from `column` of a matrix with `row` columns.
+template<typename Operand>
 void transpose(const std::vector<float> &weight, int outputs, int inputs, int row, int column,
-               std::vector<float> &result) {
+               std::vector<Operand> &result) {
     for (int o = 0; o < outputs; ++o) {
         for (int i = 0; i < inputs; ++i) {
             result[static_cast<std::size_t>(i) * row + column + o] = weight[static_cast<std::size_t>(o) * inputs + i];
@@ -26,8 +28,10 @@ void transpose(const std::vector<float> &weight, int outputs, int inputs, int ro
 
 }  // namespace
 
-GemmLayer::GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weights, const Shape &shape, bool in_blocks)
-    : sgemm_(std::move(sgemm)), banded_(in_blocks && config.form.has_window()), causal_(config.form.is_causal()),
+template<typename Operand>
+GemmLayer<Operand>::GemmLayer(const ProductMaker<Operand> &product_of, const LayerConfig &config,
+                              const Weights &weights, const Shape &shape, bool in_blocks)
+    : banded_(in_blocks && config.form.has_window()), causal_(config.form.is_causal()),
       B(static_cast<int>(shape.batch)), T(static_cast<int>(shape.seq)), H(static_cast<int>(config.hidden)),
       P(static_cast<int>(config.projected)), query_bias_(weights.query_bias), value_bias_(weights.value_bias),
       output_bias_(weights.project_bias), decay_(weights.decay), bonus_(weights.bonus) {
@@ -38,6 +42,11 @@ GemmLayer::GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weig
     transpose(weights.key_weight, P, H, 3 * P, P, input_weight_);
     transpose(weights.value_weight, P, H, 3 * P, 2 * P, input_weight_);
     transpose(weights.project_weight, H, P, H, 0, output_weight_);
+    input_product_ = product_of({B * T, 3 * P, H, false, input_weight_.data(), nullptr});
+    output_product_ = product_of({B * T, H, P, false, output_weight_.data(), output_bias_.data()});
+    if constexpr (!std::is_same_v<Operand, float>) {
+        input_.resize(rows * H);
+    }
     qkv_.resize(rows * 3 * P);
     terms_.resize(rows * 2 * P);
     totals_.resize(static_cast<std::size_t>(B) * 2 * P);
@@ -51,23 +60,26 @@ GemmLayer::GemmLayer(Sgemm sgemm, const LayerConfig &config, const Weights &weig
             filter_.push_back(std::expm1(w));
         }
     } else if (config.form.has_bias()) {
-        add_blocks(config, weights, in_blocks);
+        add_blocks(product_of, config, weights, in_blocks);
     }
 }
 
-void GemmLayer::add_blocks(const LayerConfig &config, const Weights &weights, bool in_blocks) {
+template<typename Operand>
+void GemmLayer<Operand>::add_blocks(const ProductMaker<Operand> &product_of, const LayerConfig &config,
+                                    const Weights &weights, bool in_blocks) {
     const int window = config.form.has_window() ? static_cast<int>(config.window) : T;
     const int targets = in_blocks ? std::max(banded_ ? window : 0, min_block) : T;
     for (int first = 0; first < T; first += targets) {
         const int end = std::min(first + targets, T);
         const int first_source = banded_ ? std::max(first - window + 1, 0) : 0;
         const int end_source = in_blocks ? std::min(causal_ ? end : end + window - 1, T) : T;
-        Block block{first, end - first, first_source, end_source - first_source, {}};
+        Block block{first, end - first, first_source, end_source - first_source, {}, {}};
+        block.product = product_of({block.targets, B * 2 * P, block.sources, banded_, nullptr, nullptr});
         for (int t = first; t < end; ++t) {
             for (int s = first_source; s < end_source; ++s) {
                 const float w =
                     std::abs(t - s) < window ? weights.position_bias[static_cast<std::size_t>(t) * T + s] : 0;
-                block.weights.push_back(causal_ && s > t ? 0 : banded_ ? std::expm1(w) : std::exp(w));
+                block.weights.push_back(causal_ && s > t ? 0.0f : banded_ ? std::expm1(w) : std::exp(w));
             }
         }
         blocks_.push_back(std::move(block));
@@ -76,7 +88,8 @@ void GemmLayer::add_blocks(const LayerConfig &config, const Weights &weights, bo
 
 // terms_ from the keys and values of qkv_, and in sums_ the sums of a causal form so far, where no product replaces
 // them. The bias of the keys is the same at all sources and cancels.
-void GemmLayer::weigh() {
+template<typename Operand>
+void GemmLayer<Operand>::weigh() {
     const bool keeps_sums = causal_ && (banded_ || blocks_.empty());
     const int tasks_per_sample = (P + channels_per_task - 1) / channels_per_task;
 #pragma omp parallel for if (B * T * P > min_parallel)
@@ -93,7 +106,7 @@ void GemmLayer::weigh() {
         }
         for (int t = 0; t < T; ++t) {
             const float *const k = key + static_cast<std::size_t>(t) * 3 * P, *const v = k + P;
-            float *const term = &terms_[(static_cast<std::size_t>(t) * B + b) * 2 * P + first];
+            Operand *const term = &terms_[(static_cast<std::size_t>(t) * B + b) * 2 * P + first];
             for (int c = 0; c < channels; ++c) {
                 const float e = std::exp(k[c] - maximum[c]), ev = e * (v[c] + value_bias_[first + c]);
                 term[c] = ev;
@@ -113,7 +126,8 @@ void GemmLayer::weigh() {
 }
 
 // sums_ of wkv from the keys and values of qkv_, relative to the largest exponent of each target.
-void GemmLayer::recur() {
+template<typename Operand>
+void GemmLayer<Operand>::recur() {
     const int tasks_per_sample = (P + channels_per_task - 1) / channels_per_task;
 #pragma omp parallel for if (B * T * P > min_parallel)
     for (int task = 0; task < B * tasks_per_sample; ++task) {
@@ -141,7 +155,8 @@ void GemmLayer::recur() {
 }
 
 // sums_ from terms_: one product for each block, of all samples.
-void GemmLayer::sum() {
+template<typename Operand>
+void GemmLayer<Operand>::sum() {
     const int columns = B * 2 * P;
     if (banded_ && !causal_) {
 #pragma omp parallel for if (B * T * P > min_parallel)
@@ -150,20 +165,20 @@ void GemmLayer::sum() {
         }
     }
     for (const Block &block : blocks_) {
-        sgemm_(block.targets, columns, block.sources, block.weights.data(), block.sources,
-               &terms_[static_cast<std::size_t>(block.first_source) * columns], columns, banded_ ? 1.0f : 0.0f,
-               &sums_[static_cast<std::size_t>(block.first) * columns], columns);
+        block.product(block.weights.data(), &terms_[static_cast<std::size_t>(block.first_source) * columns],
+                      &sums_[static_cast<std::size_t>(block.first) * columns]);
     }
 }
 
 // Adds to sums_ what the filter of AFT-conv adds to the last few sources of each target.
-void GemmLayer::convolve() {
+template<typename Operand>
+void GemmLayer<Operand>::convolve() {
     const int window = static_cast<int>(filter_.size()) / heads_, channels = P / heads_;
 #pragma omp parallel for if (B * T * P > min_parallel)
     for (int row = 0; row < T * B; ++row) {
         float *const sum = &sums_[static_cast<std::size_t>(row) * 2 * P];
         for (int distance = 0; distance < std::min(window, row / B + 1); ++distance) {
-            const float *const term = &terms_[static_cast<std::size_t>(row - distance * B) * 2 * P];
+            const Operand *const term = &terms_[static_cast<std::size_t>(row - distance * B) * 2 * P];
             for (int part = 0; part < 2 * heads_; ++part) {  // numerators of each head, then denominators
                 const float weight = filter_[part % heads_ * window + distance];
                 for (int c = part * channels; c < (part + 1) * channels; ++c) {
@@ -175,22 +190,39 @@ void GemmLayer::convolve() {
 }
 
 // gated_ = sigmoid(query) numerator / denominator
-void GemmLayer::gate() {
+template<typename Operand>
+void GemmLayer<Operand>::gate() {
 #pragma omp parallel for if (B * T * P > min_parallel)
     for (int row = 0; row < B * T; ++row) {
         const int b = row / T, t = row % T;
         const float *const q = &qkv_[static_cast<std::size_t>(row) * 3 * P];
         const float *const numerator = sums_.empty() ? &totals_[static_cast<std::size_t>(b) * 2 * P]
                                                      : &sums_[(static_cast<std::size_t>(t) * B + b) * 2 * P];
-        float *const result = &gated_[static_cast<std::size_t>(row) * P];
+        Operand *const result = &gated_[static_cast<std::size_t>(row) * P];
         for (int c = 0; c < P; ++c) {
             result[c] = numerator[c] / (numerator[P + c] * (1 + std::exp(-(q[c] + query_bias_[c]))));
         }
     }
 }
 
-void GemmLayer::forward(const float *x, float *y) {
-    sgemm_(B * T, 3 * P, H, x, H, input_weight_.data(), 3 * P, 0.0f, qkv_.data(), 3 * P);
+// The input as the products take it.
+template<typename Operand>
+const Operand *GemmLayer<Operand>::operand(const float *x) {
+    if constexpr (std::is_same_v<Operand, float>) {
+        return x;
+    } else {
+#pragma omp parallel for if (B * T * H > min_parallel)
+        for (int row = 0; row < B * T; ++row) {
+            const std::size_t first = static_cast<std::size_t>(row) * H;
+            std::copy_n(x + first, H, &input_[first]);
+        }
+        return input_.data();
+    }
+}
+
+template<typename Operand>
+void GemmLayer<Operand>::forward(const float *x, float *y) {
+    input_product_(operand(x), input_weight_.data(), qkv_.data());
     if (decay_.empty()) {
         weigh();
         sum();
@@ -201,11 +233,10 @@ void GemmLayer::forward(const float *x, float *y) {
         convolve();
     }
     gate();
-#pragma omp parallel for if (B * T * H > min_parallel)
-    for (int row = 0; row < B * T; ++row) {
-        std::copy(output_bias_.begin(), output_bias_.end(), y + static_cast<std::size_t>(row) * H);
-    }
-    sgemm_(B * T, H, P, gated_.data(), P, output_weight_.data(), H, 1.0f, y, H);
+    output_product_(gated_.data(), output_weight_.data(), y);
 }
+
+template class GemmLayer<float>;
+template class GemmLayer<BFloat16>;
 
 }  // namespace aft::bench

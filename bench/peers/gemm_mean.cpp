@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <utility>
+#include <type_traits>
 
 namespace aft::bench {
 
@@ -12,31 +12,40 @@ namespace {
 constexpr int channels_per_task = 64;  // of loops that run down the sources: a few vectors
 constexpr int min_parallel = 1 << 13;  // elements below which waking threads costs more than the loop
 
-// [P, P], outputs by inputs -> inputs by outputs; nothing of nothing.
-std::vector<float> transposed(const std::vector<float> &weight, int P) {
-    std::vector<float> result(weight.size());
-    for (std::size_t i = 0; i < weight.size(); ++i) {
-        result[i % P * P + i / P] = weight[i];
-    }
-    return result;
-}
-
 }  // namespace
 
-GemmMean::GemmMean(Sgemm sgemm, int batch, int targets, int sources, int channels, const Weights &weights)
-    : sgemm_(std::move(sgemm)), B(batch), N(targets), M(sources), P(channels),
-      query_weight_(transposed(weights.query_weight, P)), key_weight_(transposed(weights.key_weight, P)),
-      value_weight_(transposed(weights.value_weight, P)), output_weight_(transposed(weights.project_weight, P)),
-      query_bias_(weights.query_bias), key_bias_(weights.key_bias), value_bias_(weights.value_bias),
-      output_bias_(weights.project_bias), terms_(static_cast<std::size_t>(B) * M * 2 * P),
+template<typename Operand>
+typename GemmMean<Operand>::Projection GemmMean<Operand>::projection(const ProductMaker<Operand> &product_of, int rows,
+                                                                     const std::vector<float> &weight,
+                                                                     const std::vector<float> &bias) const {
+    Projection made{rows, std::vector<Operand>(weight.size()), bias, {}};
+    for (std::size_t i = 0; i < weight.size(); ++i) {
+        made.weight[i % P * P + i / P] = weight[i];
+    }
+    if (!weight.empty()) {
+        made.product = product_of({rows, P, P, false, made.weight.data(), made.bias.data()});
+    }
+    return made;
+}
+
+template<typename Operand>
+GemmMean<Operand>::GemmMean(const ProductMaker<Operand> &product_of, int batch, int targets, int sources, int channels,
+                            const Weights &weights)
+    : B(batch), N(targets), M(sources), P(channels),
+      of_query_(projection(product_of, B * N, weights.query_weight, weights.query_bias)),
+      of_key_(projection(product_of, B * M, weights.key_weight, weights.key_bias)),
+      of_value_(projection(product_of, B * M, weights.value_weight, weights.value_bias)),
+      of_output_(projection(product_of, B * N, weights.project_weight, weights.project_bias)),
+      mean_product_(product_of({N, 2 * P, M})), terms_(static_cast<std::size_t>(B) * M * 2 * P),
       weights_(static_cast<std::size_t>(N) * M), sums_(static_cast<std::size_t>(N) * 2 * P) {
-    if (!query_weight_.empty()) {
+    if (of_query_.product) {
         query_.resize(static_cast<std::size_t>(B) * N * P);
         gated_.resize(query_.size());
     }
 }
 
-void GemmMean::weigh(const float *key, const float *value) {
+template<typename Operand>
+void GemmMean<Operand>::weigh(const float *key, const float *value) {
     const int tasks_per_sample = (P + channels_per_task - 1) / channels_per_task;
 #pragma omp parallel for if (B * M * P > min_parallel)
     for (int task = 0; task < B * tasks_per_sample; ++task) {
@@ -52,7 +61,7 @@ void GemmMean::weigh(const float *key, const float *value) {
         }
         for (int j = 0; j < M; ++j) {
             const std::size_t at = start + static_cast<std::size_t>(j) * P;
-            float *const term = &terms_[(static_cast<std::size_t>(b) * M + j) * 2 * P + first];
+            Operand *const term = &terms_[(static_cast<std::size_t>(b) * M + j) * 2 * P + first];
             for (int c = 0; c < channels; ++c) {
                 const float e = std::exp(key[at + c] - maximum[c]);
                 term[c] = e * value[at + c];
@@ -62,26 +71,33 @@ void GemmMean::weigh(const float *key, const float *value) {
     }
 }
 
-void GemmMean::weigh_inputs(const float *key, const float *value) {
+template<typename Operand>
+void GemmMean<Operand>::weigh_inputs(const float *key, const float *value) {
     const std::size_t size = static_cast<std::size_t>(B) * M * P;
     std::vector<float> k(size), v(size);
-    project(key, B * M, key_weight_, key_bias_, k.data());
-    project(value, B * M, value_weight_, value_bias_, v.data());
+    project(of_key_, key, k.data());
+    project(of_value_, value, v.data());
     weigh(k.data(), v.data());
 }
 
-// y = x weight + bias
-void GemmMean::project(const float *x, int rows, const std::vector<float> &weight, const std::vector<float> &bias,
-                       float *y) {
-#pragma omp parallel for if (rows * P > min_parallel)
-    for (int row = 0; row < rows; ++row) {
-        std::copy(bias.begin(), bias.end(), y + static_cast<std::size_t>(row) * P);
+template<typename Operand>
+void GemmMean<Operand>::project(const Projection &projection, const float *x, float *y) {
+    if constexpr (std::is_same_v<Operand, float>) {
+        projection.product(x, projection.weight.data(), y);
+    } else {
+        input_.resize(static_cast<std::size_t>(projection.rows) * P);
+#pragma omp parallel for if (projection.rows * P > min_parallel)
+        for (int row = 0; row < projection.rows; ++row) {
+            std::copy_n(x + static_cast<std::size_t>(row) * P, P, &input_[static_cast<std::size_t>(row) * P]);
+        }
+        projection.product(input_.data(), projection.weight.data(), y);
     }
-    sgemm_(rows, P, P, x, P, weight.data(), P, 1.0f, y, P);
 }
 
 // y = sigmoid(query) numerator / denominator
-void GemmMean::mean(const float *query, const float *bias, float *y) {
+template<typename Operand>
+template<typename Result>
+void GemmMean<Operand>::mean(const float *query, const float *bias, Result *y) {
     for (int b = 0; b < B; ++b) {
         const std::size_t target = static_cast<std::size_t>(b) * N;
 #pragma omp parallel for if (N * M > min_parallel)
@@ -95,8 +111,7 @@ void GemmMean::mean(const float *query, const float *bias, float *y) {
                 weights_[static_cast<std::size_t>(i) * M + j] = std::exp(row[j] - maximum);
             }
         }
-        sgemm_(N, 2 * P, M, weights_.data(), M, &terms_[static_cast<std::size_t>(b) * M * 2 * P], 2 * P, 0.0f,
-               sums_.data(), 2 * P);
+        mean_product_(weights_.data(), &terms_[static_cast<std::size_t>(b) * M * 2 * P], sums_.data());
 #pragma omp parallel for if (N * P > min_parallel)
         for (int i = 0; i < N; ++i) {
             const float *const q = query + (target + i) * P, *const sum = &sums_[static_cast<std::size_t>(i) * 2 * P];
@@ -107,14 +122,18 @@ void GemmMean::mean(const float *query, const float *bias, float *y) {
     }
 }
 
-void GemmMean::forward(const float *x, const float *bias, float *y) {
-    if (query_weight_.empty()) {
+template<typename Operand>
+void GemmMean<Operand>::forward(const float *x, const float *bias, float *y) {
+    if (!of_query_.product) {
         mean(x, bias, y);
         return;
     }
-    project(x, B * N, query_weight_, query_bias_, query_.data());
+    project(of_query_, x, query_.data());
     mean(query_.data(), bias, gated_.data());
-    project(gated_.data(), B * N, output_weight_, output_bias_, y);
+    of_output_.product(gated_.data(), of_output_.weight.data(), y);
 }
+
+template class GemmMean<float>;
+template class GemmMean<BFloat16>;
 
 }  // namespace aft::bench

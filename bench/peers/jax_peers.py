@@ -1,5 +1,7 @@
 """The layers in JAX, compiled by XLA. It uses a thread for each processor that the process may use."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -12,14 +14,18 @@ def exp_below_maximum(x, axis):
     return jnp.exp(x - x.max(axis, keepdims=True))
 
 
-def mean_of_call(bias, terms):
-    numerator, denominator = jnp.split(exp_below_maximum(bias, 2) @ terms, 2, -1)
+def multiply_bfloat16(a, b):
+    return jnp.matmul(a.astype(jnp.bfloat16), b.astype(jnp.bfloat16), preferred_element_type=jnp.float32)
+
+
+def mean_of_call(bias, terms, multiply):
+    numerator, denominator = jnp.split(multiply(exp_below_maximum(bias, 2), terms), 2, -1)
     return numerator / denominator
 
 
-def given(query, key, value, bias):
+def given(query, key, value, bias, multiply):
     weight = exp_below_maximum(key, 1)
-    return jax.nn.sigmoid(query) * mean_of_call(bias, jnp.concatenate([weight * value, weight], -1))
+    return jax.nn.sigmoid(query) * mean_of_call(bias, jnp.concatenate([weight * value, weight], -1), multiply)
 
 
 def later(left, right):
@@ -59,7 +65,7 @@ def wkv(problem, form):
     return associative if form == "associative" else recurrent
 
 
-def mean_function(problem, form):
+def mean_function(problem, form, multiply):
     """The mean of keys and values."""
     if problem.layer == "wkv":
         return wkv(problem, form)
@@ -74,17 +80,17 @@ def mean_function(problem, form):
 
     def sums(terms):
         if form == "blocked":
-            return jnp.concatenate([block @ terms[:, :block.shape[1]] for block in blocks], 1)
+            return jnp.concatenate([multiply(block, terms[:, :block.shape[1]]) for block in blocks], 1)
         if form == "banded":
             windows = jnp.pad(terms, ((0, 0), (0, 1), (0, 0)))[:, sources]
-            band = (weights @ windows).reshape(problem.batch, -1, terms.shape[-1])[:, :problem.seq]
+            band = multiply(weights, windows).reshape(problem.batch, -1, terms.shape[-1])[:, :problem.seq]
             return (terms.cumsum(1) if problem.is_causal else terms.sum(1, keepdims=True)) + band
         if problem.layer == "conv":  # XLA's convolutions of single channels are slow
             shifted = (jnp.pad(terms, ((0, 0), (d, 0), (0, 0)))[:, :problem.seq] for d in range(len(taps)))
             return terms.cumsum(1) + sum(tap * each for tap, each in zip(taps, shifted))
         if problem.layer == "causal_simple":
             return terms.cumsum(1)
-        return terms.sum(1, keepdims=True) if problem.layer == "simple" else weights @ terms
+        return terms.sum(1, keepdims=True) if problem.layer == "simple" else multiply(weights, terms)
 
     def mean(key, value):
         weight = exp_below_maximum(key, 1)
@@ -98,20 +104,22 @@ def mean_function(problem, form):
 
 
 def layer_function(problem, form):
+    form, *storage = form.split()
+    multiply = multiply_bfloat16 if storage else jnp.matmul
     if problem.layer == "given":
-        return given
+        return functools.partial(given, multiply=multiply)
     input_weight, input_bias = jnp.asarray(problem.input_weight), jnp.asarray(problem.input_bias)
     output_weight, output_bias = jnp.asarray(problem.output_weight), jnp.asarray(problem.output_bias)
-    mean = None if problem.layer == "kept" else mean_function(problem, form)
+    mean = None if problem.layer == "kept" else mean_function(problem, form, multiply)
 
     def layer(x, *bias_and_terms):
-        projected = x @ input_weight + input_bias
+        projected = multiply(x, input_weight) + input_bias
         if mean:
             query, key, value = jnp.split(projected, 3, -1)
             gated = jax.nn.sigmoid(query) * mean(key, value)
         else:
-            gated = jax.nn.sigmoid(projected) * mean_of_call(*bias_and_terms)
-        return gated @ output_weight + output_bias
+            gated = jax.nn.sigmoid(projected) * mean_of_call(*bias_and_terms, multiply)
+        return multiply(gated, output_weight) + output_bias
 
     return layer
 

@@ -91,7 +91,11 @@ void write_problem(const std::string &layer, const std::string &shape, const std
                                          : reference_core(config, weights, call.core, rows);
 
     SafetensorsFile file;
-    file.metadata = {{"layer", layer}, {"window", std::to_string(config.window)}};
+    KernelInfo in_bfloat16;
+    in_bfloat16.storage = "bfloat16";
+    file.metadata = {{"layer", layer},
+                     {"window", std::to_string(config.window)},
+                     {"bfloat16_tolerances", std::to_string(allowed_tolerances(in_bfloat16))}};
     auto &tensors = file.tensors;
     add_parameters(config, weights, tensors);
     const std::int64_t channels = is_layer ? config.hidden : config.projected;

@@ -5,7 +5,8 @@
 namespace aft::bench {
 
 /// Writes what every contestant reads: the parameters by aft-pytorch's names, the inputs, some `rows` of the targets
-/// with `expected` and `tolerance` [batch, rows, channels] in double, and `layer` and `window` as metadata.
+/// with `expected` and `tolerance` [batch, rows, channels] in double. Metadata are `layer`, `window` and
+/// `bfloat16_tolerances`, how many tolerances a result may be off whose products are of bfloat16.
 ///
 /// | layer                    | shape        | inputs                                                                |
 /// |--------------------------|--------------|-----------------------------------------------------------------------|

@@ -28,12 +28,17 @@ def summary(result):
     rows = result["comparisons"]
     counts = ", ".join(f"{name} in {sum(row['verdict'] == name for row in rows)}"
                        for name in ("ahead", "even", "behind"))
-    text = f"We are {counts} of {len(rows)} comparisons{neighbours(result['machine'])}.\n"
+    machine = result["machine"]
+    text = f"We are {counts} of {len(rows)} comparisons{storage_text(machine)}{neighbours(machine)}.\n"
     for row in (row for name in ("behind", "even") for row in rows if row["verdict"] == name):
         text += (f"- {row['verdict']}: {row['peer']}, {name_of(row['layer'])} {shape_text(row['shape'])}, "
                  f"{threads_text(row['threads'])}: {row['ratio']:.3f} {interval(row)}, {row['turns']} turns"
                  + (f", after {row['lost_ratio']:.3f} at first" if row["lost_ratio"] else "") + "\n")
     return text
+
+
+def storage_text(machine):
+    return " in bfloat16" if machine["storage"] == "bfloat16" else ""
 
 
 def neighbours(machine):
@@ -45,23 +50,31 @@ def threads_text(count):
     return f"{count} thread{'s' * (count > 1)}"
 
 
-def cell(rows, reasons, peer, shape):
+def error_text(error, tolerances=0):
+    return f", error {100 * error:.2g} %" + (f", {tolerances:.2g} times the tolerance" if tolerances > 1 else "")
+
+
+def cell(rows, reasons, peer, shape, shows_error):
     row = next((row for row in rows if row["peer"] == peer and shape_text(row["shape"]) == shape), None)
     if row is None:
         return f"– ({reasons[peer, shape]})" if (peer, shape) in reasons else "–"
     ratio = f"**{row['ratio']:.2f}**" if row["verdict"] == "behind" else f"{row['ratio']:.2f}"
     memory = f", {row['peer_peak_bytes'] / 2**20:.3g} MiB" if row["peer_peak_bytes"] else ""
-    return f"{ratio} {interval(row)}{' even' * (row['verdict'] == 'even')}{memory}"
+    error = error_text(row["peer_error"], row["peer_tolerances"]) if shows_error else ""
+    return f"{ratio} {interval(row)}{' even' * (row['verdict'] == 'even')}{error}{memory}"
 
 
 def markdown(result):
     machine, notes = result["machine"], []
+    shows_error = machine["storage"] == "bfloat16"
     text = (f"{machine['cpu']} ({machine['isa']}, {machine['cores']} cores), {machine['os']}, {machine['date']}; "
             + ", ".join(f"{name} {version or 'missing'}" for name, version in machine["versions"].items())
             + ".\n\nHow many times as long as ours a peer takes: the median over the turns, and its interval at a "
             f"level of {100 * machine['level']:g} %. We are behind where it's **bold**; \"even\" isn't told apart. "
-            "The MiB of a step are the most that PyTorch's tensors hold at a time, with the scratch of the kernels.\n\n"
-            + summary(result))
+            "The MiB of a step are the most that PyTorch's tensors hold at a time, with the scratch of the kernels."
+            + (" All multiply bfloat16 and add in float32. An error is the largest, of y or of a step's gradient, "
+               "relative to the largest value." if shows_error else "")
+            + "\n\n" + summary(result))
     for layer, threads in unique((row["layer"], row["threads"]) for row in result["comparisons"]):
         rows = [row for row in result["comparisons"] if (row["layer"], row["threads"]) == (layer, threads)]
         reasons = {}
@@ -71,12 +84,13 @@ def markdown(result):
                     notes.append(skip["reason"])
                 reasons[skip["peer"], shape_text(skip["shape"])] = notes.index(skip["reason"]) + 1
         shapes = unique(shape_text(row["shape"]) for row in rows)
-        ours = {shape_text(row["shape"]): f"{row['ours_median_ms']:.4g} ms" for row in rows}
-        text += f"\n## {name_of(layer)}, {threads_text(threads)}{neighbours(machine)}\n\n"
+        ours = {shape_text(row["shape"]): f"{row['ours_median_ms']:.4g} ms"
+                + (error_text(row["ours_error"]) if shows_error else "") for row in rows}
+        text += f"\n## {name_of(layer)}{storage_text(machine)}, {threads_text(threads)}{neighbours(machine)}\n\n"
         text += f"| peer | {' | '.join(shapes)} |\n|{'---|' * (len(shapes) + 1)}\n"
         text += f"| aft | {' | '.join(ours[shape] for shape in shapes)} |\n"
         for peer in unique([row["peer"] for row in rows] + [peer for peer, _ in reasons]):
-            text += f"| {peer} | {' | '.join(cell(rows, reasons, peer, shape) for shape in shapes)} |\n"
+            text += f"| {peer} | {' | '.join(cell(rows, reasons, peer, shape, shows_error) for shape in shapes)} |\n"
     text += "".join(f"\n({i + 1}) {note}\n" for i, note in enumerate(notes))
     return text
 
@@ -108,7 +122,7 @@ def chart(layer, rows, machine, path):
         panel.set_yticks(range(len(shapes)), shapes)
         panel.grid(axis="x", alpha=0.4)
     panels[0][0].invert_yaxis()
-    figure.suptitle(name_of(layer) + neighbours(machine))
+    figure.suptitle(name_of(layer) + storage_text(machine) + neighbours(machine))
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize="small")
     figure.savefig(path)

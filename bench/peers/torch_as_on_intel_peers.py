@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 import torch_peers
-from torch_peers import make, peak_bytes  # noqa: F401: what worker.py wants
+from torch_peers import array, make, peak_bytes  # noqa: F401: what worker.py wants
 
 MKL_CBWR_AUTO = 2  # the branch that MKL has for CPUs of other makers; those for Intel's are above
 

@@ -1,6 +1,12 @@
 """aft-pytorch as it is, and the layers written in PyTorch: keys less their maximum, exp(w) computed once, query,
-key and value in one product, only the band of AFTLocal or all of it."""
+key and value in one product, only the band of AFTLocal or all of it.
 
+A form has its kind, "training" or not, for products of bfloat16 "autocast" (float32 weights and input under
+torch.autocast) or "bfloat16" (weights and input), and "eager" or "compiled". In both, PyTorch rounds the results of
+products to bfloat16, and with them keys, exponentials, means and gated values; it adds products in float32.
+"""
+
+import contextlib
 import importlib
 
 import torch
@@ -9,6 +15,18 @@ from torch._higher_order_ops.associative_scan import associative_scan
 
 MAX_COMPILED_STEPS = 64
 PACKAGES = {"aft-pytorch": "aft_pytorch", "aft.torch": "aft.torch"}
+
+
+def dtype_of(form):
+    return torch.bfloat16 if "bfloat16" in form.split() else torch.float32
+
+
+def autocast_of(form):
+    return torch.autocast("cpu", torch.bfloat16) if "autocast" in form.split() else contextlib.nullcontext()
+
+
+def array(y):
+    return y.float().numpy()
 
 
 def prepare(threads):
@@ -29,7 +47,8 @@ def drop_in(problem, package):
 
 
 def exp_below_maximum(x, dim):
-    return torch.exp(x - x.amax(dim, keepdim=True))
+    """The largest cancels in a mean. Its gradient is 0 but for roundings, so that a step of training leaves it out."""
+    return torch.exp(x - x.amax(dim, keepdim=True).detach())
 
 
 def later(left, right):
@@ -41,29 +60,33 @@ def later(left, right):
 
 
 class Layer(torch.nn.Module):
-    def __init__(self, problem, form):
+    def __init__(self, problem, form, dtype):
         super().__init__()
         self.layer, self.form, self.is_causal = problem.layer, form, problem.is_causal
         if self.layer == "given":
             return
+
+        def tensor(values):
+            return torch.from_numpy(values).to(dtype)
+
         self.seq = problem.seq
-        self.input_weight = torch.from_numpy(problem.input_weight.T.copy())
-        self.input_bias = torch.from_numpy(problem.input_bias)
-        self.output_weight = torch.from_numpy(problem.output_weight.T.copy())
-        self.output_bias = torch.from_numpy(problem.output_bias)
+        self.input_weight = tensor(problem.input_weight.T.copy())
+        self.input_bias = tensor(problem.input_bias)
+        self.output_weight = tensor(problem.output_weight.T.copy())
+        self.output_bias = tensor(problem.output_bias)
         if form == "banded":
             sources, weights = problem.band()
             self.window, (self.blocks, self.sources) = problem.window, sources.shape
-            self.weights = torch.from_numpy(weights)
+            self.weights = tensor(weights)
             self.targets = weights.shape[1]
         elif form == "blocked":
-            self.weights = [torch.from_numpy(weights) for weights in problem.triangle()]
+            self.weights = [tensor(weights) for weights in problem.triangle()]
         elif self.layer == "conv":
-            self.weights = torch.from_numpy(problem.filter()[:, None].copy())
+            self.weights = tensor(problem.filter()[:, None].copy())
         elif self.layer == "wkv":
-            self.decay, self.bonus = (torch.from_numpy(problem.tensors[name]) for name in ("decay", "bonus"))
+            self.decay, self.bonus = (tensor(problem.tensors[name]) for name in ("decay", "bonus"))
         elif self.layer.endswith(("full", "local")):
-            self.weights = torch.from_numpy(problem.exp_bias())
+            self.weights = tensor(problem.exp_bias())
 
     def forward(self, *inputs):
         if self.layer == "given":
@@ -177,12 +200,15 @@ class TrainedLayer(torch.nn.Module):
         return self.output(torch.sigmoid(query) * (numerator / denominator))
 
 
-def step_of(problem, kind, mode):
+def step_of(problem, kind, mode, form):
     """A step of training: y and the gradient of x, whose dL/dy is x."""
     scratch_before = scratch_bytes(kind)  # of problems before
     layer = drop_in(problem, PACKAGES[kind]).train() if kind in PACKAGES else TrainedLayer(problem)
-    x = torch.from_numpy(problem.inputs["x"]).requires_grad_()
+    layer.to(dtype_of(form))
+    x = torch.from_numpy(problem.inputs["x"]).to(dtype_of(form)).requires_grad_()
     dy = x.detach().clone()
+    if "autocast" in form:
+        dy = dy.bfloat16()  # as y
     run = layer
     if mode == "compiled":
         torch._dynamo.reset()
@@ -191,7 +217,7 @@ def step_of(problem, kind, mode):
     def step():
         layer.zero_grad(set_to_none=True)
         x.grad = None
-        with torch.enable_grad():
+        with torch.enable_grad(), autocast_of(form):
             y = run(x)
         y.backward(dy)
         return y.detach(), x.grad
@@ -221,13 +247,21 @@ def peak_bytes(step):
 def make(problem, form):
     kind, mode = form.split()[0], form.split()[-1]
     if "training" in form:
-        return step_of(problem, kind, mode)
+        return step_of(problem, kind, mode, form)
     if (kind, mode) == ("recurrent", "compiled") and problem.seq > MAX_COMPILED_STEPS:
         raise NotImplementedError("torch.compile unrolls the loop over the sequence and takes minutes")
-    layer = drop_in(problem, PACKAGES[kind]) if kind in PACKAGES else Layer(problem, kind)
-    inputs = [torch.from_numpy(each) for each in problem.inputs.values()]
+    dtype = dtype_of(form)
+    layer = drop_in(problem, PACKAGES[kind]).to(dtype) if kind in PACKAGES else Layer(problem, kind, dtype)
+    inputs = [torch.from_numpy(each).to(dtype) for each in problem.inputs.values()]
     if mode == "compiled":
         torch._dynamo.reset()  # or it counts the layers before as recompilations
         layer = torch.compile(layer, dynamic=False, fullgraph=True)
-        layer(*inputs)  # it compiles at the first call
-    return lambda: layer(*inputs)
+
+    def under_autocast():
+        with autocast_of(form):
+            return layer(*inputs)
+
+    call = under_autocast if "autocast" in form else lambda: layer(*inputs)
+    if mode == "compiled":
+        call()  # it compiles at the first
+    return call

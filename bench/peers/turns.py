@@ -83,6 +83,7 @@ class Contestant:
     def __init__(self, peer, worker):
         self.peer, self.worker = peer, worker
         self.kernel, self.estimate, self.times, self.measured, self.failure = None, 0, [], 0, None
+        self.error, self.tolerances = None, None  # the largest, relative to the largest value and in tolerances
         self.peak_bytes = None  # of a step of training
 
     def needs_turn(self, seconds, times):

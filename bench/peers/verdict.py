@@ -1,4 +1,5 @@
-"""Whether we are ahead of a peer, behind, or even: a sign test over the turns that both took.
+"""Whether a result is right, and whether we are ahead of a peer, behind, or even: a sign test over the turns that both
+took.
 
 It needs nothing but Python, so that its tests run where no peer is installed.
 """
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 LEVEL = 0.05  # chance, of each comparison, that one between equals is called "ahead" or "behind"
 MIN_TURNS = 6  # fewer can't tell at this level: 2 / 2^5 is more
+MAX_ROUNDING = 2**-4  # of the largest value; no rounding to bfloat16 explains more
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,15 @@ class Verdict:
     ratio: float  # the median, over the turns, of the peer's time / ours
     low: float | None  # the interval of that median; None for fewer than MIN_TURNS
     high: float | None
+
+
+def refusal(errors, rounds_results):
+    """Why a result isn't timed; None if it is. errors: {what: (in tolerances, relative to the largest value)}. A peer
+    that `rounds_results` to bfloat16 may be beyond the tolerance, which is of operands: the table states its error."""
+    for name, (tolerances, relative) in errors.items():
+        if not (tolerances <= 1 or rounds_results and relative <= MAX_ROUNDING):
+            return f"WRONG: the error of {name} is {tolerances:.3g} times the tolerance"
+    return None
 
 
 def interval_of_median(values):

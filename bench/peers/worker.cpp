@@ -11,9 +11,9 @@
 //     {"calls": N}    calls N times more, after N / 10 + 1 calls to warm up: {"seconds": one took, on an average}
 //
 // Ours answers the first with its "kernel" too, of a layer of several kernels with that of its mean, and "" for kept
-// sources. FORM is "banded" for products in the band of a window, "blocked" for those in blocks of causal AFTFull, and
-// "training" for a step of training: the result with all gradients, whose own gradient is the input. Its output is y
-// and then the gradient of the input.
+// sources. FORM has some of these words: "banded" for products in the band of a window, "blocked" for those in blocks
+// of causal AFTFull, "bfloat16" for products of bfloat16, and "training" for a step of training: the result with all
+// gradients, whose own gradient is the input. Its output is y and then the gradient of the input.
 
 #include "gemm_layer.h"
 #include "gemm_mean.h"
@@ -53,8 +53,9 @@ namespace aft::bench {
 
 namespace {
 
-LayerOptions on_cpu() {
-    return {"", "cpu"};
+// Whether a form has the word.
+bool has(const std::string &form, const char *word) {
+    return form.find(word) != std::string::npos;
 }
 
 // The layer or the mean that computes a problem again and again, with its inputs.
@@ -62,7 +63,8 @@ class Contestant {
 public:
     std::string kernel;  // of ours
 
-    Contestant(const std::string &path, const std::string &form, const Sgemm &sgemm) {
+    Contestant(const std::string &path, const std::string &form, const std::string &blas)
+        : options_{"", "cpu", has(form, "bfloat16") ? "bfloat16" : "float32"} {
         const SafetensorsFile file = read_safetensors(path);
         const std::string &layer = file.metadata.at("layer");
         const std::int64_t window = std::stoll(file.metadata.at("window"));
@@ -79,21 +81,20 @@ public:
         }
         const Weights weights = is_given ? Weights() : load_weights(file, config);
         if (takes_bias) {
-            std::vector<float> key = file.tensors.at("key").as_float(), value = file.tensors.at("value").as_float();
+            key_ = file.tensors.at("key").as_float();
+            value_ = file.tensors.at("value").as_float();
             bias_ = file.tensors.at("bias").as_float();
-            if (sgemm) {
-                run_mean(sgemm, {B, n}, m, config, weights, std::move(key), std::move(value));
-            } else {
-                run_ours({B, n}, m, config, weights, std::move(key), std::move(value));
-            }
-        } else if (sgemm) {
-            const bool in_blocks = form == "banded" || form == "blocked";
-            const auto gemm = std::make_shared<GemmLayer>(sgemm, config, weights, Shape{B, n}, in_blocks);
-            call_ = [this, gemm] { gemm->forward(x_.data(), y_.data()); };
-        } else if (form == "training") {
+        }
+        if (!blas.empty() && options_.storage == "bfloat16") {
+            run_peer(load_product_maker<BFloat16>(blas), {B, n}, m, config, weights, form);
+        } else if (!blas.empty()) {
+            run_peer(load_product_maker<float>(blas), {B, n}, m, config, weights, form);
+        } else if (takes_bias) {
+            run_ours({B, n}, m, config, weights);
+        } else if (has(form, "training")) {
             train({B, n}, config, weights);
         } else {
-            const auto ours = std::make_shared<const Layer>(config, weights, on_cpu());
+            const auto ours = std::make_shared<const Layer>(config, weights, options_);
             const std::array<std::int64_t, 3> extents{B, n, config.hidden};
             call_ = [this, ours, extents] { ours->forward({x_.data(), extents}, {y_.data(), extents}); };
             kernel = ours->kernel_for({B, n}).id;
@@ -129,16 +130,15 @@ public:
 
 private:
     // A layer of a bias of the call keeps its sources; the mean alone gets them at each call.
-    void run_ours(const Shape &shape, std::int64_t m, const LayerConfig &config, const Weights &weights,
-                  std::vector<float> key, std::vector<float> value) {
+    void run_ours(const Shape &shape, std::int64_t m, const LayerConfig &config, const Weights &weights) {
         const std::int64_t B = shape.batch, n = shape.seq, P = config.projected;
         const std::array<std::int64_t, 3> of_targets{B, n, P}, of_sources{B, m, P};
-        const TensorView<const float, 3> keys(key.data(), of_sources), values(value.data(), of_sources);
+        const TensorView<const float, 3> keys(key_.data(), of_sources), values(value_.data(), of_sources);
         const TensorView<const float, 3> query(x_.data(), of_targets);
         Sight sight;
         sight.position_bias = {bias_.data(), {B, n, m}};
         if (config.hidden != 0) {
-            const auto layer = std::make_shared<const Layer>(config, weights, on_cpu());
+            const auto layer = std::make_shared<const Layer>(config, weights, options_);
             const auto sources = std::make_shared<const Sources>(layer->sources(keys, values));
             LayerCall call;
             call.query = query;
@@ -147,17 +147,15 @@ private:
             call_ = [this, layer, sources, call, of_targets] { layer->forward(call, {y_.data(), of_targets}); };
             return;
         }
-        const auto core = std::make_shared<const Core>(config, weights, on_cpu());
+        const auto core = std::make_shared<const Core>(config, weights, options_);
         const CoreCall call{query, keys, values, sight};
-        key_ = std::move(key);  // whose data stay where they are
-        value_ = std::move(value);
         call_ = [this, core, call, of_targets] { core->forward(call, {y_.data(), of_targets}); };
         kernel = core->kernel_for(n, m).id;
     }
 
     // All that is trained has its gradient in each call.
     void train(const Shape &shape, const LayerConfig &config, const Weights &weights) {
-        const auto layer = std::make_shared<const LayerTraining>(config, on_cpu());
+        const auto layer = std::make_shared<const LayerTraining>(config, options_);
         const auto values = std::make_shared<const Weights>(weights);
         const auto of_values = std::make_shared<Weights>(weights);
         const LayerParameters parameters = parameters_of(config, *values);
@@ -178,31 +176,38 @@ private:
         kernel = "training";
     }
 
-    void run_mean(const Sgemm &sgemm, const Shape &shape, std::int64_t m, const LayerConfig &config,
-                  const Weights &weights, std::vector<float> key, std::vector<float> value) {
-        const auto mean = std::make_shared<GemmMean>(sgemm, static_cast<int>(shape.batch), static_cast<int>(shape.seq),
-                                                     static_cast<int>(m), static_cast<int>(config.projected), weights);
+    template<typename Operand>
+    void run_peer(const ProductMaker<Operand> &product_of, const Shape &shape, std::int64_t m,
+                  const LayerConfig &config, const Weights &weights, const std::string &form) {
+        if (bias_.empty()) {
+            const bool in_blocks = has(form, "banded") || has(form, "blocked");
+            const auto gemm = std::make_shared<GemmLayer<Operand>>(product_of, config, weights, shape, in_blocks);
+            call_ = [this, gemm] { gemm->forward(x_.data(), y_.data()); };
+            return;
+        }
+        const auto mean =
+            std::make_shared<GemmMean<Operand>>(product_of, static_cast<int>(shape.batch), static_cast<int>(shape.seq),
+                                                static_cast<int>(m), static_cast<int>(config.projected), weights);
         if (config.hidden != 0) {
-            mean->weigh_inputs(key.data(), value.data());
+            mean->weigh_inputs(key_.data(), value_.data());
             call_ = [this, mean] { mean->forward(x_.data(), bias_.data(), y_.data()); };
             return;
         }
-        key_ = std::move(key);
-        value_ = std::move(value);
         call_ = [this, mean] {
             mean->weigh(key_.data(), value_.data());
             mean->forward(x_.data(), bias_.data(), y_.data());
         };
     }
 
+    const LayerOptions options_;
     std::vector<float> x_, key_, value_, bias_, y_;
     std::function<void()> call_;
 };
 
-json answer(const json &request, const Sgemm &sgemm, std::optional<Contestant> &contestant) {
+json answer(const json &request, const std::string &blas, std::optional<Contestant> &contestant) {
     if (request.contains("problem")) {
         contestant.reset();
-        contestant.emplace(request.at("problem"), request.at("form"), sgemm);
+        contestant.emplace(request.at("problem"), request.at("form"), blas);
         const double seconds = contestant->seconds_of(1);
         contestant->write_output(request.at("output"));
         return {{"seconds", seconds}, {"kernel", contestant->kernel}};
@@ -217,15 +222,11 @@ json answer(const json &request, const Sgemm &sgemm, std::optional<Contestant> &
 
 void work(int threads, const std::string &blas) {
     set_thread_count(threads);
-    Sgemm sgemm;
     std::optional<Contestant> contestant;
     for (std::string line; std::getline(std::cin, line);) {
         json result;
         try {
-            if (!blas.empty() && !sgemm) {
-                sgemm = load_sgemm(blas);
-            }
-            result = answer(json::parse(line), sgemm, contestant);
+            result = answer(json::parse(line), blas, contestant);
         } catch (const std::exception &error) {
             result = {{"error", what_failed(error)}};
         }

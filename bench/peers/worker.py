@@ -3,7 +3,8 @@
 usage: worker.py LIBRARY THREADS    LIBRARY is one of torch_peers, jax_peers, onnxruntime_peers, openvino_peers
 
 Such a module has prepare(threads) and make(problem, form), which gives what computes y, and answers requests as
-worker.cpp does. One that trains has peak_bytes(step), the memory of a step.
+worker.cpp does. With the word "bfloat16" in the form, products are of bfloat16, with sums in float32. A module that
+trains has peak_bytes(step), the memory of a step. One whose results numpy doesn't know has array(y).
 """
 
 import importlib
@@ -128,9 +129,10 @@ class Worker:
             self.call = self.library.make(Problem(request["problem"]), request["form"])
             seconds, y = self.seconds(1)
             memory = self.library.peak_bytes(self.call) if "training" in request["form"] else None
+            array = getattr(self.library, "array", numpy.asarray)
             with open(request["output"], "wb") as file:
                 for each in y if isinstance(y, tuple) else (y,):  # of a step of training, the gradient of x as well
-                    numpy.asarray(each, numpy.float32).tofile(file)
+                    array(each).astype(numpy.float32).tofile(file)
         else:
             self.warm_up()
             seconds, memory = self.seconds(request["calls"])[0], None
