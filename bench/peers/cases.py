@@ -53,8 +53,8 @@ def trained_peers(layer):
 
 
 def in_bfloat16(field):
-    """The opponents of peers() or trained_peers() that multiply bfloat16, with sums in float32. PyTorch's products of it
-    are oneDNN's, whatever its MKL runs. ONNX Runtime's CPU provider and the wheel of OpenBLAS have none."""
+    """The opponents of peers() or trained_peers() that multiply bfloat16, with sums in float32. PyTorch's products of
+    it are oneDNN's, whatever its MKL runs. ONNX Runtime's CPU provider and the wheel of OpenBLAS have none."""
     for peer, library, form in field:
         if library == "PyTorch":
             kind, mode = form.rsplit(" ", 1)
