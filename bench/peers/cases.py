@@ -21,6 +21,7 @@ EXTENTS = ("batch", "seq", "hidden", "projected", "window")
 CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 
 
+ROUNDING = ("PyTorch", "aft-pytorch", "OpenVINO")  # how peers begin that round results of products, not operands alone
 IN_BFLOAT16 = ("autocast", "bfloat16")  # in PyTorch: the operands of products alone, or weights and input
 
 
