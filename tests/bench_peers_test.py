@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "bench", "peers"))
 
 import report  # noqa: E402
-from cases import LAYERS, TRAINED, in_bfloat16, peers, trained_peers  # noqa: E402
+from cases import LAYERS, ROUNDING, TRAINED, in_bfloat16, peers, trained_peers  # noqa: E402
 from turns import Contestant, busy, measure_in_turn, settle_lost  # noqa: E402
 from verdict import LEVEL, MAX_ROUNDING, MIN_TURNS, interval_of_median, refusal, verdict  # noqa: E402
 
@@ -134,6 +134,12 @@ class InBFloat16(unittest.TestCase):
             ("PyTorch, bfloat16, compiled", "PyTorch", "dense bfloat16 compiled"),
             ("JAX", "JAX", "dense bfloat16"), ("OpenVINO", "OpenVINO", "dense bfloat16"),
             ("oneDNN", "oneDNN", "dense bfloat16"), ("MKL", "MKL", "dense bfloat16")])
+
+    def test_only_libraries_whose_results_are_bfloat16_may_be_beyond_the_tolerance(self):
+        fields = *map(peers, LAYERS), *map(trained_peers, TRAINED)
+        rounding = {library for field in fields for peer, library, _ in in_bfloat16(field) if peer.startswith(ROUNDING)}
+        self.assertEqual(rounding, {"PyTorch", "OpenVINO"})
+        self.assertFalse("aft".startswith(ROUNDING) or "aft.torch, autocast, eager".startswith(ROUNDING))
 
     def test_aft_torch_runs_under_autocast_alone(self):
         self.assertEqual([form for peer, _, form in in_bfloat16(trained_peers("full")) if "aft.torch" in peer],

@@ -21,6 +21,7 @@ EXTENTS = ("batch", "seq", "hidden", "projected", "window")
 CALL_EXTENTS = ("batch", "seq", "sources", "projected")
 
 
+ROUNDING = ("PyTorch", "aft-pytorch", "OpenVINO")  # how peers begin that round results of products, not operands alone
 IN_BFLOAT16 = ("autocast", "bfloat16")  # in PyTorch: the operands of products alone, or weights and input
 
 
@@ -53,8 +54,8 @@ def trained_peers(layer):
 
 
 def in_bfloat16(field):
-    """The opponents of peers() or trained_peers() that multiply bfloat16, with sums in float32. PyTorch's products of it
-    are oneDNN's, whatever its MKL runs. ONNX Runtime's CPU provider and the wheel of OpenBLAS have none."""
+    """The opponents of peers() or trained_peers() that multiply bfloat16, with sums in float32. PyTorch's products of
+    it are oneDNN's, whatever its MKL runs. ONNX Runtime's CPU provider and the wheel of OpenBLAS have none."""
     for peer, library, form in field:
         if library == "PyTorch":
             kind, mode = form.rsplit(" ", 1)

@@ -23,8 +23,8 @@ import numpy
 from safetensors import safe_open
 
 import report
-from cases import (AS_ON_INTEL, CALL_EXTENTS, EXTENTS, LAYERS, QUICK_SHAPES, TAKING_BIAS, TRAINED, TRAINED_SHAPES,
-                   WINDOWS, in_bfloat16, peers, trained_peers)
+from cases import (AS_ON_INTEL, CALL_EXTENTS, EXTENTS, LAYERS, QUICK_SHAPES, ROUNDING, TAKING_BIAS, TRAINED,
+                   TRAINED_SHAPES, WINDOWS, in_bfloat16, peers, trained_peers)
 from turns import Contestant, Worker, busy, measure_in_turn, settle_lost
 from verdict import LEVEL, refusal
 
@@ -120,7 +120,7 @@ class Comparison:
             if gradient is not None:
                 difference = float(abs(gradient - self.gradient).max() / abs(self.gradient).max())
                 errors["the gradient"] = (difference / SAME_GRADIENT[self.storage], difference)
-            refused = refusal(errors, self.options.bfloat16 and contestant.peer != OURS)
+            refused = refusal(errors, self.options.bfloat16 and contestant.peer.startswith(ROUNDING))
             if refused:
                 return refused
             contestant.tolerances, contestant.error = map(max, zip(*errors.values()))
