@@ -93,6 +93,12 @@ void Field::enter_layer(const std::string &storage, std::vector<Skip> &skipped) 
     info.storage = storage;
     info.api = site_.result.device.api;
     info.usable = true;
+    for (const KernelInfo &kernel : kernels()) {  // for the peak of the instruction that multiplies bfloat16
+        if (storage != "float32" && kernel.storage == storage && kernel.api == info.api && kernel.usable) {
+            info.target = kernel.target;
+            break;
+        }
+    }
     enter(info, [&] { return arena_.layer(site_.result.device, storage); }, skipped);
 }
 
