@@ -43,7 +43,7 @@ void take_result(const Contestant &contestant, const Peaks &best_peaks, Measurem
     measurement.of_peak = shares_of_peak(measurement.work, contestant.seconds, contestant.peaks_around, best_peaks);
 }
 
-// Of the device in all rounds of a problem, and of an instruction set beside its kernels.
+// The best peak of the device in all rounds of a problem, and that of an instruction set beside its kernels.
 Peaks best_peaks(const Field &field, const std::string &isa) {
     Peaks best;
     for (std::size_t i = 0; i < field.measurements.size(); ++i) {

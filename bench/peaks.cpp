@@ -15,7 +15,7 @@ bool held(double before, double after, double best) {
     return std::isnan(best) || (before >= least && after >= least);
 }
 
-// Of the contestant's own instruction set, which bfloat16 makes the higher one.
+// The peak of the contestant's own instruction set: with bfloat16, the higher one.
 double highest(const RoundPeaks &peaks) {
     const double of_isa = std::max(peaks.before.isa, peaks.after.isa);
     return std::isnan(of_isa) ? std::max(peaks.before.device, peaks.after.device) : of_isa;

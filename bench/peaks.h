@@ -14,7 +14,7 @@ struct Peaks {
     double device = not_measured, isa = not_measured;
 };
 
-/// What the peaks were right before and right after the calls of a round.
+/// The peaks right before and right after the calls of a round.
 struct RoundPeaks {
     Peaks before, after;
 };

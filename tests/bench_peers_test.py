@@ -17,7 +17,7 @@ from verdict import LEVEL, MAX_ROUNDING, MIN_TURNS, interval_of_median, refusal,
 
 
 def turns(ratio, noise, count=10, seed=0):
-    """Times of ours and of a peer whose calls take `ratio` as long. What else the machine does slows both in a turn by
+    """Times of ours and of a peer whose calls take `ratio` as long. Other work of the machine slows both in a turn by
     up to 3 times; `noise` falls on each of them."""
     chance = random.Random(seed)
     load = [chance.uniform(1, 3) for _ in range(count)]

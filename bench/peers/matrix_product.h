@@ -34,7 +34,7 @@ struct ProductPlan {
     const float *bias = nullptr;       ///< [n], of all calls; null: none
 };
 
-/// Of a plan with weights, b is these.
+/// c = a b. Where a plan holds the weights, they are b.
 template<typename Operand>
 using Product = std::function<void(const Operand *a, const Operand *b, float *c)>;
 

@@ -34,7 +34,7 @@ struct BandWindow {
 
 /// For each tile of targets, the sum of the rows before its window and of those after it, in two values: never as the
 /// difference of two sums. The rows are those of a BandWindow; `rows` is how many there are behind its front, or how
-/// many targets, where that is more. Of a side that isn't seen, nothing is summed.
+/// many targets, where that is more. A side that isn't seen has no sums.
 template<typename Form>
 struct OutsideSums {
     using Element = typename Form::Element;

@@ -53,7 +53,7 @@ int index_of(const char *id, const halide_filter_metadata_t &function, std::stri
     return static_cast<int>(found - function.arguments);
 }
 
-/// The layout of a prepared buffer. What one prepare function makes is the same in all kernels that have it.
+/// The layout of a prepared buffer. A prepare function makes the same buffer for all kernels that have it.
 std::string_view layout_of(const KernelRow &row, std::string_view prepared) {
     std::istringstream weights(row.weights.names);
     for (std::string name; weights >> name;) {

@@ -99,7 +99,7 @@ private:
     std::unique_ptr<Made> made_;
 };
 
-/// What is saved of some samples: each has as many floats.
+/// The saved floats of some samples: each has as many.
 template<typename T>
 TensorView<T, 1> part_of_saved(const TensorView<T, 1> &saved, std::int64_t batch, std::int64_t first,
                                std::int64_t count) {

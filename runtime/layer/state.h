@@ -32,7 +32,7 @@ struct StateValues {
     }
 };
 
-/// What a step changes in a state that it doesn't finish: all but rows beyond the positions, which are no part of it.
+/// The members of a state that an unfinished step changes: all but rows beyond the positions, which are no part of it.
 class StateBefore {
 public:
     explicit StateBefore(const StateValues &state) : positions_(state.positions), sums_(state.sums) {
