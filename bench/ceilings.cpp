@@ -68,8 +68,8 @@ __attribute__((target("avx512f,avx512bf16"))) float bfloat16_loop_avx512(std::in
         chain[i] = _mm512_set1_ps(static_cast<float>(i));
     }
     for (std::int64_t step = 0; step < steps; ++step) {
-        _Pragma("GCC unroll 12") for (int i = 0; i < chains; ++i) {
-            chain[i] = _mm512_dpbf16_ps(chain[i], a, a);
+        _Pragma("GCC unroll 12") for (__m512 &each : chain) {
+            each = _mm512_dpbf16_ps(each, a, a);
         }
     }
     __m512 sum = chain[0];
