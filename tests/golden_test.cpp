@@ -242,13 +242,20 @@ TEST_CASE("every kernel of a mean matches the golden cases", "[golden]") {
                     continue;
                 }
                 INFO(kernel.id << " on " << call.name);
-                const std::vector<float> y = call.is_layer
-                                                 ? run(Layer(call.config, call.weights, {kernel.id}), call.layer)
-                                                 : run(Core(call.config, call.weights, {kernel.id}), call.core);
+                std::vector<float> y = call.is_layer ? run(Layer(call.config, call.weights, {kernel.id}), call.layer)
+                                                     : run(Core(call.config, call.weights, {kernel.id}), call.core);
                 if (kernel.storage == "float32") {
                     CHECK(error_in_allowed(call, y) <= 1);
                 } else {
-                    CHECK(error_in_tolerances(reference_of(call), y) <= allowed_tolerances(kernel));
+                    Reference reference = reference_of(call);
+                    for (std::size_t i = 0; i < y.size(); ++i) {
+                        if (std::isnan(call.output[i]) && std::isnan(y[i])) {
+                            y[i] = 0;
+                            reference.output[i] = 0;
+                            reference.tolerance[i] = 1;
+                        }
+                    }
+                    CHECK(error_in_tolerances(reference, y) <= allowed_tolerances(kernel));
                 }
             }
         }
