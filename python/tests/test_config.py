@@ -164,8 +164,9 @@ def test_kernels_and_devices():
     kernels = aft.kernels()
     assert len({kernel.id for kernel in kernels}) == len(kernels)
     assert {kernel.form for kernel in kernels} <= {None, *reference.FORMS}
-    packed = next(kernel for kernel in kernels if kernel.form == "full" and kernel.device == "cpu" and kernel.usable)
-    assert packed.storage == "float32" and packed.reason == "" and packed.minimum_batch >= 1
+    packed = next(kernel for kernel in kernels if kernel.form == "full" and kernel.device == "cpu" and kernel.usable
+                  and kernel.storage == "float32")
+    assert packed.schedule == "packed" and packed.reason == "" and packed.minimum_batch >= 1
     least, most = packed.preferred_seq
     assert 0 <= least <= most
     unusable = [kernel for kernel in kernels if not kernel.usable]
