@@ -55,7 +55,7 @@ std::vector<float> result(const Problem &problem, const std::string &kernel, con
     return problem.piece ? run_in_pieces(core, call.core, problem.piece) : run(core, call.core, padding);
 }
 
-/// allowed: in tolerances, where plain float32 isn't worse.
+/// The error may be `allowed` tolerances (allowed_tolerances() derives it), or more where plain float32 is worse.
 void check(const Problem &problem, const std::string &kernel = "", double allowed = 1) {
     INFO(describe(problem));
     const Answer &answer = answer_to(problem);

@@ -103,7 +103,8 @@ private:
         check(function(arguments...), name);
     }
 
-    // What a function writes to its first argument. None is destroyed: the worker ends with the comparison.
+    // Calls a function of oneDNN that makes an object and writes its handle to the first argument. No object is
+    // destroyed: the worker ends with the comparison.
     template<typename... Parameters>
     Handle made(const char *name, Parameters... arguments) const {
         Handle result = nullptr;

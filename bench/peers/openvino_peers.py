@@ -13,8 +13,10 @@ def prepare(threads):
 
 
 def constants_as_inputs(network):
-    """Makes inputs of the constants that products begin with, and gives their tensors by name: the plugin multiplies
-    in float32 by such a constant, whatever the precision that it is asked for."""
+    """Turns each constant that is the first operand of a product into an input; returns the tensors by name.
+
+    The CPU plugin multiplies such a constant in float32, even where it should multiply bfloat16.
+    """
     tensors = {}
     for product in network.get_ordered_ops():
         if product.get_type_name() == "MatMul":

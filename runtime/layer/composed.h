@@ -65,7 +65,7 @@ public:
     std::int64_t least_batch_of_steps() const;
 
     void forward(CallMemory &memory, Way way, const Call &call, const Sight &sight, TensorView<float, 3> y) const;
-    /// Of the samples of the state from `first` on.
+    /// Steps only some samples of the state: sample i of the call is sample `first` + i of the state.
     void step(CallMemory &memory, StateValues &state, std::int64_t first, TensorView<const float, 3> x,
               TensorView<float, 3> y, TensorView<const std::int64_t, 1> lengths) const;
     std::unique_ptr<const KeptSources> keep(ScratchPool &scratch, const void *layer, TensorView<const float, 3> key,

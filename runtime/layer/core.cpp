@@ -80,7 +80,7 @@ struct Core::Implementation {
         memory.fetch(of_mean.y);
     }
 
-    /// Of the samples of the state from `first` on.
+    /// Steps only some samples of the state: sample i of the call is sample `first` + i of the state.
     void step(StateValues &state, std::int64_t first, const CoreCall &call, const TensorView<float, 3> &y) const {
         CallMemory memory(context.get(), scratch);
         const std::int64_t before = aft::rows_before(config);
