@@ -4,12 +4,13 @@
 // WEIGHTS    safetensors file with the tensors of SIFT+Boost-F
 // FEATURES   safetensors file with descriptors [n, 128] of length 1 and keypoints [n, 4]
 // BOOSTED    safetensors file to write, with descriptors [n, 128]
-// With REPETITIONS, prints the seconds of the fastest of so many calls.
+// With REPETITIONS, prints the least seconds and the least processor seconds of so many calls.
 #include "featurebooster/featurebooster.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <iostream>
 #include <limits>
 
@@ -37,18 +38,20 @@ void run(const std::string &weights, const std::string &features, const std::str
     const Rows keypoints(file, "keypoints", booster.keypoint_channels());
     const std::int64_t n = descriptors.extents[1];
     std::vector<float> y(static_cast<std::size_t>(n * booster.outputs()));
-    double fastest = std::numeric_limits<double>::infinity();
+    double seconds = std::numeric_limits<double>::infinity(), of_processors = seconds;
     for (int i = 0; i < std::max(repetitions, 1); ++i) {
         const auto start = std::chrono::steady_clock::now();
+        const std::clock_t before = std::clock();
         booster.forward({descriptors.values.data(), descriptors.extents}, {keypoints.values.data(), keypoints.extents},
                         {y.data(), {1, n, booster.outputs()}});
-        fastest = std::min(fastest, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+        of_processors = std::min(of_processors, static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC);
+        seconds = std::min(seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     aft::SafetensorsFile result;
     result.tensors["descriptors"] = aft::stored_tensor({n, booster.outputs()}, y);
     aft::write_safetensors(boosted, result);
     if (repetitions > 0) {
-        std::cout << fastest << '\n';
+        std::cout << seconds << ' ' << of_processors << '\n';
     }
 }
 
