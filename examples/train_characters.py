@@ -5,6 +5,8 @@ prints its loss as a line of JSON. The same seed gives the same initial weights 
 
     python examples/train_characters.py --layer full --steps 200 README.md docs/*.md
     torchrun --nproc-per-node 2 examples/train_characters.py README.md docs/*.md  # the joint batch on 2 processes
+
+--save writes the model for examples/networks/characters, in bfloat16.
 """
 
 import argparse
@@ -64,6 +66,18 @@ def batches(options, text):
         yield pieces, torch.rand(pieces.shape, generator=generator) < HIDDEN_SHARE
 
 
+def save(model, alphabet, options):
+    """All tensors in bfloat16, the position biases without what lies outside of their windows."""
+    from safetensors.torch import save_file
+
+    tensors = {name: values.detach().bfloat16() for name, values in model.state_dict().items()}
+    for name, bias in tensors.items():
+        if name.endswith("wbias") and options.layer == "local":
+            tensors[name] = bias.tril().triu(1 - options.window)
+    metadata = {"alphabet": "".join(alphabet), "layer": options.layer, "window": str(options.window)}
+    save_file({name: values.contiguous() for name, values in tensors.items()}, options.save, metadata)
+
+
 def train(options):
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if processes > 1:
@@ -72,6 +86,8 @@ def train(options):
         torch.set_num_threads(options.threads)
     text = "".join(pathlib.Path(each).read_text(encoding="utf-8") for each in options.text)
     alphabet = sorted(set(text))
+    if options.save and not text.isascii():
+        raise ValueError("--save: the text isn't ASCII")
     text = torch.tensor([alphabet.index(each) for each in text])
 
     torch.manual_seed(options.seed)
@@ -104,6 +120,8 @@ def train(options):
                               "seconds": time.perf_counter() - start}), flush=True)
     if processes > 1:
         torch.distributed.destroy_process_group()
+    if options.save and rank == 0:
+        save(model, alphabet, options)
 
 
 def main():
@@ -122,9 +140,12 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--save", metavar="FILE", help="of a causal model, whose text is ASCII")
     options = parser.parse_args()
     if options.batch % int(os.environ.get("WORLD_SIZE", 1)):
         parser.error(f"--batch {options.batch} can't be divided among the processes")
+    if options.save and not options.causal:
+        parser.error("--save: the model must be causal")
     train(options)
 
 

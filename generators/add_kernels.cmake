@@ -147,3 +147,30 @@ function(aft_add_kernels name)
     endforeach()
     aft_finish_kernels(${name} ${name} ADDED)
 endfunction()
+
+# Adds `name`, the program that makes a program's own pipelines: the generators in SOURCES, whose code may include the
+# library's (forms/panels.h, algorithms/linear.h, ...), and those of PIPELINES that the library has (prepare_linear).
+function(aft_add_pipeline_generator name)
+    cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SOURCES;PIPELINES")
+    set(folder ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+    list(TRANSFORM ARG_PIPELINES REPLACE "(.+)" "${folder}/\\1_generator.cpp")
+    add_halide_generator(${name} SOURCES ${ARG_SOURCES} ${ARG_PIPELINES} ${folder}/no_own_schedule.cpp)
+    if(TARGET ${name})
+        target_compile_features(${name} PRIVATE cxx_std_17)
+        target_include_directories(${name} PRIVATE ${folder})
+        set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+    endif()
+endfunction()
+
+# Adds the library `name`, a pipeline of a program's own that runs on the library's threads and with its memory, once the
+# program has made an aft::Layer or an aft::Core. Arguments are those of add_halide_library(). The program must link to
+# aft::aft, the static library.
+function(aft_add_pipeline name)
+    set(runtime aft::aft)  # it has Halide's
+    if(TARGET aft_halide_runtime)
+        set(runtime aft_halide_runtime)
+    endif()
+    add_halide_library(${name} ${ARGN} USE_RUNTIME ${runtime})
+    set_target_properties(${name} PROPERTIES SYSTEM TRUE)  # the generated header is nothing for a linter
+    aft_use_own_runtime(${name})
+endfunction()

@@ -102,6 +102,22 @@ function(aft_check_binutils)
     endif()
 endfunction()
 
+# Has the library `name` of generated code call the library's own runtime (own_runtime.cmake).
+function(aft_use_own_runtime name)
+    get_target_property(imported ${name} IMPORTED)  # for a platform that isn't CMake's: nothing is linked to it
+    if(imported)
+        return()
+    endif()
+    aft_check_binutils()
+    # The file of the names in Halide's runtime, which own_runtime.cmake writes.
+    get_property(names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
+    if(TARGET aft_halide_runtime)
+        add_dependencies(${name} aft_halide_runtime)  # whose build writes it
+    endif()
+    add_custom_command(TARGET ${name} POST_BUILD
+                       COMMAND ${CMAKE_OBJCOPY} --redefine-syms=${names} $<TARGET_FILE:${name}> VERBATIM)
+endfunction()
+
 # Adds the library `name`, once: a half of the kernel `id` of a table, with code for `device`. Beside it, the build tree
 # keeps the statement that it was lowered to, the schedule that an autoscheduler found, and the code for the device.
 function(aft_add_library name table id half device autoscheduler)
@@ -139,17 +155,7 @@ function(aft_add_library name table id half device autoscheduler)
         PARAMS ${params}
         STMT statement_file
         ${options})
-    get_target_property(imported ${name} IMPORTED)  # for a platform that isn't CMake's: nothing is linked to it
-    if(NOT imported)
-        aft_check_binutils()
-        # The file of the names in Halide's runtime, which own_runtime.cmake writes.
-        get_property(names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
-        if(TARGET aft_halide_runtime)
-            add_dependencies(${name} aft_halide_runtime)  # whose build writes it
-        endif()
-        add_custom_command(TARGET ${name} POST_BUILD
-                           COMMAND ${CMAKE_OBJCOPY} --redefine-syms=${names} $<TARGET_FILE:${name}> VERBATIM)
-    endif()
+    aft_use_own_runtime(${name})
 endfunction()
 
 # Adds the libraries of the kernel `id` of a table.

@@ -1,0 +1,21 @@
+#include "blocks/blocks.h"
+
+namespace networks {
+
+std::vector<float> tensor(const aft::SafetensorsFile &file, const std::string &name,
+                          const std::vector<std::int64_t> &extents) {
+    const auto found = file.tensors.find(name);
+    if (found == file.tensors.end()) {
+        throw aft::WeightsError(file.path + ": tensor \"" + name + "\" is missing");
+    }
+    if (found->second.extents != extents) {
+        std::string text;
+        for (const std::int64_t extent : extents) {
+            text += (text.empty() ? "" : ", ") + std::to_string(extent);
+        }
+        throw aft::WeightsError(file.path + ": tensor \"" + name + "\" must be [" + text + "]");
+    }
+    return found->second.as_float();
+}
+
+}  // namespace networks
