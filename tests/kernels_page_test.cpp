@@ -61,7 +61,7 @@ TEST_CASE("docs/kernels.md says of each kernel what the build says", "[registry]
     }
     for (const KernelInfo &kernel : kernels()) {
         if (kernel.schedule == "tuned") {
-            continue;  // from a profile
+            continue;  // from wisdom
         }
         INFO(kernel.id);
         const auto row = rows.find(kernel.id.substr(0, kernel.id.find('@')));

@@ -93,7 +93,7 @@ TEST_CASE("an empty value is refused by the name of its option, also behind '='"
          {"--layer", "--shape", "--schedule", "--device", "--threads", "--min-time", "--format", "--report"}) {
         check("bench", option);
     }
-    for (const std::string option : {"--layer", "--shape", "--threads", "--budget", "--profile", "--cache"}) {
+    for (const std::string option : {"--layer", "--shape", "--threads", "--budget", "--wisdom", "--cache"}) {
         check("tune", option);
     }
     check("kernels", "--format");

@@ -9,7 +9,7 @@ MAY_INCLUDE = {
     "threads": set(),
     "halide": {"threads"},
     "devices": {"halide", "threads"},
-    "kernels": {"devices", "halide", "threads", "weights"},
+    "kernels": {"devices", "files", "halide", "threads", "weights"},
 }
 
 runtime = pathlib.Path(__file__).parent.parent / "runtime"

@@ -124,7 +124,7 @@ TEST_CASE("Ctrl-C ends a search, a second one or another signal the program", "[
     const Folder folder;
     const std::string results = folder / "cache/results.jsonl";
     const auto start = [&] {
-        return start_aft_cli("tune --layer local --shape 2,19,8,8,3 --budget 10 --profile " + folder / "p" +
+        return start_aft_cli("tune --layer local --shape 2,19,8,8,3 --budget 10 --wisdom " + folder / "p" +
                              " --cache " + folder / "cache" + " >" + folder / "out" + " 2>&1");
     };
     const auto has_result = [&] { return content(results).find('{') != std::string::npos; };
@@ -153,7 +153,7 @@ TEST_CASE("Ctrl-C ends a search, a second one or another signal the program", "[
 TEST_CASE("aft tune keeps what it found when standard output can't be written", "[cli][streams][tune]") {
     toolchain();
     const Folder folder;
-    const Outcome outcome = aft_cli("tune --layer simple --shape 1,9,8,8 --budget 0.01 --profile " + folder / "p" +
+    const Outcome outcome = aft_cli("tune --layer simple --shape 1,9,8,8 --budget 0.01 --wisdom " + folder / "p" +
                                     " --cache " + folder / "cache" + " >/dev/full");
     INFO(outcome.err);
     CHECK(outcome.exit_code == 1);

@@ -7,7 +7,8 @@
 
 int main() {
     for (const aft::Device &device : aft::devices()) {
-        const bool says_why = device.reason.find("a statically linked program can't load drivers") != std::string::npos;
+        const bool says_why =
+            device.reason.find("a statically linked program can't load libraries") != std::string::npos;
         if (device.api == "cpu" ? !device.usable : !says_why) {
             std::printf("%s: %s\n", device.id.c_str(), device.reason.c_str());
             return 1;

@@ -1,17 +1,20 @@
 #include "command_line.h"
 #include "temporary_file.h"
 
+#include "kernels/prepared_kernel.h"
+#include "kernels/wisdom.h"
 #include "tune/journal.h"
 #include "tune/kernel_builder.h"
-#include "tune/profile.h"
 #include "tune/search.h"
 #include "tune/sign_test.h"
 #include "tune/tune.h"
+#include "tune/wisdom.h"
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -23,6 +26,7 @@ using namespace aft;
 using namespace aft::tune;
 using Catch::Approx;
 using Catch::Matchers::ContainsSubstring;
+using Json = nlohmann::json;
 
 namespace {
 
@@ -53,7 +57,7 @@ std::string read(const std::filesystem::path &path) {
     return text.str();
 }
 
-const std::string example = AFT_GOLDENS "/profile.json";
+const std::string example = AFT_GOLDENS "/wisdom.json";
 
 }  // namespace
 
@@ -133,45 +137,85 @@ TEST_CASE("a setting replaces all the parameters of its axis", "[tune]") {
     CHECK(with({"", {{"a", 2}, {"b", 3}}}, axis, axis.settings[0]) == Candidate{});
 }
 
-TEST_CASE("a profile is written as it was read", "[tune]") {
-    const Profile profile = read_profile(example, "Some CPU", "avx2");
-    REQUIRE(profile.entries.size() == 3);
-    CHECK(describe(profile.entries[0].tuned.value()) == "packed depth=64 tile_rows=5");
-    CHECK(!profile.entries[1].tuned);
-    CHECK(profile.entries[2].tuned.value().autoscheduler == "Adams2019");
-    CHECK(profile.entries[2].problem.config.window == 8);
-    CHECK(profile.entries[2].ratio == 0.95);
+TEST_CASE("a new result takes the place of the old one for its layer and shape, and leaves the others", "[tune]") {
     const Folder folder;
-    const std::string copy = folder / "new/profile.json";
-    write_profile(copy, profile);
-    CHECK(read(copy) == read(example));
-}
-
-TEST_CASE("a new result takes the place of the old one for its layer and shape", "[tune]") {
-    Profile profile = read_profile(example, "Some CPU", "avx2");
-    ProfileEntry entry = profile.entries[0];
-    entry.threads = 7;
-    merge(profile, entry);
-    CHECK(profile.entries.size() == 3);
-    CHECK(profile.entries[0].threads == 7);
-    entry.problem.shape.batch = 5;
-    merge(profile, entry);
-    CHECK(profile.entries.size() == 4);
-}
-
-TEST_CASE("what isn't a profile, or is another machine's, is refused by name", "[tune]") {
-    CHECK(read_profile("/not/there.json", "Some CPU", "avx2").entries.empty());
-    CHECK_THROWS_WITH(read_profile(example, "Other CPU", "avx2"), ContainsSubstring("Other CPU"));
-    CHECK_THROWS_WITH(read_profile(example, "Some CPU", "avx512"), ContainsSubstring("avx512"));
-    for (const char *content : {"", "no JSON", "{}", R"({"cpu": 1, "isa": 2, "results": []})",
-                                R"({"cpu": "Some CPU", "isa": "avx2", "results": [{"layer": "half"}]})"}) {
-        const TemporaryFile file(content);
-        CHECK_THROWS_AS(read_profile(file.path(), "Some CPU", "avx2"), ProfileError);
-        CHECK_THROWS_WITH(read_profile(file.path(), "Some CPU", "avx2"), ContainsSubstring(file.path()));
+    const std::string file = folder / "new/w.json", code = folder / "code.so", old_code = folder / "new/full.so";
+    std::filesystem::create_directory(folder / "new");
+    std::filesystem::copy(example, file);
+    std::ofstream(code) << "code";
+    std::ofstream(old_code) << "old code";
+    const WisdomFile wisdom(file, "Some CPU", "avx2");
+    const Wisdom before = read_wisdom(file);
+    REQUIRE(before.results.size() == 3);
+    SearchResult result;
+    result.problem = {before.results[0].config, before.results[0].shape};
+    result.algorithm = "dense";
+    result.threads = 7;
+    result.tuned = Candidate{"", {{"depth", 96}}};
+    result.library = code;
+    result.target = before.results[0].target;
+    wisdom.add(result);
+    Json json = Json::parse(read(file)), expected = Json::parse(read(example));
+    CHECK(json["results"][0]["threads"] == 7);
+    CHECK(json["results"][0]["params"] == Json{{"depth", 96}});
+    const Json library = json["results"][0]["library"];
+    CHECK(library["sha256"] == "5694d08a2e53ffcae0c3103e5ad6f6076abd960eb1f8a56577040bc1028f702b");
+    CHECK(read(folder / "new/" + library["file"].get<std::string>()) == "code");
+    CHECK(!std::filesystem::exists(old_code));
+    for (const int i : {1, 2}) {
+        CHECK(json["results"][i] == expected["results"][i]);
     }
+    result.problem.shape.batch = 5;
+    result.tuned.reset();
+    wisdom.add(result);
+    json = Json::parse(read(file));
+    REQUIRE(json["results"].size() == 4);
+    CHECK(json["results"][3]["kernel"] == "packed");
+    CHECK(!json["results"][3].contains("library"));
+    CHECK(read_wisdom(file).results.size() == 4);
 }
 
-TEST_CASE("a profile has the name of the CPU and its instruction set", "[tune]") {
+TEST_CASE("wisdom is refused by name if it is another machine's, broken, or for everybody to write", "[tune]") {
+    const Folder folder;
+    const std::string file = folder / "w.json";
+    const auto check = [&](const std::string &cpu, const std::string &isa, const std::string &word) {
+        CHECK_THROWS_AS(WisdomFile(file, cpu, isa), ConfigError);
+        CHECK_THROWS_WITH(WisdomFile(file, cpu, isa), ContainsSubstring(word));
+    };
+    std::filesystem::copy(example, file);
+    check("Other CPU", "avx2", "Other CPU");
+    check("Some CPU", "avx512", "avx512");
+    std::ofstream(file) << "{}";
+    check("Some CPU", "avx2", file);
+    std::filesystem::remove(file);
+    const WisdomFile nothing_yet(file, "Some CPU", "avx2");
+    std::filesystem::permissions(folder.path(), std::filesystem::perms::group_write,
+                                 std::filesystem::perm_options::add);
+    check("Some CPU", "avx2", "may be written by its group");
+}
+
+TEST_CASE("a kernel of a shared object reports its errors to the library", "[tune]") {
+    const Folder folder;
+    const Problem problem{{aft_simple, 8, 8, 8, 0}, {1, 8}};
+    const auto built =
+        KernelBuilder(toolchain_of_build(target_of(packed_row(problem))), folder / "cache").build({}, problem);
+    const std::vector<float> x(8 * 9);
+    std::vector<float> y(8 * 9), identity;
+    const Weights weights = make_weights(problem);
+    const auto operands = [&](std::int64_t hidden) {
+        return std::vector<Operand>{{"x", TensorView<const float, 3>{x.data(), {1, 8, hidden}}},
+                                    {"y", TensorView<float, 3>{y.data(), {1, 8, hidden}}}};
+    };
+    const PreparedKernel kernel(built->row, built->info, forward_parameters(weights, problem.config, identity),
+                                operands(8), nullptr);
+    ScratchPool scratch;
+    CallMemory memory(nullptr, scratch);
+    const std::vector<Operand> wrong = operands(9);
+    CHECK_THROWS_WITH(kernel.call(wrong.data(), wrong.data() + wrong.size(), memory),
+                      ContainsSubstring("packed: ") && ContainsSubstring("(Halide error"));
+}
+
+TEST_CASE("wisdom has the name of the CPU and its instruction set", "[tune]") {
     CHECK(slug("AMD EPYC", "avx512") == "amd-epyc-avx512");
     CHECK(slug("Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz", "avx512") == "intel-xeon-platinum-8375c-avx512");
     CHECK(isa_of("x86-64-linux-avx-avx2-f16c-fma-sse41-user_context") == "avx2");
@@ -208,18 +252,15 @@ TEST_CASE("a candidate that can't be generated says why, and a tool that isn't t
     toolchain.compiler = "/no/such/compiler";
     CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build({}, problem),
                       ContainsSubstring("/no/such/compiler"));
-    toolchain.objcopy = "/no/such/objcopy";
-    CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build({}, problem),
-                      ContainsSubstring("/no/such/objcopy"));
     toolchain.generator = "/no/such/generator";
     CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache"), ContainsSubstring("/no/such/generator"));
 }
 
-TEST_CASE("aft tune searches, checks, and writes a profile, and goes on where it was", "[tune][cli]") {
+TEST_CASE("aft tune searches, checks, and writes wisdom, and goes on where it was", "[tune][cli]") {
     const Folder folder;
-    const std::string profile = folder / "p.json", cache = folder / "cache";
+    const std::string wisdom = folder / "w.json", cache = folder / "cache";
     const std::string command =
-        "tune --layer local --shape 2,19,8,8,3 --budget 0.05 --profile " + profile + " --cache " + cache;
+        "tune --layer local --shape 2,19,8,8,3 --budget 0.05 --wisdom " + wisdom + " --cache " + cache;
     const auto trials = [&] {
         const std::string text = read(cache + "/results.jsonl");
         return std::count(text.begin(), text.end(), '{');
@@ -230,7 +271,7 @@ TEST_CASE("aft tune searches, checks, and writes a profile, and goes on where it
     CHECK_THAT(first.out, ContainsSubstring("local B2 T19 H8 P8 s3"));
     const auto trials_of_first = trials();
     CHECK(trials_of_first >= 1);
-    CHECK_THAT(read(profile), ContainsSubstring("\"packed_ms\""));
+    CHECK_THAT(read(wisdom), ContainsSubstring("\"packed_ms\""));
     CHECK_THAT(read(cache + "/results.jsonl"), ContainsSubstring("packed tile_rows="));
     CHECK_THAT(read(cache + "/results.jsonl"), !ContainsSubstring("WRONG"));
 
@@ -244,7 +285,7 @@ TEST_CASE("aft tune refuses what it can't do in one line", "[tune][cli]") {
     const Folder folder, other;
     const std::string file = other / "file";
     std::ofstream(file) << "no JSON";
-    const std::string profile = " --profile " + (folder / "p.json"), cache = " --cache " + (other / "cache");
+    const std::string wisdom = " --wisdom " + (folder / "w.json"), cache = " --cache " + (other / "cache");
     const auto check = [&](const std::string &arguments, int exit_code, const std::string &word,
                            const std::string &environment = "") {
         INFO("aft tune " << arguments);
@@ -256,11 +297,11 @@ TEST_CASE("aft tune refuses what it can't do in one line", "[tune][cli]") {
         CHECK(folder.empty());
     };
     const std::string shape = " --shape 1,8,8,8 --budget 0.05";
-    check("--layer half" + shape + profile + cache, 2, "half");
-    check("--layer full" + profile + cache, 2, "--shape");
-    check("--layer full --shape 1,2" + profile + cache, 2, "1,2");
-    check("--layer full --budget none" + shape + profile + cache, 2, "--budget");
-    check("--layer full" + shape + cache + " --profile " + file, 2, file);
-    check("--layer full" + shape + profile + " --cache " + file + "/below", 1, file);
-    check("--layer full" + shape + profile + cache, 1, "/no/such/compiler", "CXX=/no/such/compiler");
+    check("--layer half" + shape + wisdom + cache, 2, "half");
+    check("--layer full" + wisdom + cache, 2, "--shape");
+    check("--layer full --shape 1,2" + wisdom + cache, 2, "1,2");
+    check("--layer full --budget none" + shape + wisdom + cache, 2, "--budget");
+    check("--layer full" + shape + cache + " --wisdom " + file, 2, file);
+    check("--layer full" + shape + wisdom + " --cache " + file + "/below", 1, file);
+    check("--layer full" + shape + wisdom + cache, 1, "/no/such/compiler", "CXX=/no/such/compiler");
 }

@@ -5,7 +5,7 @@
 #include "streams.h"
 
 #include "bench/comparison.h"
-#include "bench/machine.h"
+#include "runtime/kernels/device.h"
 #include "tune/tune.h"
 
 #include <aft/aft.h>
@@ -25,7 +25,7 @@ namespace aft::cli {
 namespace {
 
 struct TuneOptions {
-    std::string layer, profile, folder = AFT_TUNE_FOLDER;
+    std::string layer, wisdom, folder = AFT_TUNE_FOLDER;
     std::vector<std::string> shapes;
     std::optional<std::int64_t> threads;
     std::optional<double> minutes;
@@ -41,18 +41,18 @@ void on_interrupt(int) {
     on_signal(SIGINT, end_by);
 }
 
-std::string summary(const tune::ProfileEntry &entry) {
-    const std::string what = fmt::format("{} {}, {} threads: ", name(entry.problem.config.form),
-                                         bench::shape_name(entry.problem), entry.threads);
-    if (!entry.tuned) {
-        return what + fmt::format("packed stays, {:.4g} ms, after {} trials", entry.packed_ms, entry.trials);
+std::string summary(const tune::SearchResult &result) {
+    const std::string what = fmt::format("{} {}, {} threads: ", name(result.problem.config.form),
+                                         bench::shape_name(result.problem), result.threads);
+    if (!result.tuned) {
+        return what + fmt::format("packed stays, {:.4g} ms, after {} trials", result.packed_ms, result.trials);
     }
     return what + fmt::format("{}: {:.4g} ms, packed {:.4g} ms, ratio {:.3f} ({:.3f} to {:.3f}), after {} trials",
-                              tune::describe(*entry.tuned), entry.tuned_ms, entry.packed_ms, entry.ratio,
-                              entry.interval.low, entry.interval.high, entry.trials);
+                              tune::describe(*result.tuned), result.tuned_ms, result.packed_ms, result.ratio,
+                              result.interval.low, result.interval.high, result.trials);
 }
 
-tune::ProfileEntry result_of(const tune::TuneOptions &search, const tune::KernelBuilder &builder) {
+tune::SearchResult result_of(const tune::TuneOptions &search, const tune::KernelBuilder &builder) {
     try {
         return tune::tune(search, builder);
     } catch (const std::bad_alloc &) {
@@ -69,18 +69,11 @@ void tune(const TuneOptions &options) {
         problems.push_back(problem(shape, layer_form(options.layer)));
     }
     const std::string target = tune::target_of(tune::packed_row(problems.front()));
-    const std::string cpu = bench::this_machine().cpu, isa = tune::isa_of(target);
+    const std::string cpu = device_named("cpu").info.name, isa = tune::isa_of(target);
     const std::filesystem::path file =
-        options.profile.empty() ? "profiles/" + tune::slug(cpu, isa) + ".json" : options.profile;
-    try {
-        tune::read_profile(file, cpu, isa);
-    } catch (const tune::ProfileError &error) {
-        throw UsageError(error.what());
-    }
+        options.wisdom.empty() ? "wisdom/" + tune::slug(cpu, isa) + ".json" : options.wisdom;
+    const tune::WisdomFile wisdom(file, cpu, isa);  // minutes before it is written: better now than then
     const tune::KernelBuilder builder(tune::toolchain_of_build(target), options.folder);
-    if (file.has_parent_path()) {
-        std::filesystem::create_directories(file.parent_path());  // minutes before it is written: better now than then
-    }
 
     on_signal(SIGINT, on_interrupt);
     for (const Problem &each : problems) {
@@ -93,16 +86,15 @@ void tune(const TuneOptions &options) {
         search.folder = options.folder;
         search.progress = [](const std::string &line) { show_progress(line, false); };
         search.interrupted = [] { return interrupts != 0; };
-        const tune::ProfileEntry entry = result_of(search, builder);
+        const tune::SearchResult result = result_of(search, builder);
         show_progress("", false);
-        print(summary(entry) + "\n");
-        if (entry.tuned || interrupts == 0) {  // an early end says nothing against what the profile has
-            tune::Profile profile = tune::read_profile(file, cpu, isa);
-            tune::merge(profile, entry);
-            tune::write_profile(file, profile);
+        print(summary(result) + "\n");
+        if (result.tuned || interrupts == 0) {  // an early end says nothing against what the file has
+            wisdom.add(result);
         }
     }
-    print(fmt::format("{}: configure with -DAFT_PROFILE={} to build it in\n", file.string(), file.string()));
+    print(fmt::format("{0}: programs load it by AFT_WISDOM={0}, builds take it by -DAFT_WISDOM={0}\n",
+                      std::filesystem::absolute(file).string()));
 }
 
 }  // namespace
@@ -119,8 +111,8 @@ void add_tune(CLI::App &app) {
     add_threads(*command, options->threads);
     add_number(*command, "--budget", options->minutes, 0.01, 10000.0,
                fmt::format("minutes of search for each shape, 0.01 to 10000; default: {}", default_minutes));
-    command->add_option("--profile", options->profile,
-                        "file that the result is added to; default: profiles/<cpu>.json");
+    command->add_option("--wisdom", options->wisdom,
+                        "file that the result is added to, and its kernels beside it; default: wisdom/<cpu>.json");
     command->add_option("--cache", options->folder,
                         "folder for the candidates and their results; default: tune/ in the build tree");
     command->final_callback([options] { tune(*options); });

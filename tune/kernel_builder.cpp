@@ -1,10 +1,9 @@
 #include "kernel_builder.h"
 
+#include "kernels/kernel_library.h"
 #include "kernels/kernels.h"
 #include "program.h"
 #include "tune.h"
-
-#include "bench/shared_library.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -27,8 +26,6 @@ namespace aft::tune {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr char forward_name[] = "aft_tuned", prepare_name[] = "aft_tuned_prepare";
 
 // FNV-1a. Names a file; std::hash may differ from one standard library to the next.
 std::string hash(std::string_view text) {
@@ -97,8 +94,9 @@ FileDescriptor in_use(const fs::path &folder) {
 
 Toolchain toolchain_of_build(const std::string &target) {
     const char *const compiler = std::getenv("CXX");
-    return {AFT_GENERATOR,      AFT_ADAMS2019, compiler ? compiler : AFT_COMPILER, AFT_OBJCOPY, AFT_RUNTIME_NAMES,
-            AFT_HALIDE_VERSION, target};
+    return {
+        AFT_GENERATOR,      AFT_ADAMS2019, compiler ? compiler : AFT_COMPILER, AFT_LOADABLE_HOST, AFT_LOADABLE_RUNTIME,
+        AFT_HALIDE_VERSION, target};
 }
 
 KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
@@ -115,7 +113,7 @@ KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
     }
     lock_ = in_use(folder);
     fingerprint_ =
-        hash(content(toolchain.generator) + content(toolchain.runtime_names) + toolchain.halide + toolchain.target);
+        hash(content(toolchain.generator) + content(toolchain.host) + content(toolchain.runtime) + toolchain.target);
 }
 
 std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, const Problem &problem) const {
@@ -126,19 +124,16 @@ std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, co
     if (!fs::exists(library)) {
         make(candidate, problem, library);
     }
-    const bench::SharedLibrary loaded({fs::absolute(library).string()});
+    const KernelLibrary loaded = load_kernel_library(fs::absolute(library).string());
     auto kernel = std::make_unique<BuiltKernel>();
+    kernel->library = library;
     kernel->id = describe(candidate);
     kernel->row = packed_row(problem);
     kernel->row.id = kernel->id.c_str();
     kernel->row.schedule = "tuned";
     kernel->row.preferred = {};
-    const auto find = [&](const char *name, GeneratedFunction &function) {
-        loaded.find(function.call, fmt::format("{}_argv", name).c_str());
-        loaded.find(function.metadata, fmt::format("{}_metadata", name).c_str());
-    };
-    find(prepare_name, kernel->row.prepare);
-    find(forward_name, kernel->row.call);
+    kernel->row.prepare = loaded.prepare;
+    kernel->row.call = loaded.call;
     kernel->info = kernel_info(kernel->row);
     return kernel;
 }
@@ -173,20 +168,17 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
             throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
         }
     };
-    auto prepared = std::async(std::launch::async, generate, "prepare", prepare_name, prepare_arguments(candidate));
-    generate("forward", forward_name, forward_arguments(candidate, problem));
+    auto prepared = std::async(std::launch::async, generate, "prepare", loadable_prepare, prepare_arguments(candidate));
+    generate("forward", loadable_call, forward_arguments(candidate, problem));
     prepared.get();
 
     const std::string forward = work.path / "forward.o", prepare = work.path / "prepare.o";
     const fs::path linked = work.path / "kernel.so", log = work.path / "link.log";
-    const std::string names = "--redefine-syms=" + toolchain_.runtime_names.string();
-    for (const std::vector<std::string> &command :
-         {std::vector{toolchain_.objcopy, names, forward}, std::vector{toolchain_.objcopy, names, prepare},
-          std::vector{toolchain_.compiler, std::string("-shared"), std::string("-o"), linked.string(), forward,
-                      prepare}}) {
-        if (!run_program(command, log)) {
-            throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
-        }
+    // Symbolic: Halide's runtime in it calls itself, whatever else of Halide is in a program.
+    if (!run_program({toolchain_.compiler, "-shared", "-Wl,-Bsymbolic", "-o", linked.string(), forward, prepare,
+                      toolchain_.host.string(), toolchain_.runtime.string()},
+                     log)) {
+        throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
     }
     // At once, and after its content: no half of a library is left when the run or the machine stops.
     const FileDescriptor file(open(linked.c_str(), O_RDONLY | O_CLOEXEC));

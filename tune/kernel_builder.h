@@ -20,20 +20,20 @@ struct Toolchain {
     std::filesystem::path generator;  ///< the generator program of the build
     std::filesystem::path adams2019;  ///< the autoscheduler, a plugin for the generator
     std::string compiler;             ///< links the kernels
-    std::string objcopy;              ///< changes the names of Halide's runtime in them to those of the library's own
-    std::filesystem::path runtime_names;  ///< which names, as objcopy reads them
-    std::string halide;                   ///< version
-    std::string target;                   ///< Halide target of the kernels
+    std::filesystem::path host;       ///< the part of a shared object that calls the library (loadable.cpp)
+    std::filesystem::path runtime;    ///< Halide's runtime of a shared object
+    std::string halide;               ///< version
+    std::string target;               ///< Halide target of the kernels
 };
 
 /// The tools of the build that this program comes from, for the target of one of its kernels. The environment's CXX
 /// takes the place of its compiler. Throws std::runtime_error when the generator program isn't there any more.
 Toolchain toolchain_of_build(const std::string &target);
 
-/// A kernel that is loaded into this process, for good. Halide's runtime for it is that of the library in
-/// the program.
+/// A kernel that is loaded into this process, for good.
 struct BuiltKernel {
     std::string id;
+    std::filesystem::path library;  ///< its shared object, in the builder's folder
     KernelRow row;
     KernelInfo info;
 };

@@ -47,7 +47,7 @@ public:
           axes_(packed_axes(options.problem.config.form, vector_lanes(target_))), trials_(options.problem),
           journal_(options.folder / "results.jsonl") {}
 
-    ProfileEntry run() {
+    SearchResult run() {
         Candidate best = descend_from({});
         best = try_adams2019(best);
         for (unsigned seed = 1; go_on(); ++seed) {
@@ -61,7 +61,7 @@ public:
                 best = !(local == best) && is_faster(best, local) ? local : best;
             }
         }
-        return entry_of(best);
+        return result_of(best);
     }
 
 private:
@@ -171,25 +171,27 @@ private:
     }
 
     /// Compares what was found once more with `packed`: the rounds that chose it flatter it.
-    ProfileEntry entry_of(const Candidate &best) {
+    SearchResult result_of(const Candidate &best) {
         show_progress("last comparison: " + describe(best));
         const bench::Machine machine = bench::this_machine();
-        ProfileEntry entry;
-        entry.problem = options_.problem;
-        entry.threads = thread_count();
-        entry.trials = trial_count_;
-        entry.date = machine.date;
-        entry.halide = machine.halide;
-        entry.target = target_;
+        SearchResult result;
+        result.problem = options_.problem;
+        result.algorithm = packed_.algorithm;
+        result.threads = thread_count();
+        result.trials = trial_count_;
+        result.date = machine.date;
+        result.halide = machine.halide;
+        result.target = target_;
         const TrialResult last = trials_.compare(packed_, row_of(best), rounds_of_comparison);
-        entry.packed_ms = last.incumbent_ms;
+        result.packed_ms = last.incumbent_ms;
         if (!(best == Candidate{}) && last.verdict == Verdict::faster) {
-            entry.tuned = best;
-            entry.tuned_ms = last.candidate_ms;
-            entry.ratio = last.ratio;
-            entry.interval = last.interval;
+            result.tuned = best;
+            result.library = kernels_.at(describe(best)).get()->library;
+            result.tuned_ms = last.candidate_ms;
+            result.ratio = last.ratio;
+            result.interval = last.interval;
         }
-        return entry;
+        return result;
     }
 
     const TuneOptions &options_;
@@ -208,7 +210,7 @@ private:
 
 }  // namespace
 
-ProfileEntry tune(const TuneOptions &options, const KernelBuilder &builder) {
+SearchResult tune(const TuneOptions &options, const KernelBuilder &builder) {
     return Tuner(options, builder).run();
 }
 

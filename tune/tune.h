@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernel_builder.h"
-#include "profile.h"
+#include "wisdom.h"
 
 #include <filesystem>
 #include <functional>
@@ -21,7 +21,7 @@ struct TuneOptions {
 
 /// Looks for a kernel that is faster than `packed` on a problem, on the threads that are set. Throws
 /// std::runtime_error when it can't generate kernels, or `packed` isn't in this build.
-ProfileEntry tune(const TuneOptions &options, const KernelBuilder &builder);
+SearchResult tune(const TuneOptions &options, const KernelBuilder &builder);
 
 /// The row of `packed` that is for a problem: what candidates have to beat. Throws std::runtime_error when there is
 /// none.

@@ -35,7 +35,7 @@ set(page [[
 
 The kernels of the library, from its table, [generators/kernels.cmake](../generators/kernels.cmake). `make kernels-page`
 writes this page, and a test compares it with the table and with the kernels of the build. A build has those of its
-devices (`AFT_DEVICES`) and its names (`AFT_SCHEDULES`), besides `tuned` ones from a profile ([tuning](tuning.md)). With
+devices (`AFT_DEVICES`) and its names (`AFT_SCHEDULES`), besides `tuned` ones from wisdom ([tuning](tuning.md)). With
 several targets, an id ends in the name of its target ([targets](targets.md)).
 
 Within an operation, a layer and a device, kernels stand in order of preference. A layer runs on the first kernel that

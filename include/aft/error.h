@@ -22,7 +22,8 @@ public:
     using Error::Error;
 };
 
-/// A LayerConfig or LayerOptions makes no sense, or the named kernel doesn't exist or can't serve the layer.
+/// A LayerConfig or LayerOptions makes no sense, the named kernel doesn't exist or can't serve the layer, or kernels
+/// can't be loaded.
 class AFT_API ConfigError : public Error {
 public:
     using Error::Error;

@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// The kernels of this build.
+/// The kernels of this build, and those that a program loads.
 
 #include <aft/config.h>
 #include <aft/export.h>
@@ -37,9 +37,11 @@ struct PreferredExtents {
     Range window;     ///< s, of AFTLocal
 };
 
-/// One kernel of this build: an operation of one layer, by one algorithm, scheduled one way for one target.
+/// One kernel of this process: an operation of one layer, by one algorithm, scheduled one way for one target.
 struct KernelInfo {
-    std::string id;  ///< e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets
+    /// e.g. aft_full_cpu_packed; `aft_full_cpu_packed@avx2` where the build has several targets. Ids of loaded kernels
+    /// begin with wisdom_ and end in the first digits of the SHA-256 of their code.
+    std::string id;
     /// The operation that it computes. `forward`: y = layer(x) of a whole layer. `linear`: a projection.
     /// `linear_training`: one by a weight that changes from call to call. `linear_gradients`: those of the weight and
     /// the bias of a projection. `core`: the weighted mean of all sources of a call. `sources`: the exponentials of
@@ -63,7 +65,7 @@ struct KernelInfo {
     bool any_bias_range = false;  ///< takes every position bias; other kernels need rows of range <= max_bias_range
     MinimumExtents minimum;       ///< above 1 for autoscheduled kernels: the estimates that they were scheduled for
     PreferredExtents preferred;   ///< beyond them, it runs only if the caller names it
-    bool usable = false;          ///< this machine has a device that can run it
+    bool usable = false;          ///< this process can run it: this machine has a device for it
     std::string reason;           ///< why not; empty when it is usable
 };
 
@@ -73,8 +75,19 @@ struct KernelInfo {
 /// operations.
 inline constexpr float max_bias_range = 41.0f;
 
-/// Every kernel of this build, in order of preference within a layer and a device. Looks for devices, as devices()
-/// does. Thread-safe.
+/// Every loaded kernel and every kernel of this build, in order of preference within a layer and a device. Looks for
+/// devices, as devices() does. The list stays as it is; after load_kernels(), this returns another one. Thread-safe.
+/// Throws ConfigError if load_kernels() would throw it for the file that the environment's AFT_WISDOM names.
 AFT_API const std::vector<KernelInfo> &kernels();
+
+/// Loads the kernels that `aft tune` found, from its file of wisdom and the shared objects beside it. Layers that are
+/// made later prefer them around the shapes that they were tuned for: same H, P and s, and T / 2 to 2 T rows. Kernels
+/// for another CPU or another version of the library aren't loaded; kernels() has them with the reason. The file that
+/// the environment's AFT_WISDOM names is loaded when the first layer is made, in the same way.
+///
+/// The shared objects are programs: load only files that you made or trust. Throws ConfigError, and loads nothing, if
+/// the file isn't wisdom, a shared object is missing or its SHA-256 differs, or somebody but this user and root may
+/// write one of the files or their folder. Loaded code stays until the process ends. Thread-safe.
+AFT_API void load_kernels(const std::string &path);
 
 }  // namespace aft

@@ -13,13 +13,13 @@ from ._layer import Core, Layer, Sources, State
 from ._library import (ArgumentError, ConfigError, DeviceError, Error, InternalError, KernelError, ShapeError,
                        WeightsError)
 from ._library import version as _version
-from ._machine import (Device, Kernel, devices, kernels, set_thread_count, thread_count, use_openmp_threads,
-                       use_own_threads)
+from ._machine import (Device, Kernel, devices, kernels, load_kernels, set_thread_count, thread_count,
+                       use_openmp_threads, use_own_threads)
 from ._training import CoreTraining, LayerTraining
 
 __version__ = _version()
 
 __all__ = ["ArgumentError", "Config", "ConfigError", "Core", "CoreTraining", "Device", "DeviceError", "Error",
            "InternalError", "Kernel", "KernelError", "Layer", "LayerTraining", "ShapeError", "Sources", "State",
-           "Weights", "WeightsError", "config_from_weights", "devices", "kernels", "load_weights", "set_thread_count",
-           "thread_count", "use_openmp_threads", "use_own_threads"]
+           "Weights", "WeightsError", "config_from_weights", "devices", "kernels", "load_kernels", "load_weights",
+           "set_thread_count", "thread_count", "use_openmp_threads", "use_own_threads"]

@@ -26,7 +26,7 @@ class ShapeError(Error, ValueError):
 
 
 class ConfigError(Error, ValueError):
-    """A config or options that make no sense, or a kernel that can't serve the layer."""
+    """A config or options that make no sense, a kernel that can't serve the layer, or kernels that can't be loaded."""
 
 
 class WeightsError(Error, ValueError):
@@ -169,6 +169,7 @@ _loop = c_void_p
 FUNCTIONS = {
     "kernel_count": (_count,),
     "kernel_at": (c_int64, POINTER(POINTER(KernelInfo))),
+    "load_kernels": (c_char_p,),
     "device_count": (_count,),
     "device_at": (c_int64, POINTER(POINTER(DeviceInfo))),
     "set_thread_count": (c_int32,),

@@ -12,7 +12,7 @@ from . import _library as c
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """A kernel of this build: an operation of one form of layer, by one algorithm, scheduled one way for one target.
+    """A kernel of this process: an operation of one form of layer, by one algorithm, scheduled one way for one target.
 
     The members are those of aft_kernel_info. form: None if it serves every form. A range is (least, most).
     """
@@ -88,8 +88,18 @@ def _all(count_of, at, info, convert):
 
 
 def kernels() -> list[Kernel]:
-    """Every Kernel of this build, in order of preference within a form and a device. Thread-safe."""
+    """Every Kernel that was loaded or is in this build, in order of preference within a form and a device. Thread-safe."""
     return _all(c.kernel_count, c.kernel_at, c.KernelInfo, kernel_of)
+
+
+def load_kernels(path: str | os.PathLike[str]) -> None:
+    """Loads the kernels that `aft tune` found: its file of wisdom, with the shared objects beside it.
+
+    Layers that are made later prefer them around the shapes that they were tuned for. kernels() has those that this
+    process can't use, with the reason. The shared objects are programs: load only files that you made or trust. A
+    ConfigError if a file is refused. The environment's AFT_WISDOM names a file that is loaded without this call.
+    """
+    c.load_kernels(os.fsencode(path))
 
 
 def devices() -> list[Device]:

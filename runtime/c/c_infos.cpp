@@ -81,6 +81,10 @@ aft_status aft_kernel_at(int64_t index, const aft_kernel_info **kernel) {
     return guarded([&] { given("kernel", kernel) = c_info(info_at(kernels(), index)); });
 }
 
+aft_status aft_load_kernels(const char *path) {
+    return guarded([&] { load_kernels(&given("path", path)); });
+}
+
 aft_status aft_device_count(int64_t *count) {
     return guarded([&] { given("count", count) = static_cast<std::int64_t>(devices().size()); });
 }

@@ -24,7 +24,7 @@ bool is_statically_linked() {
 
 DriverLibrary::DriverLibrary(const char *name, int flags) : name_(name), handle_(nullptr) {
     if (is_statically_linked()) {
-        problem_ = "a statically linked program can't load drivers";
+        problem_ = "a statically linked program can't load libraries";
         return;
     }
     handle_ = dlopen(name, flags);

@@ -8,9 +8,11 @@
 
 namespace aft {
 
-/// A driver's library, found at run time, so that a build runs on machines without it. Never unloaded.
+/// A library that is found at run time, such as a driver's, so that a build runs on machines without it. Never
+/// unloaded.
 class DriverLibrary {
 public:
+    /// The name must live as long as the object.
     DriverLibrary(const char *name, int flags);
 
     /// Sets `function` to the library's function `name`.

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstring>
 #include <string>
+#include <type_traits>
 
 namespace aft {
 namespace {
@@ -69,6 +70,9 @@ int on_parallel_loop(void *user_context, halide_task_t task, int first, int coun
     return threads().run(iteration, &body, first, count);
 }
 
+constexpr KernelHost kernel_host = {on_malloc, on_free, on_parallel_loop, on_error};
+static_assert(std::is_standard_layout_v<HalideCall>, "a pointer to it is one to its first member");
+
 /// Halide's runtime, set up on first use.
 struct HalideRuntime {
     HalideRuntime() {
@@ -116,11 +120,12 @@ bool is_of_device(int code) {
 
 }  // namespace
 
-HalideCall::HalideCall(ScratchPool::Call *scratch) : scratch(scratch) {
+HalideCall::HalideCall(ScratchPool::Call *scratch) : host(&kernel_host), scratch(scratch) {
     halide_runtime();
 }
 
-HalideCall::HalideCall(const DeviceContext *device, Stream stream) : device(device), stream(stream) {
+HalideCall::HalideCall(const DeviceContext *device, Stream stream)
+    : host(&kernel_host), device(device), stream(stream) {
     halide_runtime();
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "halide/device_context.h"
+#include "halide/kernel_host.h"
 #include "threads/scratch.h"
 
 #include <array>
@@ -21,6 +22,7 @@ struct HalideCall {
     /// that any thread reported.
     void check(const char *who, int code) const;
 
+    const KernelHost *const host;  // first: kernels of shared objects find it there
     ScratchPool::Call *const scratch = nullptr;
     const DeviceContext *const device = nullptr;  // null: the CPU
     const Stream stream = nullptr;                // CUDA

@@ -46,7 +46,7 @@ struct KernelRow {
 };
 
 /// The kernels of one table: the library's own (generators/kernels.cmake), or one that a program adds
-/// (aft_add_kernels() of generators/add_kernels.cmake).
+/// (aft_add_kernels() of generators/add_kernels.cmake). Kernels of shared objects have no table: loaded_kernels.h.
 struct KernelTable {
     const KernelRow *rows;
     std::size_t count;

@@ -2,8 +2,10 @@
 
 #include "halide/halide.h"
 #include "kernels/device.h"
+#include "kernels/loaded_kernels.h"
 
 #include <algorithm>
+#include <list>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -88,6 +90,12 @@ bool is_autoscheduled(const KernelInfo &kernel) {
 
 KernelInfo kernel_info(const KernelRow &row) {
     const halide_filter_metadata_t &call = *row.call.metadata();
+    KernelInfo info = kernel_info(row, call.target, reason(row.api, call.target));
+    info.minimum = minimum_extents(call);
+    return info;
+}
+
+KernelInfo kernel_info(const KernelRow &row, const std::string &target, const std::string &reason) {
     KernelInfo info;
     info.id = row.id;
     info.operation = row.operation;
@@ -96,41 +104,65 @@ KernelInfo kernel_info(const KernelRow &row) {
     info.schedule = row.schedule;
     info.storage = row.storage;
     info.api = row.api;
-    info.target = call.target;
+    info.target = target;
     info.any_bias_range = row.any_bias_range;
-    info.minimum = minimum_extents(call);
     info.preferred = row.preferred;
-    info.reason = reason(row.api, call.target);
-    info.usable = info.reason.empty();
+    info.reason = reason;
+    info.usable = reason.empty();
     return info;
 }
 
 const std::vector<Kernel> &kernels_of(const std::string &api) {
     static std::mutex mutex;
-    static std::map<std::string, std::vector<Kernel>> all;
+    static std::map<std::string, std::list<std::vector<Kernel>>> all;  // layers refer to older lists, too
     const std::lock_guard lock(mutex);
-    auto found = all.find(api);
-    if (found == all.end()) {
+    const std::vector<const LoadedKernel *> loaded =
+        api == "cpu" ? loaded_kernels() : std::vector<const LoadedKernel *>();
+    std::list<std::vector<Kernel>> &lists = all[api];
+    const auto count =
+        std::count_if(kernel_rows().begin(), kernel_rows().end(), [&](const KernelRow &row) { return row.api == api; });
+    if (lists.empty() || lists.back().size() != loaded.size() + static_cast<std::size_t>(count)) {
         std::vector<Kernel> kernels;
+        for (const LoadedKernel *kernel : loaded) {
+            kernels.push_back({kernel->row, kernel->info});
+        }
         for (const KernelRow &row : kernel_rows()) {
             if (row.api == api) {
                 kernels.push_back({row, kernel_info(row)});
             }
         }
-        found = all.emplace(api, std::move(kernels)).first;
+        lists.push_back(std::move(kernels));
     }
-    return found->second;
+    return lists.back();
+}
+
+std::vector<const KernelRow *> all_rows() {
+    std::vector<const KernelRow *> result;
+    for (const LoadedKernel *kernel : loaded_kernels()) {
+        result.push_back(&kernel->row);
+    }
+    for (const KernelRow &row : kernel_rows()) {
+        result.push_back(&row);
+    }
+    return result;
 }
 
 const std::vector<KernelInfo> &kernels() {
-    static const std::vector<KernelInfo> all = [] {
-        std::vector<KernelInfo> result;
-        for (const KernelRow &row : kernel_rows()) {
-            result.push_back(kernel_info(row));
+    static std::mutex mutex;
+    static std::list<std::vector<KernelInfo>> lists;  // callers have older ones
+    const std::lock_guard lock(mutex);
+    const std::vector<const LoadedKernel *> loaded = loaded_kernels();
+    if (lists.empty() || lists.back().size() != loaded.size() + kernel_rows().size()) {
+        std::vector<KernelInfo> infos;
+        for (const LoadedKernel *kernel : loaded) {
+            infos.push_back(kernel->info);
         }
-        return result;
-    }();
-    return all;
+        for (const KernelRow &row : kernel_rows()) {
+            infos.push_back(kernel_info(row));
+        }
+        lists.push_back(std::move(infos));
+    }
+    return lists.back();
 }
 
 }  // namespace aft

@@ -13,13 +13,21 @@ namespace aft {
 /// API.
 KernelInfo kernel_info(const KernelRow &row);
 
+/// That of a row without functions, for a reason.
+KernelInfo kernel_info(const KernelRow &row, const std::string &target, const std::string &reason);
+
 struct Kernel {
     const KernelRow &row;
     const KernelInfo info;
 };
 
-/// The kernels of one API, in the order of the table. Loads no driver of another API. Thread-safe.
+/// The kernels of one API: those that were loaded (loaded_kernels.h), then those of the tables in their order. Loads no
+/// driver of another API. The list stays as long as the process; load_kernels() begins another one. Thread-safe.
+/// Throws ConfigError if the environment's AFT_WISDOM is refused.
 const std::vector<Kernel> &kernels_of(const std::string &api);
+
+/// The rows of all kernels in the same order. Looks for no devices but the CPU.
+std::vector<const KernelRow *> all_rows();
 
 /// Autoscheduled kernels have a smallest batch, sequence and width; hand schedules take all.
 bool is_autoscheduled(const KernelInfo &kernel);

@@ -111,10 +111,10 @@ std::string storage_of(const LayerOptions &options) {
 }
 
 const KernelRow *row_named(const Wish &wish) {
-    const auto &rows = kernel_rows();
+    const std::vector<const KernelRow *> rows = all_rows();
     const auto found =
-        std::find_if(rows.begin(), rows.end(), [&](const KernelRow &row) { return row.id == wish.name; });
-    return found == rows.end() ? nullptr : &*found;
+        std::find_if(rows.begin(), rows.end(), [&](const KernelRow *row) { return row->id == wish.name; });
+    return found == rows.end() ? nullptr : *found;
 }
 
 const Kernel &kernel_named(const Wish &wish, const std::vector<Demand> &demands) {
@@ -122,11 +122,11 @@ const Kernel &kernel_named(const Wish &wish, const std::vector<Demand> &demands)
         return kernel_of(*row);
     }
     std::string ids;
-    for (const KernelRow &row : kernel_rows()) {
+    for (const KernelRow *row : all_rows()) {
         if (std::any_of(demands.begin(), demands.end(), [&](const Demand &demand) {
-                return row.operation == demand.operation && serves(row.layer, demand.config.form);
+                return row->operation == demand.operation && serves(row->layer, demand.config.form);
             })) {
-            ids += (ids.empty() ? "" : ", ") + std::string(row.id);
+            ids += (ids.empty() ? "" : ", ") + std::string(row->id);
         }
     }
     throw ConfigError("kernel '" + wish.name + "'" + wish.origin + " doesn't exist; must be one of " + ids);

@@ -1,11 +1,11 @@
-# cmake -P: the rows that a profile becomes are those that are expected.
+# cmake -P: the rows that wisdom becomes are those that are expected.
 cmake_minimum_required(VERSION 3.28)
 
 include(${CMAKE_CURRENT_LIST_DIR}/../generators/table/rows.cmake)
-include(${CMAKE_CURRENT_LIST_DIR}/../generators/table/profile.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/../generators/table/wisdom.cmake)
 
 aft_begin_kernels(aft DEVICES cpu SCHEDULES all TARGETS host)
-aft_tuned_kernels(aft ${CMAKE_CURRENT_LIST_DIR}/data/profile.json)
+aft_tuned_kernels(aft ${CMAKE_CURRENT_LIST_DIR}/data/wisdom.json)
 
 set(rows)
 aft_get(ids aft KERNELS)

@@ -1,0 +1,209 @@
+#include "kernels/loaded_kernels.h"
+
+#include "devices/cpu_features.h"
+#include "files/hash.h"
+#include "files/input_file.h"
+#include "files/trust.h"
+#include "halide/halide.h"
+#include "halide/kernel_host.h"
+#include "kernels/device.h"
+#include "kernels/kernel_library.h"
+#include "kernels/wisdom.h"
+
+#include <aft/error.h>
+#include <aft/kernels.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace aft {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t digits_of_id = 8;  // of the SHA-256: the same id means the same code
+
+using Kernels = std::vector<std::unique_ptr<const LoadedKernel>>;
+
+/// All that was loaded, in order of preference.
+struct Loaded {
+    std::mutex mutex;
+    Kernels kernels;
+    bool has_read_environment = false;
+};
+
+Loaded &loaded() {
+    static Loaded all;
+    return all;
+}
+
+std::string id_of(const Wisdom::Result &result) {
+    const LayerConfig &config = result.config;
+    std::string id = "wisdom_" + std::string(name(config.form)) + "_cpu_tuned_b" + std::to_string(result.shape.batch) +
+                     "_t" + std::to_string(result.shape.seq) + "_h" + std::to_string(config.hidden) + "_p" +
+                     std::to_string(config.projected);
+    if (config.form.has_window()) {
+        id += "_s" + std::to_string(config.window);
+    }
+    return id + "_" + result.library->sha256.substr(0, digits_of_id);
+}
+
+/// The extents that a tuned kernel is preferred for; generators/table/wisdom.cmake has the same for kernels of a build.
+PreferredExtents preferred_extents(const Wisdom::Result &result) {
+    const LayerConfig &config = result.config;
+    PreferredExtents preferred;
+    preferred.seq = {(result.shape.seq + 1) / 2, 2 * result.shape.seq};
+    preferred.hidden = {config.hidden, config.hidden};
+    preferred.projected = {config.projected, config.projected};
+    if (config.form.has_window()) {
+        preferred.window = {config.window, config.window};
+    }
+    return preferred;
+}
+
+/// Why a kernel isn't for this library or this machine; empty when it is.
+std::string why_not(const std::string &cpu, const Wisdom::Result &result) {
+    const int abi = result.library->abi;
+    if (abi != kernel_abi) {
+        return "has kernel ABI " + std::to_string(abi) + ", this library has " + std::to_string(kernel_abi) +
+               ": tune again";
+    }
+    const std::vector<DriverDevice> &cpus = devices_of("cpu");
+    if (cpus.empty()) {
+        return "this build has no kernels for cpu";
+    }
+    if (cpus.front().info.name != cpu) {
+        return "was tuned on " + cpu + ", this is " + cpus.front().info.name;
+    }
+    return obstacle(cpus.front(), result.target);
+}
+
+void check_trusted(const fs::path &path) {
+    if (const std::string reason = why_not_trusted(path.string()); !reason.empty()) {
+        throw ConfigError(path.string() + " " + reason);
+    }
+}
+
+/// The content is what `aft tune` wrote; only this user or root could have put something else there.
+void check_library(const fs::path &path, const Wisdom::Library &library) {
+    check_trusted(path);
+    const InputFile file(path.string());
+    if (!has_sha256()) {
+        throw ConfigError("this build can't check the SHA-256 of " + path.string() + ": it was made without libmd");
+    }
+    const std::string found = sha256(file.text(0, file.bytes()));
+    if (found != library.sha256) {
+        throw ConfigError(path.string() + " has SHA-256 " + found + ", must have " + library.sha256);
+    }
+}
+
+std::unique_ptr<LoadedKernel> described(const Wisdom::Result &result) {
+    auto kernel = std::make_unique<LoadedKernel>();
+    kernel->id = id_of(result);
+    kernel->algorithm = result.algorithm;
+    kernel->layout = kernel->id;  // its own copy of the weights: only the generators know which layouts are the same
+    KernelRow &row = kernel->row;
+    row.id = kernel->id.c_str();
+    row.operation = "forward";
+    row.layer = result.config.form;
+    row.algorithm = kernel->algorithm.c_str();
+    row.schedule = "tuned";
+    row.storage = "float32";
+    row.api = "cpu";
+    row.any_bias_range = false;
+    row.preferred = preferred_extents(result);
+    row.prepare = row.call = {nullptr, nullptr};
+    return kernel;
+}
+
+void load(LoadedKernel &kernel, const fs::path &path, const std::string &target) {
+    KernelLibrary library;
+    try {
+        library = load_kernel_library(path.string());
+    } catch (const ConfigError &error) {
+        throw ConfigError(path.string() + " " + error.what());
+    }
+    if (const char *const made_for = library.call.metadata()->target; made_for != target) {
+        throw ConfigError(path.string() + " is for target " + made_for + ", must be for " + target);
+    }
+    kernel.row.prepare = library.prepare;
+    kernel.row.call = library.call;
+    kernel.info = kernel_info(kernel.row);
+}
+
+/// The kernels of a file. All of them are checked before the first one is loaded.
+Kernels kernels_of_file(const std::string &given) {
+    std::error_code error;
+    const fs::path file = fs::canonical(given, error);
+    if (error) {
+        throw ConfigError("wisdom " + given + ": can't be opened: " + error.message());
+    }
+    check_trusted(file.parent_path());
+    check_trusted(file);
+    const Wisdom wisdom = read_wisdom(file.string());
+    Kernels kernels;
+    std::vector<std::pair<LoadedKernel *, const Wisdom::Result *>> usable;
+    for (const Wisdom::Result &result : wisdom.results) {
+        if (!result.library) {
+            continue;
+        }
+        std::unique_ptr<LoadedKernel> kernel = described(result);
+        const std::string reason = why_not(wisdom.cpu, result);
+        if (reason.empty()) {
+            check_library(file.parent_path() / result.library->file, *result.library);
+            usable.emplace_back(kernel.get(), &result);
+        } else {
+            kernel->info = kernel_info(kernel->row, result.target, reason);
+        }
+        kernels.push_back(std::move(kernel));
+    }
+    for (const auto &[kernel, result] : usable) {
+        load(*kernel, file.parent_path() / result->library->file, result->target);
+    }
+    return kernels;
+}
+
+/// Puts kernels before `place`, but for those that are there.
+void add(Loaded &all, Kernels kernels, std::size_t place) {
+    const auto is_known = [&](const auto &kernel) {
+        return std::any_of(all.kernels.begin(), all.kernels.end(),
+                           [&](const auto &known) { return known->id == kernel->id; });
+    };
+    kernels.erase(std::remove_if(kernels.begin(), kernels.end(), is_known), kernels.end());
+    all.kernels.insert(all.kernels.begin() + static_cast<std::ptrdiff_t>(place),
+                       std::make_move_iterator(kernels.begin()), std::make_move_iterator(kernels.end()));
+}
+
+}  // namespace
+
+std::vector<const LoadedKernel *> loaded_kernels() {
+    Loaded &all = loaded();
+    const std::lock_guard lock(all.mutex);
+    if (!all.has_read_environment) {
+        if (const char *const path = std::getenv("AFT_WISDOM"); path && *path) {
+            try {
+                add(all, kernels_of_file(path), all.kernels.size());
+            } catch (const Error &error) {
+                throw ConfigError(std::string(error.what()) + " (from AFT_WISDOM)");
+            }
+        }
+        all.has_read_environment = true;
+    }
+    std::vector<const LoadedKernel *> result;
+    for (const auto &kernel : all.kernels) {
+        result.push_back(kernel.get());
+    }
+    return result;
+}
+
+void load_kernels(const std::string &path) {
+    Loaded &all = loaded();
+    const std::lock_guard lock(all.mutex);
+    add(all, kernels_of_file(path), 0);
+}
+
+}  // namespace aft
