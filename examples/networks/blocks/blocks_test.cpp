@@ -45,7 +45,7 @@ void expect(const std::string &what, const Values &y, const Doubles &expected, d
     double error = 0;
     for (std::size_t i = 0; i < expected.size(); ++i) {
         const double each = std::abs(y[i] - expected[i]);
-        error = each <= error ? error : each;  // a NaN stays
+        error = std::isnan(each) || each > error ? each : error;  // a NaN stays
     }
     if (y.size() != expected.size() || !(error <= tolerance)) {
         std::cout << what << ": off by " << error << ", at most " << tolerance << '\n';
