@@ -171,6 +171,6 @@ function(aft_add_pipeline name)
         set(runtime aft_halide_runtime)
     endif()
     add_halide_library(${name} ${ARGN} USE_RUNTIME ${runtime})
-    set_target_properties(${name} PROPERTIES SYSTEM ON)  # the warnings of its header aren't the program's
+    set_target_properties(${name} PROPERTIES SYSTEM TRUE)  # the generated header is nothing for a linter
     aft_use_own_runtime(${name})
 endfunction()

@@ -4,7 +4,8 @@ on the same processors; those that don't have their turn are stopped. The time i
 on one thread its processor time, which neighbours on the same machine don't add to.
 
     python bench.py featurebooster WEIGHTS       SIFT+Boost-F, of images with 96, 500 and 2000 keypoints
-    python bench.py characters MODEL             text, character by character; the peers compute all of it each time
+    python bench.py characters MODEL             a text of 256 characters, one by one; all peers but the one "with a state"
+                                                 compute the text so far for each of them
     python bench.py work NETWORK PEER THREADS FILE      what the other two start
 """
 
@@ -21,7 +22,8 @@ import numpy
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PEERS = ["PyTorch", "PyTorch compiled", "ONNX Runtime"]
+PEERS = {"featurebooster": ["PyTorch", "PyTorch compiled", "ONNX Runtime"],
+         "characters": ["PyTorch", "PyTorch compiled", "PyTorch with a state", "ONNX Runtime"]}
 KEYPOINTS = [96, 500, 2000]
 PROMPT, LENGTH = "The Licensor ", 256
 TURN_S = 0.3
@@ -72,7 +74,8 @@ def writing(peer, threads, path):
     import peers
 
     module, alphabet = peers.load(path)
-    call = session(peers.onnx_model(path), threads) if peer == "ONNX Runtime" else of_torch(module, peer, threads)
+    call = (session(peers.onnx_model(path), threads) if peer == "ONNX Runtime" else
+            peers.Stepper(module) if peer == "PyTorch with a state" else of_torch(module, peer, threads))
 
     def write():
         text = [alphabet.index(each) for each in PROMPT]
@@ -157,7 +160,7 @@ def compare(ours, network, files, threads, turns, folder):
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     log = open(os.path.join(folder, "log"), "w+", encoding="utf-8")
     workers = {peer: Worker([sys.executable, __file__, "work", network, peer, str(threads), *files], environment,
-                            ours.cpus, log) for peer in PEERS}
+                            ours.cpus, log) for peer in PEERS[network]}
     expected, seconds = ours.result(), {"ours": []}
     try:
         for peer, worker in workers.items():
@@ -204,8 +207,9 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/examples/networks", metavar="FOLDER")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "bench/peers"))
-    print("| threads | size | ours, ms |", " | ".join(f"{peer}, ms" for peer in PEERS), "|")
-    print("|---|---|---|" + "---|" * len(PEERS))
+    peers = PEERS[options.network]
+    print("| threads | size | ours, ms |", " | ".join(f"{peer}, ms" for peer in peers), "|")
+    print("|---|---|---|" + "---|" * len(peers))
     with tempfile.TemporaryDirectory() as folder:
         for threads in options.threads:
             for size in KEYPOINTS if options.network == "featurebooster" else [LENGTH]:

@@ -111,7 +111,7 @@ bool print_errors(const TrainedMean &of, const Contestant &contestant) {
         double error = 0, largest = 0;
         for (std::size_t j = 0; j < of.right[i].size(); ++j) {
             const double each = std::abs(contestant.results[i].begin()[j] - of.right[i][j]);
-            error = each <= error ? error : each;  // a NaN, too
+            error = std::isnan(each) || each > error ? each : error;  // a NaN stays
             largest = std::max(largest, std::abs(of.right[i][j]));
         }
         std::printf(" %8.1e", error / largest);

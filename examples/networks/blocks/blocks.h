@@ -1,10 +1,10 @@
 #pragma once
 
 /// @file
-/// What stands between the AFT layers of a network. Activations are dense rows of float32 as those of aft::Layer:
-/// [batch, rows, channels]. Results are overwritten fully. Kernels run on the threads of aft, once the program has made
-/// an aft::Layer. Thread-safe. All throw aft::ShapeError, before they write, for extents that don't fit, and
-/// aft::KernelError when memory runs out.
+/// What stands between the AFT layers of a network. Activations are rows of float32 as those of aft::Layer:
+/// [batch, rows, channels], channels side by side, rows and samples at any distance. Results are overwritten fully.
+/// Kernels run on the threads of aft, once the program has made an aft::Layer. Thread-safe. All throw aft::ShapeError,
+/// before they write, for extents that don't fit, and aft::KernelError when memory runs out.
 
 #include <aft/aft.h>
 

@@ -30,13 +30,17 @@ Kernel kernel_for(Activation activation, bool is_short) {
     return is_short ? block_linear_none_of_few_rows : block_linear_none;
 }
 
+bool has_no_gaps(View view) {
+    return view.extents[0] == 1 || view.strides[0] == view.extents[1] * view.strides[1];
+}
+
 /// The rows of all samples as those of one, where they lie side by side, so that only one tile has rows to spare.
 template<typename T>
-aft::TensorView<T, 3> joined(aft::TensorView<T, 3> view) {
-    if (view.strides[0] == view.extents[1] * view.strides[1]) {
-        return {view.data, {1, view.extents[0] * view.extents[1], view.extents[2]}, {0, view.strides[1], 1}};
+aft::TensorView<T, 3> joined_if(bool joins, const aft::TensorView<T, 3> &view) {
+    if (!joins) {
+        return view;
     }
-    return view;
+    return {view.data, {1, view.extents[0] * view.extents[1], view.extents[2]}, {0, view.strides[1], 1}};
 }
 
 template<typename T>
@@ -93,10 +97,11 @@ void Linear::forward(View x, Result y) const {
     if (is_empty(x)) {
         return;
     }
-    const View rows = joined(x);
+    const bool joins = has_no_gaps(x) && has_no_gaps(y);
+    const View rows = joined_if(joins, x);
     const Kernel kernel = kernel_for(activation_, rows.extents[1] <= few_rows);
-    check_code("linear",
-               kernel(buffer(rows), buffer(bias_), of_panels(panels_.data(), panel_extents_), buffer(joined(y))));
+    check_code("linear", kernel(buffer(rows), buffer(bias_), of_panels(panels_.data(), panel_extents_),
+                                buffer(joined_if(joins, y))));
 }
 
 void Linear::forward(View x, View residual, Result y) const {
@@ -109,10 +114,11 @@ void Linear::forward(View x, View residual, Result y) const {
     if (is_empty(x)) {
         return;
     }
-    const View rows = joined(x);
+    const bool joins = has_no_gaps(x) && has_no_gaps(residual) && has_no_gaps(y);
+    const View rows = joined_if(joins, x);
     const auto kernel = rows.extents[1] <= few_rows ? block_linear_residual_of_few_rows : block_linear_residual;
     check_code("linear", kernel(buffer(rows), buffer(bias_), of_panels(panels_.data(), panel_extents_),
-                                buffer(joined(residual)), buffer(joined(y))));
+                                buffer(joined_if(joins, residual)), buffer(joined_if(joins, y))));
 }
 
 }  // namespace networks

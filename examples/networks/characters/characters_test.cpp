@@ -39,7 +39,7 @@ bool scores_are_those_of_pytorch(const CharacterModel &model, const aft::Safeten
         double error = 0, largest = 0;
         for (std::size_t i = 0; i < scores.size(); ++i) {
             const double each = std::abs(ours.at(i) - scores[i]);
-            error = each <= error ? error : each;  // a NaN stays
+            error = std::isnan(each) || each > error ? each : error;  // a NaN stays
             largest = std::max(largest, std::abs(scores[i]));
         }
         std::cout << "in steps of " << length << ": error " << error / largest << ", at most 1e-5\n";

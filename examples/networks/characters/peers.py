@@ -37,6 +37,41 @@ class CausalMix(torch.nn.Module):
             numerator, denominator = terms.cumsum(1).chunk(2, -1)
         return self.project(torch.sigmoid(self.to_q(x)) * (numerator / denominator))
 
+    def start(self, seq):
+        """For step(): exp(key) value and exp(key) of all positions, and exp(w)."""
+        self.terms = torch.zeros(seq, 2 * self.to_k.out_features)
+        self.weights = torch.ones(seq, seq)
+        if self.window:
+            self.weights = torch.exp(self.wbias.tril().triu(1 - self.window))
+
+    def step(self, x, position):
+        """The result at one position, from the terms that are kept of those before: x, y [1, dim]."""
+        weight = torch.exp(self.to_k(x))
+        self.terms[position] = torch.cat([weight * self.to_v(x), weight], -1)
+        seen = self.weights[position:position + 1, :position + 1] @ self.terms[:position + 1]
+        numerator, denominator = seen.chunk(2, -1)
+        return self.project(torch.sigmoid(self.to_q(x)) * (numerator / denominator))
+
+
+class Stepper:
+    """The scores after the last character of a text, whose characters come one by one."""
+
+    def __init__(self, model):
+        self.model, self.length = model, 0
+        for block in model.blocks:
+            block.mix.start(len(model.positions))
+
+    def __call__(self, text):
+        with torch.inference_mode():
+            self.length = 0 if text.shape[1] <= self.length else self.length  # another text
+            for position in range(self.length, text.shape[1]):
+                x = self.model.characters.weight[text[0, position]][None] + self.model.positions[position]
+                for block in self.model.blocks:
+                    x = x + block.mix.step(block.before_mix(x), position)
+                    x = x + block.net(block.before_net(x))
+            self.length = text.shape[1]
+            return self.model.scores(x)[None].numpy()
+
 
 def load(path, dtype=torch.float32):
     """The model, and its alphabet."""

@@ -23,7 +23,7 @@ double error_of(const std::vector<float> &y, const std::vector<double> &expected
     double error = 0, largest = 0;
     for (std::size_t i = 0; i < expected.size(); ++i) {
         const double each = std::abs(y.at(i) - expected[i]);
-        error = each <= error ? error : each;
+        error = std::isnan(each) || each > error ? each : error;  // a NaN stays
         largest = std::max(largest, std::abs(expected[i]));
     }
     return error / largest;
