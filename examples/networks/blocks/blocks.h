@@ -22,6 +22,9 @@ using Result = aft::TensorView<float, 3>;
 std::vector<float> tensor(const aft::SafetensorsFile &file, const std::string &name,
                           const std::vector<std::int64_t> &extents);
 
+/// Throws aft::ShapeError, which names `what`, unless a view has these extents, and channels side by side.
+void check_extents(const std::string &what, View view, const View::Extents &expected);
+
 /// What follows a linear map.
 enum class Activation { none, relu, gelu, tanh };
 

@@ -26,17 +26,6 @@ inline bool is_empty(View view) {
     return view.extents[0] == 0 || view.extents[1] == 0;
 }
 
-/// Throws ShapeError unless the view has the extents.
-inline void check_extents(const std::string &what, View view, const View::Extents &expected) {
-    if (view.extents != expected || view.strides[2] != 1) {
-        const auto text = [](const View::Extents &e) {
-            return "[" + std::to_string(e[0]) + ", " + std::to_string(e[1]) + ", " + std::to_string(e[2]) + "]";
-        };
-        throw aft::ShapeError(what + " is " + text(view.extents) + ", must be " + text(expected) +
-                              " with channels side by side");
-    }
-}
-
 /// Throws KernelError for the code of a kernel that failed.
 inline void check_code(const char *kernel, int code) {
     if (code != 0) {

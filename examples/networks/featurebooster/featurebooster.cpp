@@ -73,6 +73,9 @@ FeatureBooster::FeatureBooster(const aft::SafetensorsFile &file)
 
 void FeatureBooster::forward(View descriptors, View keypoints, Result boosted) const {
     const std::int64_t images = descriptors.extents[0], n = descriptors.extents[1], channels = descriptor_channels();
+    check_extents("descriptors", descriptors, {images, n, channels});
+    check_extents("keypoints", keypoints, {images, n, keypoint_channels()});
+    check_extents("boosted", boosted, {images, n, outputs()});
     const Activations d(images, n, channels), mixed(images, n, channels);
     descriptor_mlp_.add(descriptors, descriptors, d);
     keypoint_mlp_.add(keypoints, d, d);

@@ -176,6 +176,13 @@ aft::SafetensorsFile random_network() {
     return file;
 }
 
+bool is_true(bool condition, const char *what) {
+    if (!condition) {
+        std::cout << "not so: " << what << '\n';
+    }
+    return condition;
+}
+
 bool is_at_most(double error, double limit, const char *what) {
     std::cout << what << ": error " << error << ", at most " << limit << '\n';
     return error <= limit;
@@ -216,6 +223,19 @@ bool a_network_without_layers_is_refused() {
     return false;
 }
 
+bool too_few_keypoints_are_refused() {
+    const aft::SafetensorsFile file = random_network();
+    const std::vector<float> descriptors(3 * channels), keypoints(2 * keypoint_channels);
+    std::vector<float> y(3 * outputs);
+    try {
+        FeatureBooster(file).forward({descriptors.data(), {1, 3, channels}},
+                                     {keypoints.data(), {1, 2, keypoint_channels}}, {y.data(), {1, 3, outputs}});
+    } catch (const aft::ShapeError &error) {
+        return std::string(error.what()) == "keypoints is [1, 2, 4], must be [1, 3, 4] with channels side by side";
+    }
+    return false;
+}
+
 bool trained_weights_agree(const char *path) {
     const aft::SafetensorsFile file = aft::read_safetensors(path);
     const FeatureBooster booster(file);
@@ -234,7 +254,8 @@ bool trained_weights_agree(const char *path) {
 
 int main() {
     bool is_right = random_weights_agree();
-    is_right = a_network_without_layers_is_refused() && is_right;
+    is_right = is_true(a_network_without_layers_is_refused(), "a network without layers is refused") && is_right;
+    is_right = is_true(too_few_keypoints_are_refused(), "too few keypoints are refused") && is_right;
     const char *const path = std::getenv("AFT_FEATUREBOOSTER");
     is_right = (!path || trained_weights_agree(path)) && is_right;
     return is_right ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -18,4 +18,14 @@ std::vector<float> tensor(const aft::SafetensorsFile &file, const std::string &n
     return found->second.as_float();
 }
 
+void check_extents(const std::string &what, View view, const View::Extents &expected) {
+    if (view.extents != expected || view.strides[2] != 1) {
+        const auto text = [](const View::Extents &e) {
+            return "[" + std::to_string(e[0]) + ", " + std::to_string(e[1]) + ", " + std::to_string(e[2]) + "]";
+        };
+        throw aft::ShapeError(what + " is " + text(view.extents) + ", must be " + text(expected) +
+                              " with channels side by side");
+    }
+}
+
 }  // namespace networks
