@@ -28,6 +28,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+const LayerOptions on_cpu{/*kernel=*/"", /*device=*/"cpu"};
+
 const std::string wisdom_id = "wisdom_full_cpu_tuned_b3_t33_h17_p13_";
 
 /// Whether f() is true in a child, whose kernels aren't those of this process.
@@ -49,9 +51,9 @@ bool holds_in_child(const F &f) {
 std::string kernel_that_runs(const std::string &golden_name, const std::string &environment) {
     const Golden golden = golden_named(golden_name);
     const Folder folder;
-    const Outcome outcome =
-        aft_cli("run " + golden.path + " --layer full --input " + golden.path + ":input --output " + (folder / "y"),
-                environment);
+    const Outcome outcome = aft_cli("run " + golden.path + " --device cpu --layer full --input " + golden.path +
+                                        ":input --output " + (folder / "y"),
+                                    environment);
     INFO(outcome.err);
     REQUIRE(outcome.exit_code == 0);
     CHECK(outcome.err.empty());
@@ -87,49 +89,51 @@ TEST_CASE("another process runs a tuned kernel at its shape, and the build's ker
     CHECK_THAT(kernel_that_runs("aftp_full_small", environment + " AFT_KERNEL=" + id), StartsWith(id));
 }
 
-TEST_CASE("layers that are made after load_kernels() prefer its kernels, and agree with the reference", "[wisdom]") {
+TEST_CASE("layers that are made after load_kernels() prefer its kernels, and agree with the reference",
+          "[wisdom][fork]") {
     const TunedKernel tuned;
     const Problem problem = tuned_problem();
     const Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);
     const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
-    const Layer before(problem.config, weights);
+    const Layer before(problem.config, weights, on_cpu);
     const std::vector<KernelInfo> &kernels_before = kernels();
-    CHECK(holds_in_child([&] {
+    const auto prefers_loaded = [&] {
         load_kernels(tuned.file);
         load_kernels(tuned.file);  // adds nothing
-        const Layer layer(problem.config, weights);
+        const Layer layer(problem.config, weights, on_cpu);
         const std::string id = layer.kernel_for(problem.shape).id;
         return id.rfind(wisdom_id, 0) == 0 && error_in_tolerances(reference, run(layer, x, problem.shape)) <= 1 &&
-               layer.kernel_for({9, 66 > problem.config.max_seq_len ? problem.config.max_seq_len : 66}).id == id &&
-               layer.kernel_for({3, 17}).id == id && layer.kernel_for({3, 16}).id != id &&
-               before.kernel_for(problem.shape).id != id &&
+               layer.kernel_for({9, problem.config.max_seq_len}).id == id && layer.kernel_for({3, 17}).id == id &&
+               layer.kernel_for({3, 16}).id != id && before.kernel_for(problem.shape).id != id &&
                error_in_tolerances(reference, run(before, x, problem.shape)) <= 1 &&
                kernels().size() == kernels_before.size() + 1 && kernels().front().id == id &&
                kernels_before.front().id != id;
-    }));
+    };
+    CHECK(holds_in_child(prefers_loaded));
     LayerConfig wider = problem.config;
     wider.hidden = 18;
     const Weights weights_of_wider = make_weights({wider, problem.shape});
-    CHECK(holds_in_child([&] {
+    const auto leaves_other_widths = [&] {
         load_kernels(tuned.file);
-        return Layer(wider, weights_of_wider).kernel_for(problem.shape).id.rfind("aft_", 0) == 0;
-    }));
-    CHECK(holds_in_child([&] {
+        return Layer(wider, weights_of_wider, on_cpu).kernel_for(problem.shape).id.rfind("aft_", 0) == 0;
+    };
+    CHECK(holds_in_child(leaves_other_widths));
+    const auto loads_in_c = [&] {
         const aft_kernel_info *kernel = nullptr;
         return aft_load_kernels(tuned.file.c_str()) == AFT_OK && aft_kernel_at(0, &kernel) == AFT_OK &&
                std::string(kernel->id).rfind(wisdom_id, 0) == 0 && kernel->usable == 1;
-    }));
+    };
+    CHECK(holds_in_child(loads_in_c));
 }
 
-#if !defined(__SANITIZE_THREAD__)  // it doesn't start threads in the child of a process with threads
-TEST_CASE("kernels may be loaded while other threads make layers", "[wisdom]") {
+TEST_CASE("kernels may be loaded while other threads make layers", "[wisdom][fork]") {
     const TunedKernel tuned;
     const Problem problem = tuned_problem();
     const Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);
     const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
-    CHECK(holds_in_child([&] {
+    const auto is_right_throughout = [&] {
         std::atomic<int> wrong = 0;
         std::vector<std::thread> threads;
         for (int i = 0; i < 8; ++i) {
@@ -138,7 +142,7 @@ TEST_CASE("kernels may be loaded while other threads make layers", "[wisdom]") {
                     load_kernels(tuned.file);
                 }
                 for (int repeat = 0; repeat < 10; ++repeat) {
-                    const Layer layer(problem.config, weights);
+                    const Layer layer(problem.config, weights, on_cpu);
                     wrong += !(error_in_tolerances(reference, run(layer, x, problem.shape)) <= 1);
                     wrong += i % 4 == 0 && layer.kernel_for(problem.shape).id.rfind(wisdom_id, 0) != 0;
                 }
@@ -150,20 +154,20 @@ TEST_CASE("kernels may be loaded while other threads make layers", "[wisdom]") {
         return wrong == 0 && std::count_if(kernels().begin(), kernels().end(), [](const KernelInfo &kernel) {
                                  return kernel.id.rfind(wisdom_id, 0) == 0;
                              }) == 1;
-    }));
+    };
+    CHECK(holds_in_child(is_right_throughout));
 }
-#endif
 
-TEST_CASE("two copies of the library in a process run the same kernel", "[wisdom]") {
+TEST_CASE("two copies of the library in a process run the same kernel", "[wisdom][fork]") {
     const Problem problem{{aft_full, 48, 48, 70, 0}, {4, 70}};  // that of the plugin
     const TunedKernel tuned(problem);
     const Weights weights = make_weights(problem);
     const std::vector<float> x = make_input(problem);
     const Reference reference = reference_forward(problem.config, weights, x, problem.shape);
     const Environment environment("AFT_WISDOM", tuned.file);
-    CHECK(holds_in_child([&] {
+    const auto is_right_with_plugins = [&] {
         load_kernels(tuned.file);
-        const Layer layer(problem.config, weights);
+        const Layer layer(problem.config, weights, on_cpu);
         const auto is_right = [&] { return error_in_tolerances(reference, run(layer, x, problem.shape)) <= 1; };
         bool right = layer.kernel_for(problem.shape).id.rfind("wisdom_", 0) == 0 && is_right();
         for (int repeat = 0; repeat < 3; ++repeat) {  // the plugin is another one each time, the kernel stays
@@ -177,7 +181,8 @@ TEST_CASE("two copies of the library in a process run the same kernel", "[wisdom
             right = right && is_right();
         }
         return right;
-    }));
+    };
+    CHECK(holds_in_child(is_right_with_plugins));
 }
 
 TEST_CASE("kernels that don't fit the machine or the library are listed with the reason", "[wisdom]") {
@@ -199,7 +204,7 @@ TEST_CASE("kernels that don't fit the machine or the library are listed with the
         CHECK(row["reason"] == change.reason);
         CHECK_THAT(kernel_that_runs("aftp_full_k40", "AFT_WISDOM=" + tuned.file), StartsWith("aft_full_cpu_"));
         const Golden golden = golden_named("aftp_full_k40");
-        const Outcome named = aft_cli("run " + golden.path + " --layer full --input " + golden.path +
+        const Outcome named = aft_cli("run " + golden.path + " --device cpu --layer full --input " + golden.path +
                                           ":input --output " + (tuned.folder / "y"),
                                       "AFT_WISDOM=" + tuned.file + " AFT_KERNEL=" + row["kernel"].get<std::string>());
         CHECK(named.exit_code == 2);
@@ -212,9 +217,9 @@ TEST_CASE("a process whose AFT_WISDOM is refused says so for each layer, and lis
     std::ofstream(tuned.file) << "no JSON";
     const Golden golden = golden_named("aftp_full_k40");
     const std::string environment = "AFT_WISDOM=" + tuned.file;
-    for (const std::string &command :
-         {"run " + golden.path + " --layer full --input " + golden.path + ":input --output " + (tuned.folder / "y"),
-          std::string("kernels")}) {
+    for (const std::string &command : {"run " + golden.path + " --device cpu --layer full --input " + golden.path +
+                                           ":input --output " + (tuned.folder / "y"),
+                                       std::string("kernels")}) {
         const Outcome outcome = aft_cli(command, environment);
         CHECK(outcome.exit_code == 2);
         CHECK(is_one_line(outcome.err));

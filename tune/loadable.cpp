@@ -28,14 +28,14 @@ void on_error(void *user_context, const char *message) {
 
 void on_print(void *, const char *) {}
 
-const bool is_set_up = [] {  // when it is loaded
+// When the system loads the object.
+[[gnu::constructor]] void set_up() {
     halide_set_custom_malloc(on_malloc);
     halide_set_custom_free(on_free);
     halide_set_custom_do_par_for(on_parallel_loop);
     halide_set_error_handler(on_error);
     halide_set_custom_print(on_print);
-    return true;
-}();
+}
 
 }  // namespace
 

@@ -34,7 +34,7 @@ double rounded(double value) {
     return std::stod(fmt::format("{:.5g}", value));
 }
 
-std::string content(const fs::path &path) {
+std::string bytes_of(const fs::path &path) {
     errno = 0;
     std::ifstream file(path, std::ios::binary);
     std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -144,12 +144,12 @@ void WisdomFile::add(const SearchResult &result) const {
     Json json = {{"cpu", cpu_}, {"isa", isa_}, {"results", Json::array()}};
     std::vector<Wisdom::Result> old;
     if (fs::exists(file_)) {
-        json = Json::parse(content(file_));
+        json = Json::parse(bytes_of(file_));
         old = read_wisdom(file_.string()).results;
     }
     Json library;
     if (result.tuned) {
-        const std::string code = content(result.library), digits = sha256(code);
+        const std::string code = bytes_of(result.library), digits = sha256(code);
         const std::string name = fmt::format("{}-{}.so", file_.stem().string(), digits.substr(0, digits_of_name));
         write(file_.parent_path() / name, code);
         library = {{"file", name}, {"sha256", digits}, {"abi", kernel_abi}};
