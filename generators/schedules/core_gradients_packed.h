@@ -37,7 +37,7 @@ public:
     void schedule(BiasGradientsOf<Panels, Factors> &gradients, const Func &bias, const BiasGradientInputs &in) {
         const Halide::LoopLevel root = Halide::LoopLevel::root();
         schedule_factors(gradients.factors, root);
-        schedule_scaled(gradients.targets, root);
+        schedule_scaled(gradients.targets, root, in);
         for (const Func &f : per_channel(gradients.factors)) {
             in_parallel(f);
         }
@@ -126,17 +126,23 @@ public:
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
             .update()
-            .reorder(form.lane, gradients.row.x, gradients.row.y, form.block, chunk, form.batch)
+            .split(form.block, group, form.block, blocks_at_once, guard)
+            .reorder(form.lane, form.block, gradients.row.x, gradients.row.y, group, chunk, form.batch)
             .vectorize(form.lane)
             .parallel(chunk)
-            .parallel(form.batch);
+            .parallel(form.batch)
+            .specialize(is_sigmoid(in));
         gradients.sum.compute_root()
             .bound(form.lane, 0, tiles.vector)
             .vectorize(form.lane)
             .update()
             .vectorize(form.lane);
+        gradients.of_weight.compute_root().bound(form.lane, 0, tiles.vector).vectorize(form.lane);
         schedule_elementwise(dq, in.targets, in);
         schedule_elementwise(d, in.sources, in);
+        // Row by row together: where the gradients of a row lie side by side, as those of a layer do, the CPU reads and
+        // writes long pieces of memory.
+        Func(d).compute_with(dq, d.args()[1]);
     }
     void schedule(JointBiasGradients<Panels> &, const Func &, const BiasGradientInputs &) {
         _halide_user_error << "packed doesn't schedule this algorithm\n";
@@ -164,7 +170,7 @@ private:
         schedule_product(gradients.sums);
         gradients.sums.sums.compute_at(d, form.block);
         const Halide::LoopLevel sample(d, d.args().back());
-        schedule_scaled(gradients.targets, sample);
+        schedule_scaled(gradients.targets, sample, in);
         gradients.doubtful.compute_at(sample)
             .update()
             .reorder(gradients.any.x, gradients.any.y, form.block)
@@ -172,6 +178,7 @@ private:
             .vectorize(gradients.any.x);
         schedule_exact(gradients.exact, gradients.both.func);
         schedule_elementwise(dq, in.targets, in);
+        Func(dq).specialize(is_sigmoid(in));
     }
     static std::vector<Func> per_channel(const CertifiedFactors<Panels> &factors) {
         return {factors.maximum_so_far, factors.sources.key_maximum};
@@ -197,7 +204,7 @@ private:
         by_groups(factors.sources.key_maximum, chunk);
         by_groups(factors.sources.key_maximum.update(), factors.sources.row, chunk);
     }
-    void schedule_scaled(ScaledTargets<Panels> &targets, const Halide::LoopLevel &at) {
+    void schedule_scaled(ScaledTargets<Panels> &targets, const Halide::LoopLevel &at, const GradientInputs &in) {
         place(targets.value_range, at);
         targets.value_range.vectorize(form.lane);
         by_groups(targets.value_range.update(), targets.of_values);
@@ -207,7 +214,8 @@ private:
         targets.scaled.split(form.row, rows, form.row, 16, guard)
             .reorder(form.lane, form.block, form.row, rows, form.batch)
             .vectorize(form.lane)
-            .parallel(rows);
+            .parallel(rows)
+            .specialize(is_sigmoid(in));
     }
     /// Source by source, in the tile that needs it.
     void schedule_exact(JointGradients<Panels> &exact, const Func &both) {

@@ -49,6 +49,7 @@ public:
     void schedule(Core<Panels, Pooled> &core, const Halide::Func &y, const CoreInputs &in) {
         schedule_pooled(core.mean);
         schedule_rows(y, in);
+        Func(y).specialize(is_sigmoid(in));
     }
     template<typename Mean>
     void schedule(Mean &, const Halide::Func &, const CoreInputs &) {
@@ -56,6 +57,10 @@ public:
     }
 
 protected:
+    /// The usual gate: a loop for it is without the operations of the others.
+    static Halide::Expr is_sigmoid(const CoreInputs &in) {
+        return in.gate == 0;
+    }
     void place(Func f, const Halide::LoopLevel &at) const {
         f.compute_at(at).bound(form.lane, 0, tiles.vector);
     }
@@ -99,6 +104,8 @@ protected:
         band.factors.outside.compute_at(sample).vectorize(band.factors.outside.args()[0], tiles.vector);
     }
     Var group{"group"};  // of blocks of channels
+    // Whose sums one loop over rows makes, in registers, from four neighbouring lines of a row.
+    static constexpr int blocks_at_once = 4;
 
     /// The sums of a block of channels, then tile by tile the gated quotients.
     template<template<typename> class Mean>
@@ -113,7 +120,7 @@ protected:
             .vectorize(form.lane)
             .unroll(form.row_in_tile)
             .store_in(Halide::MemoryType::Stack)
-            .specialize(in.gate == 0);  // sigmoid, the usual one: without the operations of the others
+            .specialize(is_sigmoid(in));
         schedule_product(mean.sums);
         mean.sums.sums.compute_at(y, form.block);
 
@@ -128,18 +135,26 @@ protected:
         schedule_exact(mean.exact, core.gated.func);
     }
 
-    /// One job makes the sums of a chunk of rows for a channel block of a sample.
+    /// One job makes the sums of a chunk of rows of a sample, row by row, as the inputs lie in memory, for a few blocks
+    /// of channels.
     void schedule_pooled(Pooled<Panels> &mean) {
         const Var chunk = mean.chunk_state.args().back();
         mean.chunk_state.compute_root()
             .bound(form.lane, 0, tiles.vector)
+            .split(form.block, group, form.block, blocks_at_once, guard)
+            .reorder(form.lane, form.block, group, chunk, form.batch)
             .vectorize(form.lane)
-            .reorder(form.lane, form.block, chunk, form.batch)
             .parallel(chunk)
             .parallel(form.batch);
         for (Func f : {mean.chunk_maximum, mean.chunk_sums}) {
-            f.compute_at(mean.chunk_state, form.block).vectorize(form.lane, tiles.vector);
-            f.update().vectorize(form.lane, tiles.vector);
+            f.compute_at(mean.chunk_state, group)
+                .bound(form.lane, 0, tiles.vector)
+                .bound_extent(form.block, blocks_at_once)
+                .vectorize(form.lane)
+                .update()
+                .reorder(form.lane, form.block, mean.row.x, mean.row.y)
+                .vectorize(form.lane)
+                .unroll(form.block);
         }
         mean.mean.compute_root().bound(form.lane, 0, tiles.vector).vectorize(form.lane).parallel(form.batch);
         for (Func f : {mean.maximum, mean.sums}) {

@@ -17,11 +17,12 @@ public:
     /// A projection alone: one job per (row block, sample), or per group of channels of a short one.
     void schedule(Linear<Panels> &linear, const Halide::Func &y, const LinearInputs &in) {
         const Halide::Expr tiles_per_block = this->tiles_per_block(in.rows, in.inputs, in.outputs, in.batch);
-        schedule_input(linear.input.panels, in.inputs, tiles_per_block);
         if (short_sequences) {
+            schedule_input(linear.input.panels, in.inputs, tiles_per_block);
             schedule_output(y, linear.product, JobsOf::panels, panels_per_job(in.inputs));
         } else {
             schedule_output(y, linear.product, JobsOf::row_tiles, tiles_per_block);
+            schedule_input(linear.input.panels, in.inputs).compute_at(y, job);
         }
     }
 
@@ -174,13 +175,18 @@ protected:
     }
 
     // ---- the stages at both ends
-    void schedule_input(Func input, const Halide::Expr &inputs, const Halide::Expr &tiles_per_block) {
-        input.compute_root()
-            .bound(form.lane, 0, tiles.vector)
+    Func schedule_input(Func input, const Halide::Expr &inputs) const {
+        return input.bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
             .bound(form.block, 0, form.padded_blocks(inputs))
+            .reorder(form.lane, form.row_in_tile, form.block, form.tile, form.batch)
             .vectorize(form.lane)
-            .unroll(form.row_in_tile)
+            .unroll(form.row_in_tile);
+    }
+    /// The same, at once for all jobs, in jobs of its own.
+    void schedule_input(const Func &input, const Halide::Expr &inputs, const Halide::Expr &tiles_per_block) {
+        schedule_input(input, inputs)
+            .compute_root()
             .split(form.tile, job, form.tile, tiles_per_block, guard)
             .reorder(form.lane, form.row_in_tile, form.block, form.tile, job, form.batch)
             .parallel(job)

@@ -18,20 +18,6 @@ void clear_rows_before(const Tensor &tensor, std::int64_t end) {
     }
 }
 
-/// [B, rows, channels] as [1, B rows, channels], if the samples follow each other.
-bool join_samples(Tensor &tensor) {
-    const std::int64_t batch = tensor.extents[0], rows = tensor.extents[1];
-    if (batch > 1 && rows > 1 && tensor.strides[0] != rows * tensor.strides[1]) {
-        return false;
-    }
-    if (rows == 1) {
-        tensor.strides[1] = tensor.strides[0];
-    }
-    tensor.extents[0] = 1;
-    tensor.extents[1] = batch * rows;
-    return tensor.strides[1] != 0 || tensor.extents[1] == 1;
-}
-
 }  // namespace
 
 Demand Linear::demand(std::int64_t inputs, std::int64_t outputs) {

@@ -1,8 +1,22 @@
 #include "layer/linear_training.h"
 
 #include "halide/limits.h"
+#include "layer/parts.h"
 
 namespace aft {
+namespace {
+
+/// Makes one sample of all where they follow each other in memory in both, so that tiles of rows end in the last one
+/// alone. Rows are computed one by one, and summed in the same order: the bits are the same.
+void join_samples(const PreparedSelection &kernels, Tensor &a, Tensor &b) {
+    Tensor joined_a = a, joined_b = b;
+    if (kernels.least_batch() == 1 && aft::join_samples(joined_a) && aft::join_samples(joined_b)) {
+        a = joined_a;
+        b = joined_b;
+    }
+}
+
+}  // namespace
 
 std::vector<Demand> LinearTraining::demands(std::int64_t inputs, std::int64_t outputs) {
     LayerConfig config;
@@ -43,15 +57,20 @@ void LinearTraining::forward(CallMemory &memory, const TensorView<const float, 3
     const std::int64_t outputs = weight.extents[0];
     const Tensor b =
         bias.data ? Tensor(bias) : memory.constant("b", 0.0f, TensorView<const float, 1>(nullptr, {outputs}, {0}));
-    forward_.kernel_for({x.extents[0], x.extents[1]}).call({{"x", x}, {"w", weight}, {"b", b}, {"y", y}}, memory);
+    Tensor input = x, output = y;
+    join_samples(forward_, input, output);
+    forward_.kernel_for({x.extents[0], x.extents[1]})
+        .call({{"x", input}, {"w", weight}, {"b", b}, {"y", output}}, memory);
 }
 
 void LinearTraining::gradients(CallMemory &memory, const TensorView<const float, 3> &x,
                                const TensorView<const float, 3> &dy, float *weight, float *bias) const {
     const std::int64_t inputs = x.extents[2], outputs = dy.extents[2];
+    Tensor input = x, of_output = dy;
+    join_samples(gradients_, input, of_output);
     gradients_.kernel_for({x.extents[0], x.extents[1]})
-        .call({{"x", x},
-               {"dy", dy},
+        .call({{"x", input},
+               {"dy", of_output},
                {"dw", TensorView<float, 3>(weight, {1, outputs, inputs})},
                {"db", TensorView<float, 2>(bias, {1, outputs})}},
               memory);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "halide/limits.h"
+#include "halide/operand.h"
 
 #include <aft/call.h>
 
@@ -45,6 +46,20 @@ TensorView<T, Rank> part_of(TensorView<T, Rank> tensor, std::int64_t first, std:
         tensor.extents[0] = count;
     }
     return tensor;
+}
+
+/// [B, rows, channels] as [1, B rows, channels], if the samples follow each other.
+inline bool join_samples(Tensor &tensor) {
+    const std::int64_t batch = tensor.extents[0], rows = tensor.extents[1];
+    if (batch > 1 && rows > 1 && tensor.strides[0] != rows * tensor.strides[1]) {
+        return false;
+    }
+    if (rows == 1) {
+        tensor.strides[1] = tensor.strides[0];
+    }
+    tensor.extents[0] = 1;
+    tensor.extents[1] = batch * rows;
+    return tensor.strides[1] != 0 || tensor.extents[1] == 1;
 }
 
 inline Sight part_of(Sight sight, std::int64_t first, std::int64_t count) {

@@ -15,11 +15,13 @@ struct PooledGradients {
     Pooled<Form> mean;
     TargetGradients<Form> targets;
     Halide::Func chunk_sum, sum;  // of h: of the targets of a chunk, of all
+    Halide::Func of_weight;       // what a weight is multiplied by for dV: G over the sum of the weights
     Halide::RDom row;             // of a chunk
 
     PooledGradients(Form &form, const GradientInputs &in)
         : mean(form, in), targets(form, in, [this](const Element &e) { return mean(e); }),
-          chunk_sum(form.stage("chunk_sum")), sum(form.stage("sum_of_h")), form(form), in(in) {
+          chunk_sum(form.stage("chunk_sum")), sum(form.stage("sum_of_h")), of_weight(form.stage("of_weight")),
+          form(form), in(in) {
         using namespace Halide;
         const Element e = form.variable();
         const auto chunks = form.chunks(in.targets);
@@ -28,13 +30,14 @@ struct PooledGradients {
         std::vector<Var> vars = form.channel_vars();
         vars.push_back(chunk);
         chunk_sum(vars) = 0.0f;
-        chunk_sum(vars) += select(chunks.inside(chunk), targets.h(form.at_source(chunks.at(form, e, chunk))), 0.0f);
+        chunk_sum(vars) += kept_if(chunks.inside(chunk), targets.h(form.at_source(chunks.at(form, e, chunk))));
 
         const RDom c(0, chunks.count, "summed_chunk");
         std::vector<Expr> at = as_exprs(form.channel_vars());
         at.emplace_back(c);
         sum(form.channel_vars()) = 0.0f;
         sum(form.channel_vars()) += chunk_sum(at);
+        of_weight(form.channel_vars()) = sum(form.channel_vars()) / mean.sums(as_exprs(form.channel_vars()))[1];
     }
 
     /// dK and dV.
@@ -42,8 +45,7 @@ struct PooledGradients {
         using namespace Halide;
         const std::vector<Expr> channel = form.at_channel(source);
         const Expr k = in.key_at(source.channel, source.row, source.batch);
-        const Expr p = exp_nonpositive(k - mean.maximum(channel)) / mean.sums(channel)[1];
-        const Expr of_value = p * sum(channel);
+        const Expr of_value = exp_nonpositive(k - mean.maximum(channel)) * of_weight(channel);
         const Expr v = in.value_at(source.channel, source.row, source.batch);
         const Expr counts = in.counts(source.channel, source.row, source.batch);
         return {kept_if(counts, of_value * (v - mean(source))), kept_if(counts, of_value)};

@@ -28,12 +28,12 @@ private:
         return in.counts(e.channel, e.row, e.batch);
     }
     static Halide::Expr clean_key(const CoreInputs &in, const Element &e) {
-        return select(is_nan_bits(key(in, e)), 0.0f, key(in, e));
+        return kept_if(!is_nan_bits(key(in, e)), key(in, e));
     }
     /// A key that is a NaN makes the value one, which survives every weight.
     static Halide::Expr value(const CoreInputs &in, const Element &e) {
         const Halide::Expr v = in.value_at(e.channel, e.row, e.batch);
-        return kept_if(counts(in, e), select(is_nan_bits(key(in, e)), key(in, e), v));
+        return kept_if(counts(in, e), kept_if(!is_nan_bits(key(in, e)), v, key(in, e)));
     }
 
     const Form &form;

@@ -37,9 +37,12 @@ struct SoftmaxSums {
         const Element source = chunks.at(form, e, chunk);
         const Expr inside = counts ? chunks.inside(chunk) && counts(source) : chunks.inside(chunk);
 
+        const auto if_inside = [&](const Expr &value, const Expr &other) {
+            return counts ? kept_if(inside, value, other) : select(inside, value, other);
+        };
         chunk_maximum(vars) = lowest();
-        chunk_maximum(vars) = max(chunk_maximum(vars), select(inside, key(source), lowest()));
-        const Expr weight = select(inside, exp_nonpositive(key(source) - chunk_maximum(vars)), 0.0f);
+        chunk_maximum(vars) = max(chunk_maximum(vars), if_inside(key(source), lowest()));
+        const Expr weight = if_inside(exp_nonpositive(key(source) - chunk_maximum(vars)), 0.0f);
         chunk_sums(vars) = Tuple(0.0f, 0.0f);
         chunk_sums(vars) = Tuple(chunk_sums(vars)[0] + weight * value(source), chunk_sums(vars)[1] + weight);
         chunk_state(vars) = Tuple(chunk_maximum(vars), chunk_sums(vars)[0], chunk_sums(vars)[1]);
