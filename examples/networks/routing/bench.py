@@ -106,7 +106,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
 
-    print("| cities | | aft | PyTorch | PyTorch, compiled | ONNX Runtime |\n|---|---|---|---|---|---|")
+    print("| cities | | ours | PyTorch | PyTorch, compiled | ONNX Runtime |\n|---|---|---|---|---|---|")
     for N in options.cities:
         with tempfile.TemporaryDirectory() as folder:
             places = torch.rand(N, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(N))
