@@ -1,4 +1,4 @@
-#include "blocks/activation.h"
+#include "blocks/generators/activation.h"
 
 namespace routing {
 
