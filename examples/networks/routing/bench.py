@@ -1,8 +1,8 @@
-"""Times the tours of one instance from every city, by the C++ program, PyTorch and ONNX Runtime in turns. Prints a table
-in Markdown: CPU milliseconds on one thread, the least of many rounds. So other programs on the machine count little.
+"""Times the tours of one instance from every city, by the C++ program, PyTorch and ONNX Runtime in turns.
 
-PyTorch runs the network of model.py by its own operators, eager and compiled; compiled are the encoder and a step. The
-ONNX model has all steps in one graph. All start from the same places and must find the same tours.
+Prints a table in Markdown: milliseconds of processor time on one thread, the least of many rounds. So other programs on
+the machine count little. PyTorch runs the network of model.py by its own operators, eager and compiled; compiled are
+the encoder and a step. The ONNX model has all steps in one graph. All must find the same tours.
 
     cmake --build build --target routing_time
     build/peers-venv/bin/python examples/networks/routing/bench.py build/examples/networks/routing/routing_time
@@ -25,7 +25,7 @@ WEIGHTS = pathlib.Path(__file__).with_name("routing.safetensors")
 
 
 class Greedy(torch.nn.Module):
-    """The tours of an instance, with the encoding or without the steps: what ONNX Runtime computes."""
+    """What ONNX Runtime computes: the tours of an instance or, without the steps, its encoding."""
 
     def __init__(self, network, steps):
         super().__init__()

@@ -1,12 +1,9 @@
 """Trains the network of model.py, and writes its weights in float16.
 
 The network imitates the tours of OR-Tools' local search: each step maximises the probability of some of them, from any
-start and in both directions. Places are uniform in the unit square.
+start and in both directions. Places are uniform in the unit square. It needs torch, safetensors and ortools.
 
-    pip install torch safetensors ortools
-    python examples/networks/routing/train.py routing.safetensors
-
-finds aft.torch as docs/python.md says. One thread is best where others use the machine.
+    PYTHONPATH=python AFT_LIBRARY=build/runtime/libaft.so python examples/networks/routing/train.py routing.safetensors
 """
 
 import argparse
