@@ -22,9 +22,13 @@ bool is_statically_linked() {
 
 }  // namespace
 
-DriverLibrary::DriverLibrary(const char *name, int flags) : name_(name), handle_(nullptr) {
-    if (is_statically_linked()) {
-        problem_ = "a statically linked program can't load libraries";
+std::string why_no_libraries() {
+    return is_statically_linked() ? "a statically linked program can't load libraries" : "";
+}
+
+DriverLibrary::DriverLibrary(const char *name, int flags)
+    : name_(name), handle_(nullptr), problem_(why_no_libraries()) {
+    if (!problem_.empty()) {
         return;
     }
     handle_ = dlopen(name, flags);

@@ -8,6 +8,9 @@
 
 namespace aft {
 
+/// Why this program can't load any library; empty when it can.
+std::string why_no_libraries();
+
 /// A library that is found at run time, such as a driver's, so that a build runs on machines without it. Never
 /// unloaded.
 class DriverLibrary {

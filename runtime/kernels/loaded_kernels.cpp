@@ -1,6 +1,6 @@
 #include "kernels/loaded_kernels.h"
 
-#include "devices/cpu_features.h"
+#include "devices/driver.h"
 #include "files/hash.h"
 #include "files/input_file.h"
 #include "files/trust.h"
@@ -65,8 +65,14 @@ PreferredExtents preferred_extents(const Wisdom::Result &result) {
     return preferred;
 }
 
-/// Why a kernel isn't for this library or this machine; empty when it is.
+/// Why a kernel isn't for this program or this machine; empty when it is.
 std::string why_not(const std::string &cpu, const Wisdom::Result &result) {
+    if (const std::string reason = why_no_libraries(); !reason.empty()) {
+        return reason;
+    }
+    if (!has_sha256()) {
+        return "this build can't check the SHA-256 of kernels: it was made without libmd";
+    }
     const int abi = result.library->abi;
     if (abi != kernel_abi) {
         return "has kernel ABI " + std::to_string(abi) + ", this library has " + std::to_string(kernel_abi) +
@@ -92,9 +98,6 @@ void check_trusted(const fs::path &path) {
 void check_library(const fs::path &path, const Wisdom::Library &library) {
     check_trusted(path);
     const InputFile file(path.string());
-    if (!has_sha256()) {
-        throw ConfigError("this build can't check the SHA-256 of " + path.string() + ": it was made without libmd");
-    }
     const std::string found = sha256(file.text(0, file.bytes()));
     if (found != library.sha256) {
         throw ConfigError(path.string() + " has SHA-256 " + found + ", must have " + library.sha256);
