@@ -51,9 +51,10 @@ struct CertifiedFactors {
     /// E of a target and a source, which may be behind the last one.
     Expr weight(const Expr &target, const Expr &source, const Expr &batch) const {
         const Expr s = min(likely(source), in.sources - 1);
+        // Not above 0 where the target sees the source; elsewhere the exponential may be anything.
         const Expr half = in.half_bias(target, s, batch) - bias_maximum(target, batch);
         return kept_if(source < in.end(target, batch) && in.sees(target, s, batch),
-                       SourceChunk::exponential(in.rounded, half, 2));
+                       SourceChunk::exponential_of_nonpositive(in.rounded, half, 2));
     }
     /// f of the channel of an element.
     Expr factor(const Element &e, const Expr &chunk, const Expr &last) const {

@@ -12,9 +12,13 @@ struct SourceChunk {
     static Halide::Expr count(const Halide::Expr &sources) {
         return ceil_div(sources, rows);
     }
-    /// exp(factor v) for v <= 0, which is 0 from 2^-127 on.
+    /// exp(factor v) for v <= 0, which is 0 from 2^-127 on; 1 for other values.
     static Halide::Expr exponential(const Rounding &rounded, const Halide::Expr &v, float factor = 1) {
-        return exp2_bounded(rounded, clamp(v * (factor * 1.44269504f), -127.0f, 0.0f));
+        return exponential_of_nonpositive(rounded, Halide::min(v, 0.0f), factor);
+    }
+    /// The same without a promise for other values.
+    static Halide::Expr exponential_of_nonpositive(const Rounding &rounded, const Halide::Expr &v, float factor = 1) {
+        return exp2_bounded(rounded, Halide::max(v * (factor * 1.44269504f), -127.0f));
     }
 };
 

@@ -27,9 +27,24 @@ public:
         bool widened = false;        // func is float32 of bfloat16, for schedules that widen a block at a time
         Halide::Func unpaired = {};  // transposed_rows() before they are put together in pairs
     };
+    /// A step of a product, in a block of `vector` steps. `block` stays one factor in each index: of row() / 2, Halide
+    /// doesn't see how many pairs a product needs that ends early, and pads them to a whole chunk.
+    struct Step {
+        Expr block, in_block;
+        int vector;
+        Expr row() const {
+            return block * vector + in_block;
+        }
+        Expr pair() const {
+            return block * (vector / 2) + in_block / 2;
+        }
+        Expr odd() const {
+            return in_block % 2;
+        }
+    };
     struct Right {
         Halide::Func func;
-        std::function<Expr(Expr lane, Expr step, Expr panel, Expr tile, Expr batch)> at;
+        std::function<Expr(Expr lane, const Step &step, Expr panel, Expr tile, Expr batch)> at;
         bool shares_func = false;    // with the operand before it
         Halide::Func unpaired = {};  // func before its rows are put together in pairs
     };
@@ -135,9 +150,9 @@ public:
                 tiles.rows_first, kept == Kept::bfloat16};
     }
     Right weights(const Halide::Func &matrix) const {
-        return {matrix, [=](Expr lane, Expr step, Expr panel, Expr, Expr) {
-                    return kept == Kept::pairs ? factor(matrix(step % 2, lane, step / 2, panel))
-                                               : as_float(matrix(lane, step, panel));
+        return {matrix, [=](Expr lane, const Step &step, Expr panel, Expr, Expr) {
+                    return kept == Kept::pairs ? factor(matrix(step.odd(), lane, step.pair(), panel))
+                                               : as_float(matrix(lane, step.row(), panel));
                 }};
     }
 
@@ -152,10 +167,10 @@ public:
                             : with(as_float, values_of(func, at));
         }
         /// As factors of a product whose steps begin at row `first`.
-        Halide::Tuple factors(const Expr &lane, const Expr &first, const Expr &step, const Expr &panel,
+        Halide::Tuple factors(const Expr &lane, const Expr &first, const Step &step, const Expr &panel,
                               const Expr &batch) const {
-            return in_pairs ? with(factor, values_of(func, {step % 2, lane, first / 2 + step / 2, panel, batch}))
-                            : (*this)({lane, first + step, panel, batch});
+            return in_pairs ? with(factor, values_of(func, {step.odd(), lane, first / 2 + step.pair(), panel, batch}))
+                            : (*this)({lane, first + step.row(), panel, batch});
         }
     };
     Columns columns(const std::string &name, const SeveralValues &values) {
@@ -190,12 +205,15 @@ public:
             Halide::Func pairs = stage(name + "_pairs");
             pairs(odd, lane, pair, block, batch) = as_bfloat16(f(lane, pair * 2 + odd, block, batch));
             return {pairs,
-                    [pairs](Expr lane, Expr step, Expr panel, Expr, Expr batch) {
-                        return factor(pairs(step % 2, lane, step / 2, panel, batch));
+                    [pairs](Expr lane, const Step &step, Expr panel, Expr, Expr batch) {
+                        return factor(pairs(step.odd(), lane, step.pair(), panel, batch));
                     },
                     false, f};
         }
-        return {f, [f](Expr lane, Expr step, Expr panel, Expr, Expr batch) { return f(lane, step, panel, batch); },
+        return {f,
+                [f](Expr lane, const Step &step, Expr panel, Expr, Expr batch) {
+                    return f(lane, step.row(), panel, batch);
+                },
                 false, f};
     }
     struct PerTile {
@@ -214,7 +232,7 @@ public:
         std::vector<Right> result;
         for (int i = 0; i < columns.func.outputs(); ++i) {
             result.push_back({columns.func,
-                              [=](Expr lane, Expr step, Expr panel, Expr tile, Expr batch) {
+                              [=](Expr lane, const Step &step, Expr panel, Expr tile, Expr batch) {
                                   return columns.factors(lane, first(tile), step, panel, batch)[i];
                               },
                               i > 0});
@@ -331,7 +349,7 @@ private:
             std::vector<Expr> result;
             for (const Right &right : rights) {
                 result.push_back(left.at(step, row_in_tile, b, tile, batch) *
-                                 right.at(lane, b * tiles.vector + step, block, tile, batch));
+                                 right.at(lane, Step{b, step, tiles.vector}, block, tile, batch));
             }
             return Halide::Tuple(result);
         };

@@ -22,6 +22,9 @@ public:
             schedule_stored(y, tiles.vector, JobsOf::panels, blocks_per_job(in));
         } else {
             schedule_rows(y, in);
+            // The queries of the next tile, a line of a cache of each row: no processor guesses that.
+            Func(y).prefetch(tensor_of(in.q), row_tile, row_tile, 1, Halide::PrefetchBoundStrategy::NonFaulting);
+            mean.chunk_factors.compute_at(y, job).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
         }
         schedule_quotients(core, y, in);
         mean.weights.func.compute_at(y, job)
@@ -175,6 +178,10 @@ protected:
     }
 
 private:
+    /// The tensor of the call that an input is.
+    static Halide::Parameter tensor_of(const Func &input) {
+        return input.value().as<Halide::Internal::Call>()->param;
+    }
     /// Row by row, as the inputs lie in memory, for a few blocks of channels.
     void schedule_sources(CertifiedFactors<Panels> &factors, const Func &y, const CoreInputs &in) {
         ExpSources<Panels> &sources = factors.sources;

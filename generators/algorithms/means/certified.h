@@ -14,10 +14,15 @@ struct Certified : Proven<Form> {
     using Expr = Halide::Expr;
 
     CertifiedFactors<Form> factors;
+    Halide::Func chunk_factors;   // f_k(l), per channel: a table, as most tiles end in the same chunk
     typename Form::Left weights;  // E
     typename Form::Product sums;
 
-    Certified(Form &form, const CoreInputs &in) : Proven<Form>(form, in), factors(form, in) {
+    Certified(Form &form, const CoreInputs &in)
+        : Proven<Form>(form, in), factors(form, in), chunk_factors(form.stage("chunk_factors")) {
+        const Halide::Var chunk("chunk"), last("last_chunk");
+        const Element each = form.variable();
+        chunk_factors(of_chunks(each, chunk, last)) = factors.factor(each, chunk, last);
         weights = form.rows("weights", [&](const Element &e) {
             return factors.weight(min(e.row, in.targets - 1), e.channel, e.batch);
         });
@@ -26,7 +31,7 @@ struct Certified : Proven<Form> {
             SourceChunk::rows,
             [this](const Expr &tile, const Expr & /*panel*/, const Expr &b) { return end_of_tile(tile, b); },
             [&](const Expr &chunk, const Expr &end, const Element &e) {
-                return factors.factor(e, chunk, factors.last_chunk(end));
+                return chunk_factors(of_chunks(e, chunk, factors.last_chunk(end)));
             });
         this->prove({[this](const Element &e) { return sums(e, 0); }, [this](const Element &e) { return sums(e, 1); },
                      [this](const Element &e) { return reference(e); },
@@ -34,6 +39,11 @@ struct Certified : Proven<Form> {
     }
 
 private:
+    std::vector<Expr> of_chunks(const Element &e, const Expr &chunk, const Expr &last) const {
+        std::vector<Expr> at = factors.of_chunk(e, chunk);
+        at.push_back(last);
+        return at;
+    }
     /// Every source that a target of the tile sees stands before this one.
     Expr end_of_tile(const Expr &tile, const Expr &batch) const {
         const Expr last = tile * this->form.tile_rows + this->form.tile_rows - 1;
