@@ -22,12 +22,12 @@ bool is_statically_linked() {
 
 }  // namespace
 
-DriverLibrary::DriverLibrary(const char *name, int flags) : name_(name), handle_(nullptr) {
+DriverLibrary::DriverLibrary(const char *name, bool global) : name_(name), handle_(nullptr) {
     if (is_statically_linked()) {
         problem_ = "a statically linked program can't load drivers";
         return;
     }
-    handle_ = dlopen(name, flags);
+    handle_ = dlopen(name, RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL));
     if (!handle_) {
         const char *why = dlerror();
         problem_ = why ? why : std::string(name) + " can't be loaded";

@@ -11,7 +11,8 @@ namespace aft {
 /// A driver's library, found at run time, so that a build runs on machines without it. Never unloaded.
 class DriverLibrary {
 public:
-    DriverLibrary(const char *name, int flags);
+    /// `global`: libraries that are loaded later find its functions.
+    explicit DriverLibrary(const char *name, bool global = false);
 
     /// Sets `function` to the library's function `name`.
     template<typename Function>
