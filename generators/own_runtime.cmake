@@ -2,7 +2,7 @@
 # ARCHIVE, the runtime, defines gets the prefix aft_. Leaves the names in the file NAMES, as objcopy reads them, for
 # whatever calls the runtime. runtime/halide/halide.h has those that C++ calls.
 #
-# usage: cmake -D NM=<nm> -D OBJCOPY=<objcopy> -D ARCHIVE=<file> -D NAMES=<file> -P own_runtime.cmake
+# usage: cmake -D NM=<nm> -D OBJCOPY=<objcopy and options> -D ARCHIVE=<file> -D NAMES=<file> -P own_runtime.cmake
 execute_process(COMMAND ${NM} --extern-only --defined-only --format=posix ${ARCHIVE}
                 OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "[^ \n]+ [A-Za-z] " symbols "${symbols}")

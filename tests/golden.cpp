@@ -41,7 +41,8 @@ std::vector<Golden> goldens() {
     std::vector<Golden> cases;
     for (const auto &entry : std::filesystem::directory_iterator(folder ? folder : AFT_GOLDENS)) {
         if (entry.path().extension() == ".safetensors") {
-            cases.push_back({entry.path().stem(), entry.path(), read_safetensors(entry.path())});
+            const std::string path = entry.path().string();
+            cases.push_back({entry.path().stem().string(), path, read_safetensors(path)});
         }
     }
     std::sort(cases.begin(), cases.end(), [](const Golden &a, const Golden &b) { return a.name < b.name; });

@@ -6,9 +6,11 @@ import sys
 
 # The rooms that a room includes files of, beside its own.
 MAY_INCLUDE = {
-    "threads": set(),
-    "halide": {"threads"},
-    "devices": {"halide", "threads"},
+    "system": set(),
+    "threads": {"system"},
+    "files": set(),
+    "halide": {"system", "threads"},
+    "devices": {"halide", "system", "threads"},
     "kernels": {"devices", "files", "halide", "threads", "weights"},
 }
 

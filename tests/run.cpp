@@ -248,6 +248,15 @@ bool runs_by_default(const KernelInfo &kernel) {
     return is_tested(kernel) && (kernel.minimum.seq <= 256 || std::getenv("AFT_LONG_TESTS"));
 }
 
+#ifdef _WIN32  // which has no empty variables
+static int setenv(const char *name, const char *value, int) {
+    return _putenv_s(name, value);
+}
+static int unsetenv(const char *name) {
+    return setenv(name, "", 1);
+}
+#endif
+
 Environment::Environment(const char *name, const std::string &value) : name_(name) {
     setenv(name, value.c_str(), 1);
 }

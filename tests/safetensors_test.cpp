@@ -130,7 +130,9 @@ TEST_CASE("a file that isn't safetensors is refused", "[safetensors]") {
     const TemporaryFile file;
     CHECK_THROWS_WITH(read_safetensors(file.path()), file.path() + ": can't be opened: No such file or directory");
     CHECK_THROWS_WITH(read_safetensors(file.folder().string()), ContainsSubstring("not a regular file"));
-    CHECK_THROWS_WITH(read_safetensors("/dev/zero"), ContainsSubstring("not a regular file"));
+    if (fs::is_character_file("/dev/zero")) {
+        CHECK_THROWS_WITH(read_safetensors("/dev/zero"), ContainsSubstring("not a regular file"));
+    }
 }
 
 TEST_CASE("a file of another kind is called by its name", "[safetensors]") {
@@ -236,12 +238,18 @@ TEST_CASE("a file is replaced whole, and a link stays one", "[safetensors]") {
     SafetensorsFile file;
     file.tensors["a"] = stored_tensor({1}, {1});
     const TemporaryFile target("old content");
-    const fs::path link = target.folder() / "link";
-    fs::create_symlink(target.path(), link);
-    write_safetensors(link.string(), file);
-    CHECK(fs::is_symlink(link));
+    write_safetensors(target.path(), file);
     CHECK(read_safetensors(target.path()).tensors.count("a") == 1);
-    CHECK(std::distance(fs::directory_iterator(target.folder()), {}) == 2);
+    CHECK(std::distance(fs::directory_iterator(target.folder()), {}) == 1);
+
+    const fs::path link = target.folder() / "link";
+    if (make_link(target.path(), link)) {
+        file.tensors["b"] = stored_tensor({1}, {1});
+        write_safetensors(link.string(), file);
+        CHECK(fs::is_symlink(link));
+        CHECK(read_safetensors(target.path()).tensors.count("b") == 1);
+        CHECK(std::distance(fs::directory_iterator(target.folder()), {}) == 2);
+    }
 
     CHECK_THROWS_WITH(write_safetensors(target.folder().string(), file), ContainsSubstring("it is a directory"));
     CHECK_THROWS_WITH(write_safetensors((target.folder() / "missing" / "a").string(), file),

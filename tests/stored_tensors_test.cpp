@@ -125,8 +125,9 @@ TEST_CASE("an index is read as one file", "[safetensors]") {
     const fs::path content = fs::path(shards.path("blobs"));
     fs::create_directory(content);
     fs::rename(shards.index(), content / "0123");
-    fs::create_symlink(content / "0123", shards.path("link"));
-    CHECK(read_safetensors(shards.path("link")).tensors.size() == 18);
+    if (make_link(content / "0123", shards.path("link"))) {
+        CHECK(read_safetensors(shards.path("link")).tensors.size() == 18);
+    }
 }
 
 TEST_CASE("a shard that isn't what the index says is refused", "[weights]") {

@@ -1,9 +1,10 @@
 #pragma once
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <string>
+#include <system_error>
 
 namespace aft {
 
@@ -11,8 +12,10 @@ namespace aft {
 class Folder {
 public:
     Folder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "aft_XXXXXX").string();
-        path_ = mkdtemp(pattern.data());
+        std::random_device random;
+        do {
+            path_ = std::filesystem::temp_directory_path() / ("aft_" + std::to_string(random()));
+        } while (!std::filesystem::create_directory(path_));
     }
     ~Folder() {
         std::filesystem::remove_all(path_);
@@ -33,6 +36,13 @@ public:
 private:
     std::filesystem::path path_;
 };
+
+/// Makes a link to a file. Returns whether the system has links.
+inline bool make_link(const std::filesystem::path &file, const std::filesystem::path &link) {
+    std::error_code error;
+    std::filesystem::create_symlink(file, link, error);
+    return !error;
+}
 
 /// A path in a folder of its own.
 class TemporaryFile {

@@ -22,7 +22,7 @@ using Catch::Matchers::ContainsSubstring;
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 LayerConfig small(LayerForm form) {
     return {form, /*hidden=*/3, /*projected=*/2, /*max_seq_len=*/4, /*window=*/form.has_window() ? 2 : 0};
@@ -191,7 +191,7 @@ TEST_CASE("a position bias may be stored as factors", "[weights]") {
 
     CHECK_THROWS_WITH(load_factors({1, 2, 3, 4}, std::vector<float>(8)),
                       ContainsSubstring("wbias_v is [4, 2], must be [4, 1]"));
-    CHECK_THROWS_WITH(load_factors({1, nan, 3, 4}, {1, 2, 3, 4}),
+    CHECK_THROWS_WITH(load_factors({1, not_a_number, 3, 4}, {1, 2, 3, 4}),
                       ContainsSubstring("wbias_u has nan at [1, 0], must be finite"));
     CHECK_THROWS_WITH(load_factors({1, 2, 1e30f, 4}, {1, 2, 3, 1e30f}),
                       ContainsSubstring("wbias_u wbias_v^T has inf at [2, 3], must be finite or -inf"));
@@ -205,7 +205,7 @@ TEST_CASE("weights that aren't numbers are refused, and only position biases may
     Weights weights = zeros(config);
     weights.position_bias[0] = -infinity;
     CHECK_NOTHROW(check_weights(weights, config));
-    weights.key_weight[4] = nan;
+    weights.key_weight[4] = not_a_number;
     weights.project_bias[2] = -infinity;
     weights.position_bias[7] = infinity;
     CHECK_THROWS_AS(check_weights(weights, config), WeightsError);
@@ -213,7 +213,7 @@ TEST_CASE("weights that aren't numbers are refused, and only position biases may
                       "to_k.weight has nan at [1, 1], must be finite; project.bias has -inf at [2], must be finite; "
                       "wbias has inf at [1, 3], must be finite or -inf");
     weights = zeros(config);
-    weights.position_bias[7] = nan;
+    weights.position_bias[7] = not_a_number;
     CHECK_THROWS_WITH(check_weights(weights, config), ContainsSubstring("wbias has nan at [1, 3]"));
 
     SafetensorsFile file = checkpoint(config);

@@ -31,6 +31,14 @@ int complain(ExitCode code, const char *what) noexcept {
     return code;
 }
 
+std::string commands_of(CLI::App &app) {
+    std::vector<std::string> names;
+    for (const CLI::App *command : app.get_subcommands({})) {
+        names.push_back(command->get_name());
+    }
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
 int run(int argc, char **argv) {
     std::vector<std::string_view> titles;
     for (const NamedForm &named : named_forms) {
@@ -45,9 +53,8 @@ int run(int argc, char **argv) {
     add_commands(app, fmt::format("aft {}", fmt::join(argv + std::min(argc, 1), argv + argc, " ")));
     try {
         app.parse(reversed_arguments(argc, argv));
-        return app.get_subcommands().empty()
-                   ? complain(bad_input, "a command is needed: kernels, devices, run, bench or tune")
-                   : done;
+        return app.get_subcommands().empty() ? complain(bad_input, ("a command is needed: " + commands_of(app)).c_str())
+                                             : done;
     } catch (const CLI::ParseError &error) {
         if (error.get_exit_code() != 0) {
             return complain(bad_input, error.what());
@@ -79,6 +86,7 @@ int main(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     aft::cli::open_closed_streams();
+    aft::cli::make_utf8(argc, argv);
     aft::cli::remove_unfinished_files_on_signals();
     return aft::cli::close_streams(aft::cli::main(argc, argv));
 }

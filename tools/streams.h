@@ -9,6 +9,9 @@ namespace aft::cli {
 /// standard input and output stay unusable; such a standard error discards messages.
 void open_closed_streams() noexcept;
 
+/// Makes the arguments UTF-8, as the library takes paths, where the system gives them in another encoding.
+void make_utf8(int argc, char **argv);
+
 /// Writes results to standard output.
 void print(std::string_view text) noexcept;
 

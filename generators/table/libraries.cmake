@@ -94,12 +94,20 @@ function(aft_weight_layout out table id)
     set(${out} "${layout}" PARENT_SCOPE)
 endfunction()
 
-# Stops unless the programs that change names in objects are there.
-function(aft_check_binutils)
+# Puts the program that changes names in objects into `out`, with the options that every object needs. Stops unless it is
+# there.
+function(aft_objcopy out)
     if(NOT CMAKE_NM OR NOT CMAKE_OBJCOPY)
         message(FATAL_ERROR "Kernels need nm and objcopy, of GNU binutils or of LLVM: CMAKE_NM is '${CMAKE_NM}', "
                             "CMAKE_OBJCOPY is '${CMAKE_OBJCOPY}'")
     endif()
+    set(command ${CMAKE_OBJCOPY})
+    # Halide makes objects for Microsoft's C library. GCC's has the same function by another name, and no mark of a
+    # program that uses floating-point numbers, which is never read.
+    if(MINGW)
+        list(APPEND command --redefine-sym=__chkstk=___chkstk_ms --strip-symbol=_fltused)
+    endif()
+    set(${out} "${command}" PARENT_SCOPE)
 endfunction()
 
 # Has the library `name` of generated code call the library's own runtime (own_runtime.cmake).
@@ -108,14 +116,14 @@ function(aft_use_own_runtime name)
     if(imported)
         return()
     endif()
-    aft_check_binutils()
+    aft_objcopy(objcopy)
     # The file of the names in Halide's runtime, which own_runtime.cmake writes.
     get_property(names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
     if(TARGET aft_halide_runtime)
         add_dependencies(${name} aft_halide_runtime)  # whose build writes it
     endif()
     add_custom_command(TARGET ${name} POST_BUILD
-                       COMMAND ${CMAKE_OBJCOPY} --redefine-syms=${names} $<TARGET_FILE:${name}> VERBATIM)
+                       COMMAND ${objcopy} --redefine-syms=${names} $<TARGET_FILE:${name}> VERBATIM)
 endfunction()
 
 # Adds the library `name`, once: a half of the kernel `id` of a table, with code for `device`. Beside it, the build tree

@@ -23,7 +23,7 @@
 #endif
 
 // Kept by the compiler, and by a linker that drops what nothing refers to.
-#if defined(__has_cpp_attribute) && __has_cpp_attribute(gnu::retain)
+#if defined(__ELF__) && defined(__has_cpp_attribute) && __has_cpp_attribute(gnu::retain)
 #define AFT_KEPT gnu::used, gnu::retain
 #else
 #define AFT_KEPT gnu::used

@@ -6,7 +6,6 @@
 #include <aft/error.h>
 
 #include <cstdlib>
-#include <dlfcn.h>
 #include <map>
 #include <sstream>
 
@@ -22,7 +21,7 @@ constexpr unsigned memory_of_device = 2;
 struct Cuda {
     // Halide's runtime looks for "libcuda.so", which comes with the toolkit, unless the process has the functions
     // already. A driver without the toolkit has the .so.1 only.
-    DriverLibrary library{"libcuda.so.1", RTLD_NOW | RTLD_GLOBAL};
+    DriverLibrary library{"libcuda.so.1", true};
     Result (*init)(unsigned);
     Result (*error_name)(Result, const char **);
     Result (*device_count)(int *);
@@ -206,11 +205,11 @@ void CudaContext::synchronize() const {
 /// the 65536 registers of a multiprocessor. Autoscheduled kernels need the cap: they have blocks of up to 1024 threads.
 std::unique_lock<std::mutex> CudaContext::loading(bool autoscheduled) const {
     static std::mutex mutex;
-    static const char *const variable = "HL_CUDA_JIT_MAX_REGISTERS";
-    static const bool set_by_user = std::getenv(variable) != nullptr;
+    static char registers_64[] = "HL_CUDA_JIT_MAX_REGISTERS=64", registers_168[] = "HL_CUDA_JIT_MAX_REGISTERS=168";
+    static const bool set_by_user = std::getenv("HL_CUDA_JIT_MAX_REGISTERS") != nullptr;
     std::unique_lock lock(mutex);
     if (!set_by_user) {
-        setenv(variable, autoscheduled ? "64" : "168", 1);
+        putenv(autoscheduled ? registers_64 : registers_168);  // which every system has
     }
     return lock;
 }

@@ -2,36 +2,23 @@
 
 #include "devices/cpu_features.h"
 #include "devices/cuda_driver.h"
+#include "system/system.h"
 #include "threads/float_environment.h"
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <iterator>
 #include <map>
 #include <string_view>
-#include <unistd.h>
 
 namespace aft {
 namespace {
-
-std::string cpu_name() {
-    std::ifstream file("/proc/cpuinfo");
-    file.exceptions(std::ios::badbit);  // otherwise a lack of memory looks like the end of the file
-    for (std::string line; std::getline(file, line);) {
-        const std::size_t colon = line.find(": ");
-        if (line.rfind("model name", 0) == 0 && colon != std::string::npos) {
-            return line.substr(colon + 2);
-        }
-    }
-    return "CPU";
-}
 
 DriverDevices find_cpu() {
     DriverDevice cpu;
     cpu.info.api = "cpu";
     cpu.info.name = cpu_name();
-    cpu.info.memory = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+    cpu.info.memory = memory_bytes();
     return {{cpu}, ""};
 }
 

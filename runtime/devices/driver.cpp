@@ -26,12 +26,12 @@ std::string why_no_libraries() {
     return is_statically_linked() ? "a statically linked program can't load libraries" : "";
 }
 
-DriverLibrary::DriverLibrary(const char *name, int flags)
+DriverLibrary::DriverLibrary(const char *name, bool global)
     : name_(name), handle_(nullptr), problem_(why_no_libraries()) {
     if (!problem_.empty()) {
         return;
     }
-    handle_ = dlopen(name, flags);
+    handle_ = dlopen(name, RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL));
     if (!handle_) {
         const char *why = dlerror();
         problem_ = why ? why : std::string(name) + " can't be loaded";

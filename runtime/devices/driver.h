@@ -15,8 +15,8 @@ std::string why_no_libraries();
 /// unloaded.
 class DriverLibrary {
 public:
-    /// The name must live as long as the object.
-    DriverLibrary(const char *name, int flags);
+    /// The name must live as long as the object. `global`: libraries that are loaded later find its functions.
+    explicit DriverLibrary(const char *name, bool global = false);
 
     /// Sets `function` to the library's function `name`.
     template<typename Function>

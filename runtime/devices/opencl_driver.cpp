@@ -6,7 +6,6 @@
 #include <aft/error.h>
 
 #include <cstdint>
-#include <dlfcn.h>
 #include <map>
 
 namespace aft {
@@ -26,7 +25,7 @@ constexpr std::intptr_t context_platform = 0x1084;
 
 /// The driver's functions that are called here. Halide's runtime calls the others.
 struct OpenCL {
-    DriverLibrary library{"libOpenCL.so.1", RTLD_NOW};
+    DriverLibrary library{"libOpenCL.so.1"};
     Result (*platforms)(std::uint32_t, void **, std::uint32_t *);
     Result (*devices)(void *, std::uint64_t, std::uint32_t, void **, std::uint32_t *);
     Result (*device_info)(void *, std::uint32_t, std::size_t, void *, std::size_t *);

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <dlfcn.h>
 
 namespace aft {
 namespace {
@@ -92,7 +91,7 @@ void *on_library_symbol(void *library, const char *name) {
 }  // namespace
 
 std::string missing_byte_feature(void *instance, void *device) {
-    static DriverLibrary library("libvulkan.so.1", RTLD_NOW);
+    static DriverLibrary library("libvulkan.so.1");
     FindVulkanFunction find = nullptr;
     library.find("vkGetInstanceProcAddr", find);
     const auto get_features = reinterpret_cast<void (*)(void *, CoreFeatures *)>(

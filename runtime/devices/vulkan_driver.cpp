@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <dlfcn.h>
 #include <string_view>
 
 namespace aft {
@@ -79,7 +78,7 @@ constexpr std::size_t allocation_multiple = 256;  // the most that drivers align
 std::atomic<std::size_t> max_buffer_bytes{0};
 
 struct Vulkan {
-    DriverLibrary library{"libvulkan.so.1", RTLD_NOW};
+    DriverLibrary library{"libvulkan.so.1"};
     Result (*create_instance)(const InstanceInfo *, const void *, void **);
     void (*destroy_instance)(void *, const void *);
     Result (*devices)(void *, std::uint32_t *, void **);

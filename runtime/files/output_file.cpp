@@ -1,5 +1,8 @@
 #include "files/output_file.h"
 
+#include "files/file_descriptor.h"
+#include "files/unfinished_file.h"
+
 #include <aft/error.h>
 
 #include <cerrno>
@@ -9,6 +12,8 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <linux/magic.h>
+#include <optional>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 
 namespace aft {
@@ -101,7 +106,30 @@ ssize_t write_some(int file, const char *data, std::size_t bytes) {
 
 }  // namespace
 
-OutputFile::OutputFile(const std::string &path) {
+/// On Linux. A pipe, a socket, a character device and any target of a link in /proc, such as /dev/stdout, are written
+/// directly.
+class OutputFile::Target {
+public:
+    explicit Target(const std::string &path);
+
+    void write(const void *data, std::size_t bytes);
+    void commit();
+
+private:
+    void open_in_place(const std::string &path);
+    void create_beside(const std::string &target);
+    int descriptor() const {
+        return unfinished_ ? unfinished_->descriptor() : in_place_.number();
+    }
+
+    std::optional<struct stat> old_;  // the file that was there
+    FileDescriptor in_place_;
+    FileDescriptor folder_;  // of the place that it takes
+    std::string name_;       // there
+    std::optional<UnfinishedFile> unfinished_;
+};
+
+OutputFile::Target::Target(const std::string &path) {
     struct stat status = {};
     if (stat(path.c_str(), &status) == 0) {
         check_writable(path, status);
@@ -117,7 +145,7 @@ OutputFile::OutputFile(const std::string &path) {
     }
 }
 
-void OutputFile::open_in_place(const std::string &path) {
+void OutputFile::Target::open_in_place(const std::string &path) {
     int number = -1;
     do {
         number = ::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
@@ -131,7 +159,7 @@ void OutputFile::open_in_place(const std::string &path) {
     }
 }
 
-void OutputFile::create_beside(const std::string &target) {
+void OutputFile::Target::create_beside(const std::string &target) {
     const fs::path folder = fs::path(target).parent_path();
     name_ = fs::path(target).filename().string();
     folder_ = FileDescriptor(::open(folder.empty() ? "." : folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -149,7 +177,7 @@ void OutputFile::create_beside(const std::string &target) {
     }
 }
 
-void OutputFile::write(const void *data, std::size_t bytes) {
+void OutputFile::Target::write(const void *data, std::size_t bytes) {
     const char *next = static_cast<const char *>(data);
     while (bytes > 0) {
         const ssize_t written = write_some(descriptor(), next, bytes);
@@ -162,7 +190,7 @@ void OutputFile::write(const void *data, std::size_t bytes) {
     }
 }
 
-void OutputFile::commit() {
+void OutputFile::Target::commit() {
     struct stat made = {};
     if (unfinished_ && old_ &&
         (fstat(descriptor(), &made) != 0 || ((made.st_mode & mode_bits) != (old_->st_mode & mode_bits) &&
@@ -176,6 +204,22 @@ void OutputFile::commit() {
     if (unfinished_) {
         unfinished_->take_place(name_);
     }
+}
+
+OutputFile::OutputFile(const std::string &path) : target_(std::make_unique<Target>(path)) {}
+
+OutputFile::~OutputFile() = default;
+
+void OutputFile::write(const void *data, std::size_t bytes) {
+    target_->write(data, bytes);
+}
+
+void OutputFile::commit() {
+    target_->commit();
+}
+
+void OutputFile::remove_unfinished() noexcept {
+    UnfinishedFile::remove_all();
 }
 
 }  // namespace aft

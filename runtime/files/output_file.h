@@ -1,37 +1,28 @@
 #pragma once
 
-#include "files/file_descriptor.h"
-#include "files/unfinished_file.h"
-
 #include <cstddef>
-#include <optional>
+#include <memory>
 #include <string>
-#include <sys/stat.h>
 
 namespace aft {
 
-/// A file that is written. A regular file is written as a temporary beside its place, which it takes on commit(). A
-/// pipe, a socket, a character device and any target of a link in /proc, such as /dev/stdout, are written directly.
-/// Its errors are WeightsErrors that don't name the file (with_path).
+/// A file that is written. A regular file is written as a temporary beside its place, which it takes on commit().
+/// Without a commit() the destructor removes the temporary. Other files, such as pipes, are written directly. Its
+/// errors are WeightsErrors that don't name the file (with_path).
 class OutputFile {
 public:
     explicit OutputFile(const std::string &path);
+    ~OutputFile();
 
     void write(const void *data, std::size_t bytes);
     void commit();
 
-private:
-    void open_in_place(const std::string &path);
-    void create_beside(const std::string &target);
-    int descriptor() const {
-        return unfinished_ ? unfinished_->descriptor() : in_place_.number();
-    }
+    /// Removes the temporaries that this process is writing. For handlers of signals: async-signal-safe.
+    static void remove_unfinished() noexcept;
 
-    std::optional<struct stat> old_;  // the file that was there
-    FileDescriptor in_place_;
-    FileDescriptor folder_;  // of the place that it takes
-    std::string name_;       // there
-    std::optional<UnfinishedFile> unfinished_;
+private:
+    class Target;  // as the system has it
+    std::unique_ptr<Target> target_;
 };
 
 }  // namespace aft

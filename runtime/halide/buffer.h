@@ -3,7 +3,7 @@
 #include "halide/halide.h"
 #include "halide/limits.h"
 #include "halide/operand.h"
-#include "threads/huge_pages.h"
+#include "system/system.h"
 
 #include <algorithm>
 #include <array>

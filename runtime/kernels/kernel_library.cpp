@@ -6,12 +6,10 @@
 
 #include <aft/error.h>
 
-#include <dlfcn.h>
-
 namespace aft {
 
 KernelLibrary load_kernel_library(const std::string &path) {
-    DriverLibrary library(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    DriverLibrary library(path.c_str());
     KernelLibrary result = {};
     const int *abi = nullptr;
     const auto find = [&](const std::string &name, GeneratedFunction &function) {

@@ -1,5 +1,6 @@
 #include "threads/processors.h"
 
+#include "system/system.h"
 #include "threads/float_environment.h"
 
 #include <algorithm>
@@ -7,9 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-#include <sched.h>
 #include <sstream>
-#include <thread>
 #include <vector>
 
 namespace aft {
@@ -143,10 +142,7 @@ double cpu_quota(const std::string &root) {
 
 int processors() {
     const FloatEnvironment during;
-    cpu_set_t set;
-    const int count = sched_getaffinity(0, sizeof(set), &set) == 0
-                          ? CPU_COUNT(&set)
-                          : static_cast<int>(std::thread::hardware_concurrency());
+    const int count = runnable_processors();
     const double quota = cpu_quota();
     const double least = quota > 0 ? std::min<double>(count, std::ceil(quota)) : count;
     return std::max(static_cast<int>(least), 1);

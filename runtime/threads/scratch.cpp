@@ -1,13 +1,12 @@
 #include "threads/scratch.h"
 
-#include "threads/huge_pages.h"
+#include "system/system.h"
 
 #include <aft/threads.h>
 
 #include <algorithm>
 #include <mutex>
 #include <new>
-#include <pthread.h>
 #include <utility>
 
 namespace aft {
@@ -70,8 +69,8 @@ bool ScratchPool::grow(int size_class) noexcept {
 }
 
 ScratchPool::ScratchPool() {
-    static const int error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    if (error != 0) {
+    static const bool is_told = call_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+    if (!is_told) {
         throw std::bad_alloc();
     }
     const std::lock_guard lock(all_.lock);

@@ -1,5 +1,6 @@
 #include "threads/threads.h"
 
+#include "system/system.h"
 #include "threads/processors.h"
 
 #include <aft/error.h>
@@ -7,7 +8,6 @@
 
 #include <algorithm>
 #include <new>
-#include <pthread.h>
 #include <string>
 
 namespace aft {
@@ -21,7 +21,7 @@ struct ProcessThreads {
     };
 
     ProcessThreads() : pool(std::min(processors(), ThreadPool::max_threads)) {
-        if (pthread_atfork(nullptr, nullptr, [] { threads().start_anew(); }) != 0) {
+        if (!call_at_fork(nullptr, nullptr, [] { threads().start_anew(); })) {
             throw std::bad_alloc();
         }
     }

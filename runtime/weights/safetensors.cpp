@@ -1,6 +1,5 @@
 #include "files/input_file.h"
 #include "files/output_file.h"
-#include "files/unfinished_file.h"
 #include "threads/float_environment.h"
 #include "weights/parameters.h"
 #include "weights/safetensors_header.h"
@@ -137,7 +136,7 @@ void write_safetensors(const std::string &path, const SafetensorsFile &file) {
 }
 
 void remove_unfinished_files() noexcept {
-    UnfinishedFile::remove_all();
+    OutputFile::remove_unfinished();
 }
 
 StoredTensor stored_tensor(const std::vector<std::int64_t> &extents, const std::vector<float> &values) {
