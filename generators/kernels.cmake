@@ -17,35 +17,37 @@
 # bf16 halves the memory, and nearly the time where the CPU multiplies bfloat16; such a kernel runs only where a caller
 # asks for it. naive takes one row at a time: it is the floor of the comparison.
 aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
-#   algorithms | schedule      | storage  | variant    | extents            | parameters
-    usual      | packed        | bfloat16 | bf16_short | seq=1:16           | tile_rows=4 short_sequences=true
-    usual      | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
-    usual      | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
-    usual      | packed        | bfloat16 | bf16       |                    |
-    usual      | packed        | float32  |            |                    |
-    exact      | packed        | float32  |            |                    |
-    usual      | mullapudi2016 | float32  | t1024      | 2 1024 256 256 32  |
-    usual      | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
-    usual      | mullapudi2016 | float32  | t64        | 1   64  64  64 16  |
-    usual      | adams2019     | float32  | t1024      | 2 1024 256 256 32  |
-    usual      | adams2019     | float32  | t192       | 2  192 192 192 32  |
-    usual      | adams2019     | float32  | t64        | 1   64  64  64 16  |
-    usual      | li2018        | float32  | t1024      | 2 1024 256 256 32  |
-    usual      | li2018        | float32  | t192       | 2  192 192 192 32  |
-    usual      | naive         | float32  |            |                    | tile_rows=1
+#   algorithms | schedule      | storage  | variant     | extents            | parameters
+    usual      | packed        | bfloat16 | bf16_single | seq=1:2            | tile_rows=2 short_sequences=true
+    usual      | packed        | bfloat16 | bf16_short  | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | float32  | single      | seq=1:2            | tile_rows=2 short_sequences=true
+    usual      | packed        | float32  | short       | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | bfloat16 | bf16        |                    |
+    usual      | packed        | float32  |             |                    |
+    exact      | packed        | float32  |             |                    |
+    usual      | mullapudi2016 | float32  | t1024       | 2 1024 256 256 32  |
+    usual      | mullapudi2016 | float32  | t192        | 2  192 192 192 32  |
+    usual      | mullapudi2016 | float32  | t64         | 1   64  64  64 16  |
+    usual      | adams2019     | float32  | t1024       | 2 1024 256 256 32  |
+    usual      | adams2019     | float32  | t192        | 2  192 192 192 32  |
+    usual      | adams2019     | float32  | t64         | 1   64  64  64 16  |
+    usual      | li2018        | float32  | t1024       | 2 1024 256 256 32  |
+    usual      | li2018        | float32  | t192        | 2  192 192 192 32  |
+    usual      | naive         | float32  |             |                    | tile_rows=1
 ]])
 
 aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
-#   algorithms | schedule      | storage  | variant    | extents            | parameters
-    usual      | packed        | bfloat16 | bf16_short | seq=1:16           | tile_rows=4 short_sequences=true
-    usual      | packed        | float32  | single     | seq=1:2            | tile_rows=2 short_sequences=true
-    usual      | packed        | float32  | short      | seq=1:16           | tile_rows=4 short_sequences=true
-    usual      | packed        | bfloat16 | bf16       |                    |
-    usual      | packed        | float32  |            |                    |
-    usual      | mullapudi2016 | float32  | t192       | 2  192 192 192 32  |
-    usual      | adams2019     | float32  | t192       | 2  192 192 192 32  |
-    usual      | li2018        | float32  | t192       | 2  192 192 192 32  |
-    usual      | naive         | float32  |            |                    | tile_rows=1
+#   algorithms | schedule      | storage  | variant     | extents            | parameters
+    usual      | packed        | bfloat16 | bf16_single | seq=1:2            | tile_rows=2 short_sequences=true
+    usual      | packed        | bfloat16 | bf16_short  | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | float32  | single      | seq=1:2            | tile_rows=2 short_sequences=true
+    usual      | packed        | float32  | short       | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | bfloat16 | bf16        |                    |
+    usual      | packed        | float32  |             |                    |
+    usual      | mullapudi2016 | float32  | t192        | 2  192 192 192 32  |
+    usual      | adams2019     | float32  | t192        | 2  192 192 192 32  |
+    usual      | li2018        | float32  | t192        | 2  192 192 192 32  |
+    usual      | naive         | float32  |             |                    | tile_rows=1
 ]])
 
 aft_kernel_rows(aft OPERATION core DEVICE cpu ROWS [[

@@ -53,6 +53,7 @@ TEST_CASE("a layer keeps the storage for calls of every kind", "[storage]") {
     const Problem problem = problem_of(aft_full);
     const Layer layer(problem.config, make_weights(problem), in_bfloat16);
     CHECK(layer.kernel_for({1, 40}).storage == "bfloat16");
+    CHECK(layer.kernel_for({1, 1}).id == "aft_full_cpu_packed_bf16_single");
     CHECK(layer.kernel_for({1, 3}).id == "aft_full_cpu_packed_bf16_short");
     // Other inputs than the targets' go through projections and a core.
     CallTensors call = make_call(problem);
