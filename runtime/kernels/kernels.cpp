@@ -95,7 +95,7 @@ KernelInfo kernel_info(const KernelRow &row) {
     return info;
 }
 
-KernelInfo kernel_info(const KernelRow &row, const std::string &target, const std::string &reason) {
+KernelInfo kernel_info(const KernelRow &row, std::string target, std::string reason) {
     KernelInfo info;
     info.id = row.id;
     info.operation = row.operation;
@@ -104,11 +104,11 @@ KernelInfo kernel_info(const KernelRow &row, const std::string &target, const st
     info.schedule = row.schedule;
     info.storage = row.storage;
     info.api = row.api;
-    info.target = target;
+    info.target = std::move(target);
     info.any_bias_range = row.any_bias_range;
     info.preferred = row.preferred;
-    info.reason = reason;
     info.usable = reason.empty();
+    info.reason = std::move(reason);
     return info;
 }
 

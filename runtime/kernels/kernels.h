@@ -14,7 +14,7 @@ namespace aft {
 KernelInfo kernel_info(const KernelRow &row);
 
 /// That of a row without functions, for a reason.
-KernelInfo kernel_info(const KernelRow &row, const std::string &target, const std::string &reason);
+KernelInfo kernel_info(const KernelRow &row, std::string target, std::string reason);
 
 struct Kernel {
     const KernelRow &row;
