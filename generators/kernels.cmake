@@ -30,7 +30,7 @@ aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
     usual      | mullapudi2016 | float32  | t64         | 1   64  64  64 16  |
     usual      | adams2019     | float32  | t1024       | 2 1024 256 256 32  |
     usual      | adams2019     | float32  | t192        | 2  192 192 192 32  |
-    usual      | adams2019     | float32  | t64         | 1   64  64  64 16  |
+    usual      | adams2019     | float32  | t64         | 1   64  64  64 16  | autoscheduler.beam_size=2
     usual      | li2018        | float32  | t1024       | 2 1024 256 256 32  |
     usual      | li2018        | float32  | t192        | 2  192 192 192 32  |
     usual      | naive         | float32  |             |                    | tile_rows=1

@@ -13,7 +13,7 @@ public:
     using Items = std::function<Halide::Tuple(const Halide::Expr &item)>;
     using Combine = std::function<Halide::Tuple(const Halide::Tuple &, const Halide::Tuple &)>;
 
-    static constexpr int chunk_items = 32;
+    static constexpr int chunk_items = Form::scan_chunk;
     Halide::Func items, within, over;
     Halide::Expr longest;  // items of a chunk; below chunk_items where there is only one chunk
     Halide::RDom item, chunk;

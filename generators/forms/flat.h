@@ -30,8 +30,13 @@ public:
     static constexpr int left_matrix_dimensions = 2;  // (step, row)
     static constexpr int per_row_dimensions = 1;      // (row)
 
-    /// Targets that share a window of sources.
-    static constexpr int tile_rows = 1;
+    /// Targets that share a window of sources. Where a product's Tuple has so many rows, or a divisor, its rows read
+    /// the same source at each step. The layout of a prepared band has this number in it, so that no kernel chooses it.
+    static constexpr int tile_rows = 8;
+
+    /// Items of a chunk of a scan, which are 32 rows where an item is a tile. A chunk of 32 tiles would leave an empty
+    /// loop over the other chunks in a kernel made for less than 256 rows, at which adams2019 fails.
+    static constexpr int scan_chunk = 4;
 
     /// Reductions run over their operands' rows and no further.
     static constexpr bool pads_reductions = false;
@@ -64,10 +69,10 @@ public:
         return {channel, row, batch};
     }
     static Expr tile_of(const Element &e) {
-        return e.row;
+        return e.row / tile_rows;
     }
-    static std::vector<Expr> at_row(const Element & /*e*/, const Expr &tile) {
-        return {tile};
+    static std::vector<Expr> at_row(const Element &e, const Expr & /*tile*/) {
+        return {e.row};
     }
 
     /// The rows of a sequence in chunks, for reductions that no scheduler can cut: 64 rows bound the rounding error and
@@ -153,7 +158,6 @@ public:
             return values_of(func, {e.channel, tile, e.batch});
         }
     };
-    /// A tile is one row.
     PerTile per_tile(const std::string &name, const std::function<Halide::Tuple(Element, Expr tile)> &values) {
         PerTile result{stage(name)};
         result.func(channel, row, batch) = values(variable(), row);
@@ -164,7 +168,7 @@ public:
         std::vector<Right> result;
         for (int i = 0; i < columns.func.outputs(); ++i) {
             result.emplace_back([=](Expr channel, Expr step, Expr row, Expr batch) {
-                return columns({channel, first(row) + step, batch})[i];
+                return columns({channel, first(row / tile_rows) + step, batch})[i];
             });
         }
         return result;

@@ -20,6 +20,8 @@ struct PanelCoordinates {
     const Tiles tiles;
     const int tile_rows;
 
+    static constexpr int scan_chunk = 32;  // items of a chunk of a scan
+
     explicit PanelCoordinates(const Tiles &tiles) : tiles(tiles), tile_rows(tiles.rows) {}
 
     /// A reduction as equal chunks of whole blocks.
