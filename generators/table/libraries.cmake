@@ -148,7 +148,7 @@ function(aft_add_library name table id half device autoscheduler)
         STMT statement_file
         ${options})
     get_target_property(imported ${name} IMPORTED)  # for a platform that isn't CMake's: nothing is linked to it
-    if(NOT imported)
+    if(NOT imported AND NOT EMSCRIPTEN)  # runtime/halide/halide.h
         aft_objcopy(objcopy)
         # The file of the names in Halide's runtime, which own_runtime.cmake writes.
         get_property(names GLOBAL PROPERTY AFT_RUNTIME_NAMES)
