@@ -8,9 +8,9 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: all bench test test-torch test-cpus test-aarch64 test-riscv64 test-windows check-targets test-valgrind sanitize \
-        fuzz tune bench-check bench-baseline bench-scaling bench-peers bench-avx2 bench-training atlas gpu-bundle install \
-        wheel docs \
+.PHONY: all bench test test-torch test-cpus test-aarch64 test-riscv64 test-windows test-wasm check-targets \
+        test-valgrind sanitize fuzz tune bench-check bench-baseline bench-scaling bench-peers bench-avx2 bench-training \
+        atlas gpu-bundle install wheel docs \
         kernels-page configure setup format lint clean help
 
 # All that is installed: the library and the tool.
@@ -78,7 +78,7 @@ $(BENCH_VENV)/installed: bench/check-requirements.txt
 test-cpus:
 	scripts/test-cpus $(CMAKE_FLAGS)
 
-test-aarch64 test-riscv64 test-windows: test-%:
+test-aarch64 test-riscv64 test-windows test-wasm: test-%:
 	scripts/test-cross $* $(CMAKE_FLAGS)
 
 check-targets:
@@ -117,6 +117,7 @@ wheel:
 	scripts/wheel $(ARGS)
 
 lint: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_pipelines
 	scripts/lint build$(if $(filter release ci,$(PRESET)),,/$(PRESET))
 
 docs:
@@ -148,6 +149,7 @@ help:
 	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
 	@echo 'make test-riscv64    the same for riscv64 with vectors of 128 bits: build/riscv64'
 	@echo 'make test-windows    the same for x86-64 Windows by MinGW-w64 and Wine: build/windows'
+	@echo 'make test-wasm       build for WebAssembly by Emscripten, and test a page in Chromium: build/wasm'
 	@echo 'make check-targets   generate kernels for macOS, iOS, Android, Windows and wasm, and check the objects'
 	@echo 'make sanitize        run the tests with the sanitizers for memory, undefined behaviour and threads: build/asan, build/tsan'
 	@echo 'make test-valgrind   run the kernels and the readers of files in memcheck: build/valgrind'

@@ -173,4 +173,7 @@ function(aft_add_pipeline name)
     add_halide_library(${name} ${ARGN} USE_RUNTIME ${runtime})
     set_target_properties(${name} PROPERTIES SYSTEM TRUE)  # the generated header is nothing for a linter
     aft_use_own_runtime(${name})
+    if(TARGET aft_pipelines)
+        add_dependencies(aft_pipelines ${name})
+    endif()
 endfunction()

@@ -113,7 +113,7 @@ endfunction()
 # Has the library `name` of generated code call the library's own runtime (own_runtime.cmake).
 function(aft_use_own_runtime name)
     get_target_property(imported ${name} IMPORTED)  # for a platform that isn't CMake's: nothing is linked to it
-    if(imported)
+    if(imported OR EMSCRIPTEN)  # runtime/halide/halide.h
         return()
     endif()
     aft_objcopy(objcopy)

@@ -93,6 +93,11 @@ std::vector<CpuFeature> cpu_features() {
     }
     return features;
 }
+#elif defined(__wasm__)
+/// A module with vectors isn't even loaded where there are none.
+std::vector<CpuFeature> cpu_features() {
+    return {{"wasm_simd128", true}};
+}
 #else
 std::vector<CpuFeature> cpu_features() {
     return {};
@@ -101,8 +106,10 @@ std::vector<CpuFeature> cpu_features() {
 
 /// Words of a target that need no feature of the CPU.
 bool is_neutral(std::string_view word) {
-    static constexpr std::array<std::string_view, 29> words = {"x86",
+    static constexpr std::array<std::string_view, 31> words = {"x86",
                                                                "arm",
+                                                               "wasm",
+                                                               "wasmrt",
                                                                "riscv",
                                                                "32",
                                                                "64",

@@ -3,6 +3,7 @@
 // Halide's runtime has state for the whole process: handlers, caches, contexts of devices. The library has a runtime of
 // its own and leaves the program's alone. The build gives every symbol of it the prefix aft_, in generated code too
 // (generators/own_runtime.cmake). The names below do the same for C++. A function that isn't listed fails to link.
+#ifndef __wasm__  // no program changes names in its objects
 #define halide_acquire_cl_context aft_halide_acquire_cl_context
 #define halide_copy_to_device aft_halide_copy_to_device
 #define halide_copy_to_host aft_halide_copy_to_host
@@ -34,5 +35,6 @@
 #define halide_vulkan_device_malloc aft_halide_vulkan_device_malloc
 #define halide_vulkan_set_alloc_config aft_halide_vulkan_set_alloc_config
 #define halide_vulkan_set_device_type aft_halide_vulkan_set_device_type
+#endif
 
 #include <HalideRuntime.h>

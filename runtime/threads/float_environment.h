@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
-#if !defined(__SSE__) && !defined(__aarch64__) && !defined(__riscv_flen)
+#if !defined(__SSE__) && !defined(__aarch64__) && !defined(__riscv_flen) && !defined(__wasm__)
 #include <cfenv>
 #endif
 
@@ -65,10 +65,23 @@ private:
     static void write(State fcsr) {
         asm volatile("fscsr %0" : : "r"(fcsr));
     }
+#elif defined(__wasm__)  // has no other environment
+    struct State {};
+    static State initial() {
+        return {};
+    }
+    static State read() {
+        return {};
+    }
+    static void write(State) {}
 #else
     using State = std::fenv_t;
     static State initial() {
-        return *FE_DFL_ENV;
+        const State now = read();
+        std::fesetenv(FE_DFL_ENV);
+        const State first = read();
+        write(now);
+        return first;
     }
     static State read() {
         State state;

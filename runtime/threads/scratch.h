@@ -68,7 +68,7 @@ private:
         int peak_of_call = 0;  // most blocks that one call held outside its tasks
         int peak_of_task = 0;  // most blocks that one thread held inside tasks
     };
-    static constexpr int size_classes = 48;  // up to 2^47 bytes, the address space of a process
+    static constexpr int size_classes = sizeof(std::size_t) == 8 ? 48 : 32;  // up to a half of the address space
 
     struct All;
     static All all_;  // pools of the process

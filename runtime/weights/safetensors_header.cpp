@@ -206,7 +206,8 @@ SafetensorsHeader parse_header(const std::string &text, std::uint64_t data_bytes
     for (auto *entry : by_offset) {
         auto &[name, stored] = *entry;
         const std::uint64_t bytes = checked_bytes(name, stored, end);
-        header.tensors.push_back({name, std::move(stored.dtype), std::move(stored.extents), bytes, end});
+        header.tensors.push_back(
+            {name, std::move(stored.dtype), std::move(stored.extents), static_cast<std::size_t>(bytes), end});
         end += bytes;
     }
     if (end != data_bytes) {
