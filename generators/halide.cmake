@@ -5,7 +5,7 @@ macro(aft_find_halide)
     set(CMAKE_DISABLE_FIND_PACKAGE_Halide_Python ON)  # the bindings aren't used, and would ask for Python's headers
     set(Halide_NO_DEFAULT_FLAGS ON)                   # or generators get the warnings of Halide.h with their own
     if(EMSCRIPTEN)
-        # Of the package for this machine, which has 64 bits, only the part for other machines. It declares a module.
+        # Only the part for other machines: the package is for this one, which has 64 bits. It declares a module.
         set_property(GLOBAL PROPERTY TARGET_SUPPORTS_SHARED_LIBS ON)
         find_package(HalideHelpers 21 REQUIRED ${ARGN})
         set(Halide_VERSION ${HalideHelpers_VERSION})

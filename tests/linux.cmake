@@ -1,4 +1,4 @@
-# What the tests of Linux's own calls need.
+# The tests of Linux's own calls need these.
 
 # The system's calls that tests make fail.
 target_link_options(aft_tests PRIVATE

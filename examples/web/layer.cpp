@@ -1,4 +1,5 @@
-// What page.js calls: AFT layers on WebAssembly. Each function returns JSON: {"problem": ...} when it fails.
+// The functions that page.js calls: AFT layers on WebAssembly. Each function returns JSON: {"problem": ...} when it
+// fails.
 #include <aft/aft.h>
 
 #include <emscripten/emscripten.h>

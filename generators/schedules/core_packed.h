@@ -87,8 +87,8 @@ protected:
         factors.seen.compute_at(at);
         schedule_bias_maximum(factors, at);
     }
-    /// What the products of a band need, once in each sample: its columns, from the largest keys on, and the sums of
-    /// them outside the windows. The weights are made in each job.
+    /// Makes the operands of the products of a band, once in each sample: its columns, from the largest keys on, and
+    /// the sums of them outside the windows. The weights are made in each job.
     template<typename Band>
     void schedule_band(Band &band, const Halide::LoopLevel &sample, const Halide::LoopLevel &job) {
         schedule_largest_key(band.factors, sample);

@@ -5,8 +5,9 @@
 
 namespace aft {
 
-/// What a kernel of a shared object calls: its own copy of Halide's runtime hands these calls on. They come with each
-/// call of the kernel and not once for the process, since two copies of the library may have loaded the same file.
+/// The functions that a kernel of a shared object calls: its own copy of Halide's runtime hands these calls on. They
+/// come with each call of the kernel and not once for the process, since two copies of the library may have loaded the
+/// same file.
 struct KernelHost {
     void *(*allocate)(void *user_context, std::size_t bytes);
     void (*release)(void *user_context, void *memory);

@@ -9,7 +9,7 @@
 
 namespace aft {
 
-/// What `aft tune` found, as its file has it (docs/tuning.md): the part of it that tells which kernels there are.
+/// The results of `aft tune`, as its file has them (docs/tuning.md): the part that tells which kernels there are.
 struct Wisdom {
     /// A shared object beside the file.
     struct Library {

@@ -6,7 +6,8 @@
 
 namespace aft {
 
-/// What the library asks of the operating system, but for files. Each system has a file of its own here.
+/// @file
+/// The functions that the library needs of the operating system, but for files. Each system has a file of its own here.
 
 /// Has functions called before and after each fork(), or returns false for want of memory. Null functions are left out.
 bool call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)());

@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// What stands between the AFT layers of a network. Activations are rows of float32 as those of aft::Layer:
+/// The parts that stand between the AFT layers of a network. Activations are rows of float32 as those of aft::Layer:
 /// [batch, rows, channels], channels side by side, rows and samples at any distance. Results are overwritten fully.
 /// Kernels run on the threads of aft, once the program has made an aft::Layer. Thread-safe. All throw aft::ShapeError,
 /// before they write, for extents that don't fit, and aft::KernelError when memory runs out.
@@ -25,7 +25,7 @@ std::vector<float> tensor(const aft::SafetensorsFile &file, const std::string &n
 /// Throws aft::ShapeError, which names `what`, unless a view has these extents, and channels side by side.
 void check_extents(const std::string &what, View view, const View::Extents &expected);
 
-/// What follows a linear map.
+/// The function that follows a linear map.
 enum class Activation { none, relu, gelu, tanh };
 
 /// y = activation(x W^T + b).

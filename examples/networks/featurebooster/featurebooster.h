@@ -37,8 +37,8 @@ private:
 ///     boosted = W d + b, with length 1
 class FeatureBooster {
 public:
-    /// Of the tensors of SIFT+Boost-F or a network like it; descriptor and keypoint channels, the number of layers and
-    /// the width of the MLPs are those in the file. Throws aft::WeightsError.
+    /// Takes the tensors of SIFT+Boost-F or of a network like it; descriptor and keypoint channels, the number of
+    /// layers and the width of the MLPs are those in the file. Throws aft::WeightsError.
     explicit FeatureBooster(const aft::SafetensorsFile &file);
 
     /// descriptors: [images, n, descriptor_channels()]; keypoints: [images, n, keypoint_channels()], position, size and

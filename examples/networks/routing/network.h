@@ -28,7 +28,7 @@ struct EncoderLayer {
     networks::InstanceNorm norm2;
 };
 
-/// What the steps need of an instance.
+/// An instance as the steps need it.
 struct Encoded {
     std::int64_t cities;                 ///< N
     std::vector<float> scaled;           ///< [N, N], log2(N) distance

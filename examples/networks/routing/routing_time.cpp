@@ -10,7 +10,7 @@
 
 namespace {
 
-/// Of a call whose caches the call before has filled.
+/// Times the second of two calls, whose caches the first one has filled.
 template<typename Work>
 double seconds_of(const Work &work) {
     work();

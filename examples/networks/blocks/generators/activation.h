@@ -4,7 +4,7 @@
 
 namespace networks {
 
-/// What follows a linear map.
+/// The function that follows a linear map.
 enum class Activation { none, relu, gelu, tanh };
 
 /// v Phi(v), where Phi is the normal distribution's: exp(-z^2) t p(t) / 2 below 0, with z = |v| / sqrt(2) and
