@@ -8,7 +8,7 @@
 
 namespace aft {
 
-/// A folder that goes away with the test.
+/// A folder of this user alone that goes away with the test.
 class Folder {
 public:
     Folder() {
@@ -16,6 +16,7 @@ public:
         do {
             path_ = std::filesystem::temp_directory_path() / ("aft_" + std::to_string(random()));
         } while (!std::filesystem::create_directory(path_));
+        std::filesystem::permissions(path_, std::filesystem::perms::owner_all);
     }
     ~Folder() {
         std::filesystem::remove_all(path_);
