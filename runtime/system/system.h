@@ -9,7 +9,8 @@ namespace aft {
 /// @file
 /// The functions that the library needs of the operating system, but for files. Each system has a file of its own here.
 
-/// Has functions called before and after each fork(), or returns false for want of memory. Null functions are left out.
+/// Has functions called before and after each fork(), or returns false where memory runs out. Null functions are left
+/// out.
 bool call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)());
 
 /// The number of processors that this process may run on.

@@ -53,7 +53,7 @@ bool texts_follow_seeds(const CharacterModel &model) {
     const std::int64_t count = model.longest() + 20;  // past the end of the positions
     const std::string first = text(1, count);
     bool is_right =
-        is_true(static_cast<std::int64_t>(first.size()) == count, "a text has as many characters as asked for");
+        is_true(static_cast<std::int64_t>(first.size()) == count, "a text has as many characters as the caller wants");
     is_right = is_true(text(1, count) == first, "a seed gives one text") && is_right;
     is_right = is_true(text(1, 30) == first.substr(0, 30), "a shorter text is its beginning") && is_right;
     return is_true(text(2, count) != first, "another seed gives another text") && is_right;
