@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: all bench test test-torch test-cpus test-aarch64 test-riscv64 test-windows test-wasm check-targets \
         test-valgrind sanitize fuzz tune bench-check bench-baseline bench-scaling bench-peers bench-avx2 bench-training \
-        atlas gpu-bundle install wheel docs \
+        bench-stages atlas gpu-bundle install wheel docs \
         kernels-page configure setup format lint clean help
 
 # All that is installed: the library and the tool.
@@ -64,8 +64,13 @@ bench-scaling: configure $(BENCH_VENV)/installed
 	$(CMAKE) --build --preset $(PRESET) --target aft_cli aft_memory
 	$(BENCH_VENV)/bin/python scripts/bench-scaling build
 
+# Stages of whole layers and beams of Adams2019, for the atlas. ARGS are options of bench/atlas/measure.py.
+bench-stages: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_generator
+	python3 bench/atlas/measure.py $(ARGS)
+
 # REPORTS are reports of `make bench`, ARGS are options of bench/atlas/atlas.py, e.g. --before code.json
-REPORTS := build/bench/report.json
+REPORTS := $(wildcard build/bench/report.json bench/machines/*/report.json)
 
 atlas: $(BENCH_VENV)/installed
 	$(BENCH_VENV)/bin/python bench/atlas/atlas.py $(ARGS) $(REPORTS)
@@ -158,7 +163,8 @@ help:
 	@echo 'make bench-check     fail if a hand schedule is slower than in bench/baseline.json, for this kind of machine'
 	@echo 'make bench-baseline  record the figures for bench-check; run nothing else meanwhile'
 	@echo 'make bench-scaling   measure time and memory as T, P and B grow: build/bench/scaling.svg'
-	@echo 'make atlas           draw the reports of make bench, with the loops, schedules and hashes of kernels: build/atlas'
+	@echo 'make bench-stages    measure the stages of layers, and trace the beams of Adams2019: build/bench/stages.json'
+	@echo 'make atlas           draw the reports of machines, with the loops, schedules and hashes of kernels: build/atlas'
 	@echo 'make bench-peers     compare the layers with PyTorch, JAX, ONNX Runtime, OpenVINO and BLAS: build/bench/peers.md'
 	@echo 'make bench-avx2      compare the layers with oneDNN, OpenBLAS and MKL, all limited to AVX2: build/bench/avx2/peers.md'
 	@echo 'make bench-training  compare steps of training with PyTorch: build/bench/training/peers.md'
