@@ -81,11 +81,12 @@ class Texts(unittest.TestCase):
         self.assertEqual(floors["sums"], {"flop": 4 * 20 * 5 * 6, "bytes": 4 * (10 * 5 + 4 * 20 * 6)})
         self.assertNotIn("sums", measure.floors("none", (2, 10, 4, 6, 3)))
 
-    def test_the_beam_of_the_build_is_measured_once(self):
+    def test_beams_and_changes_are_those_of_the_autoscheduled_kernel(self):
         known = {"aft_k_cpu_packed": [], "aft_k_cpu_adams2019_t8": ["autoscheduler.beam_size=2"]}
-        self.assertEqual(list(measure.wanted("k", "t8", known, [1, 2])), [
+        self.assertEqual(list(measure.wanted("k", "t8", known, [1, 2], {"key": "value"})), [
             ("packed", "aft_k_cpu_packed", {}), ("adams2019", "aft_k_cpu_adams2019_t8", {}),
-            ("adams2019_beam1", "aft_k_cpu_adams2019_t8", {"autoscheduler.beam_size": 1})])
+            ("adams2019_beam1", "aft_k_cpu_adams2019_t8", {"autoscheduler.beam_size": 1}),
+            ("adams2019_changed", "aft_k_cpu_adams2019_t8", {"key": "value"})])
 
 
 @unittest.skipUnless(BUILD and (Path(BUILD) / "build.ninja").exists(), "needs a build that makes kernels for this CPU")

@@ -94,7 +94,7 @@ def value_of(command, key):
     return next((word.split("=", 1)[1] for word in command if word.startswith(key + "=")), None)
 
 
-def wanted(layer, variant, known, beams):
+def wanted(layer, variant, known, beams, change):
     """Names, kernels of the build and changed parameters of all that is measured of a layer."""
     for schedule in SCHEDULES:
         kernel = next((each for each in (f"aft_{layer}_cpu_{schedule}_{variant}", f"aft_{layer}_cpu_{schedule}")
@@ -105,6 +105,8 @@ def wanted(layer, variant, known, beams):
             size = "autoscheduler.beam_size"
             yield from ((f"{schedule}_beam{beam}", kernel, {size: beam}) for beam in beams
                         if str(beam) != value_of(known[kernel], size))
+            if change:
+                yield f"{schedule}_changed", kernel, change
 
 
 def cpu_of_children():
@@ -123,7 +125,8 @@ def called(seconds, shape, libraries):
 def measure(layer, options, known, folder):
     """The rows of a layer."""
     rows, libraries = [], {}
-    for name, kernel, parameters in wanted(layer, options.variant, known, options.beam):
+    for name, kernel, parameters in wanted(layer, options.variant, known, options.beam,
+                                           dict(each.split("=", 1) for each in options.change)):
         print(f"{layer}: {name}", file=sys.stderr)
         before = cpu_of_children()
         libraries[name], log = make(known[kernel], name, folder, parameters)
@@ -159,6 +162,8 @@ def main():
     parser.add_argument("--variant", default="t192", help="of the autoscheduled kernels; default: t192")
     parser.add_argument("--beam", nargs="*", type=int, default=[1, 4],
                         help="beams of Adams2019 beside that of the build; default: 1 4")
+    parser.add_argument("--change", nargs="+", default=[], metavar="KEY=VALUE",
+                        help="a kernel of Adams2019 with these parameters, too, e.g. estimated_seq=56")
     parser.add_argument("--seconds", type=float, default=30, help="of calls for each layer; default: 30")
     parser.add_argument("--output", default="build/bench/stages.json", help="default: build/bench/stages.json")
     options = parser.parse_args()
