@@ -61,7 +61,7 @@ def roofline(title, points, peak, bandwidth, xlabel, ylabel, marks=None):
     axes.set(xscale="log", yscale="log", xlim=span, title=title, xlabel=xlabel, ylabel=ylabel)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(Numbers())
-        axis.set_minor_formatter(Numbers(minor_thresholds=(1.5, 0.5)))
+        axis.set_minor_formatter(Numbers(minor_thresholds=(2, 0.5)))
     for x, name in (marks or {}).items():
         axes.axvline(x, color=SOFT, linewidth=0.6, linestyle=":", zorder=0)
         axes.text(x, 0.02, name, rotation=90, ha="right", va="bottom", fontsize=8, color=SOFT,
@@ -93,7 +93,7 @@ def beam_trace(title, rows, by_hand_ms):
     for i, row in enumerate(rows):
         search = row["search"]
         costs = [each["cost"] for each in search["passes"]]
-        look = {"color": pyplot.get_cmap("plasma")(0.9 * i / len(rows)), "marker": MARKERS[i % len(MARKERS)]}
+        look = {"color": pyplot.get_cmap("Set2")(i % 8), "marker": MARKERS[i % len(MARKERS)]}
         passes.plot(range(len(costs)), costs, markersize=5, label=f"beam {search['beam_size']}", **look)
         times.scatter([min(costs)], [row["cpu_ms"]], s=34, **look)
     if by_hand_ms:

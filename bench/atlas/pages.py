@@ -181,7 +181,8 @@ def described(build, reports):
 def kernels(found_kernels):
     yield "<p class='soft'>Times of all reports, beside the loops and the schedule that this build has.</p>"
     for kernel, (each, schedule, nest) in found_kernels.items():
-        yield f"<details class='card' id='{e(kernel)}'><summary>{e(kernel)}</summary>"
+        # A browser opens the details for a link to something within them.
+        yield f"<details class='card'><summary>{e(kernel)}</summary><div id='{e(kernel)}'>"
         yield table(("machine", "date", "shape", "median ms", "Gflop/s", "% of the peak"), [
             (machine_name(report), report["machine"]["date"], shape_name(row), f"{row['median_ms']:.4g}",
              f"{row['gflops']:.4g}", "" if row["percent_of_peak"] is None else f"{row['percent_of_peak']:.3g}")
@@ -191,7 +192,7 @@ def kernels(found_kernels):
             yield f"<div><h4>Loop nest</h4><pre>{e(nest)}</pre></div>"
         if schedule:
             yield f"<div><h4>{e(schedule[0])}</h4><pre>{e(schedule[1])}</pre></div>"
-        yield "</div></details>"
+        yield "</div></div></details>"
 
 
 def searches(found_searches):
