@@ -112,10 +112,10 @@ def search_trace(title, trials):
     """The trials of one search of `aft tune`: the ratio of each that was measured, those that failed at the top, and
     the best time so far over that of `packed`."""
     figure, axes = pyplot.subplots(figsize=(5.6, 3.2))
-    for outcome, colour in (("slower", SOFT), ("faster", "#1f77b4")):
+    for outcome, name, colour in (("slower", "not faster", SOFT), ("faster", "faster", "#1f77b4")):
         chosen = [(each["seconds"], each["ratio"]) for each in trials if each["outcome"] == outcome]
         if chosen:
-            axes.scatter(*zip(*chosen), s=16, color=colour, label=f"{outcome}: candidate / incumbent")
+            axes.scatter(*zip(*chosen), s=16, color=colour, label=f"{name}: candidate / incumbent")
     failed = [each["seconds"] for each in trials if each["outcome"] not in ("slower", "faster")]
     if failed:
         axes.scatter(failed, [0.98] * len(failed), s=20, marker="x", color="#d62728", label="wrong or failed",

@@ -51,6 +51,8 @@ def stages(funcs):
     for func, percent in funcs.items():
         result[stage_of(func)] += percent
     whole = sum(result.values())
+    if not whole:
+        raise Failure("the profiler saw no Func: the calls took too short a time")
     return {stage: round(100 * percent / whole, 2) for stage, percent in result.items()}
 
 
