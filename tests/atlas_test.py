@@ -186,7 +186,7 @@ class Pages(unittest.TestCase):
     def test_the_site_has_a_page_of_each_report_and_the_kernels_as_text(self):
         report = report_of([row(), row(entry="naive", median_ms=4.0),
                             row(kernel="bad", correct=False, failure="<script>")])
-        stages = {"rows": [staged("packed"), staged("adams2019", 2)]}
+        stages = {"rows": [staged("packed"), staged("adams2019", 2), staged("adams2019_changed", 3)]}
         with tempfile.TemporaryDirectory() as folder:
             site = self.run_on(folder, json.dumps(report), json.dumps(stages), ["--keep", f"{folder}/kept"])
             self.assertEqual(json.loads((Path(folder) / "kept/stages.json").read_text()), stages)
@@ -197,6 +197,8 @@ class Pages(unittest.TestCase):
         self.assertIn("<td>bad</td><td>B2 T10 H4 P6</td><td>&lt;script&gt;</td>", page)
         self.assertRegex(page, "naive</a></th><td [^>]*>2.00</td>")
         self.assertIn("Beams of Adams2019", page)
+        self.assertIn("<tr><td>2</td><td>77</td>", page)
+        self.assertNotIn("<tr><td>3</td><td>77</td>", page)  # costs at other estimates don't compare
         self.assertEqual(page.count("<svg>"), 4)  # rooflines of the kernels and of the products, stages, beams
         self.assertIn("<summary>aft_k</summary>", site["kernels.html"])
         for text in site.values():
