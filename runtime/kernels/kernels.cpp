@@ -5,6 +5,7 @@
 #include "kernels/loaded_kernels.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <list>
 #include <map>
 #include <mutex>
@@ -73,6 +74,34 @@ std::string label_of(const std::string &algorithm, const std::string &schedule) 
     return algorithm == "exact" ? algorithm : schedule;
 }
 
+/// The description of a row of the table, with the lengths that wisdom gives it.
+KernelInfo info_in(const LoadedWisdom &loaded, const KernelRow &row) {
+    KernelInfo info = kernel_info(row);
+    if (const LoadedPreference *const preference = loaded.preference_for(row.id)) {
+        info.preferred.seq = preference->of(row.id)->seq;
+    }
+    return info;
+}
+
+/// A list for each state of what is loaded: callers have older ones.
+template<typename Element>
+class Lists {
+public:
+    /// The newest one, which `make` makes where something was loaded since the last one.
+    template<typename Make>
+    const std::vector<Element> &of(const LoadedWisdom &loaded, const Make &make) {
+        if (lists_.empty() || loaded_ != loaded.size()) {
+            lists_.push_back(make());
+            loaded_ = loaded.size();
+        }
+        return lists_.back();
+    }
+
+private:
+    std::list<std::vector<Element>> lists_;
+    std::size_t loaded_ = 0;
+};
+
 }  // namespace
 
 std::string label(const KernelRow &row) {
@@ -114,31 +143,26 @@ KernelInfo kernel_info(const KernelRow &row, std::string target, std::string rea
 
 const std::vector<Kernel> &kernels_of(const std::string &api) {
     static std::mutex mutex;
-    static std::map<std::string, std::list<std::vector<Kernel>>> all;  // layers refer to older lists, too
+    static std::map<std::string, Lists<Kernel>> all;
     const std::lock_guard lock(mutex);
-    const std::vector<const LoadedKernel *> loaded =
-        api == "cpu" ? loaded_kernels() : std::vector<const LoadedKernel *>();
-    std::list<std::vector<Kernel>> &lists = all[api];
-    const auto count =
-        std::count_if(kernel_rows().begin(), kernel_rows().end(), [&](const KernelRow &row) { return row.api == api; });
-    if (lists.empty() || lists.back().size() != loaded.size() + static_cast<std::size_t>(count)) {
+    const LoadedWisdom loaded = api == "cpu" ? loaded_wisdom() : LoadedWisdom();
+    return all[api].of(loaded, [&] {
         std::vector<Kernel> kernels;
-        for (const LoadedKernel *kernel : loaded) {
+        for (const LoadedKernel *kernel : loaded.kernels) {
             kernels.push_back({kernel->row, kernel->info});
         }
         for (const KernelRow &row : kernel_rows()) {
             if (row.api == api) {
-                kernels.push_back({row, kernel_info(row)});
+                kernels.push_back({row, info_in(loaded, row)});
             }
         }
-        lists.push_back(std::move(kernels));
-    }
-    return lists.back();
+        return kernels;
+    });
 }
 
 std::vector<const KernelRow *> all_rows() {
     std::vector<const KernelRow *> result;
-    for (const LoadedKernel *kernel : loaded_kernels()) {
+    for (const LoadedKernel *kernel : loaded_wisdom().kernels) {
         result.push_back(&kernel->row);
     }
     for (const KernelRow &row : kernel_rows()) {
@@ -149,20 +173,19 @@ std::vector<const KernelRow *> all_rows() {
 
 const std::vector<KernelInfo> &kernels() {
     static std::mutex mutex;
-    static std::list<std::vector<KernelInfo>> lists;  // callers have older ones
+    static Lists<KernelInfo> lists;
     const std::lock_guard lock(mutex);
-    const std::vector<const LoadedKernel *> loaded = loaded_kernels();
-    if (lists.empty() || lists.back().size() != loaded.size() + kernel_rows().size()) {
+    const LoadedWisdom loaded = loaded_wisdom();
+    return lists.of(loaded, [&] {
         std::vector<KernelInfo> infos;
-        for (const LoadedKernel *kernel : loaded) {
+        for (const LoadedKernel *kernel : loaded.kernels) {
             infos.push_back(kernel->info);
         }
         for (const KernelRow &row : kernel_rows()) {
-            infos.push_back(kernel_info(row));
+            infos.push_back(info_in(loaded, row));
         }
-        lists.push_back(std::move(infos));
-    }
-    return lists.back();
+        return infos;
+    });
 }
 
 }  // namespace aft

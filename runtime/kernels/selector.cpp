@@ -255,6 +255,9 @@ Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optio
     if (here.fit != Fit::automatic && kernel.storage != demand.storage) {
         return here;
     }
+    if (kernel.preferred.seq.to < kernel.preferred.seq.from) {
+        return {Fit::by_id, "is the fastest at no length, as wisdom says"};
+    }
     for (const Extent &extent : extents) {
         if (!contains(extent.preferred, extent.value)) {
             return {Fit::by_id, std::string("is for ") + extent.name + " " + text_of(extent.preferred) + ", not " +
