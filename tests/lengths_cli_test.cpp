@@ -70,9 +70,9 @@ private:
     const tune::Family family_;
 };
 
-// The general kernel, the one for two rows, the one for few, the general one.
-const std::vector<tune::Choice> others = {{1, 2}, {3, 0}, {5, 1}, {9, 2}};
-const std::vector<tune::Choice> general = {{1, 2}}, few = {{1, 1}, {7, 2}};
+// Of the kernels for two rows, for few, and the general one.
+const std::vector<tune::Choice> others = {{1, 2}, {3, 0}, {5, 1}, {7, 2}, {8, 1}, {10, 2}};
+const std::vector<tune::Choice> general = {{1, 2}}, few = {{1, 1}, {3, 2}, {5, 1}, {7, 2}};
 
 constexpr std::int64_t longest = 20;
 
@@ -103,7 +103,7 @@ TEST_CASE("layers follow the lengths of wisdom, and are right at each", "[wisdom
         const Layer layer(problem.config, weights, on_cpu);
         bool right = loaded_wisdom().preferences.size() == 1 && kernel_of(before, 1) == lengths.id(0);
         for (std::int64_t seq = 1; seq <= longest; ++seq) {
-            const std::size_t expected = seq < 3 ? 2 : seq < 5 ? 0 : seq < 9 ? 1 : 2;
+            const std::size_t expected = seq < 3 ? 2 : seq < 5 ? 0 : seq == 7 || seq > 9 ? 2 : 1;
             right = right && kernel_of(layer, seq) == lengths.id(expected) && is_right(layer, problem, weights, seq);
         }
         return right;
@@ -123,7 +123,8 @@ TEST_CASE("layers follow the lengths of wisdom, and are right at each", "[wisdom
         };
         const bool is_of_table = range_of(0) == std::pair<std::int64_t, std::int64_t>(1, 2);
         return is_of_table && aft_load_kernels(lengths.file.c_str()) == AFT_OK &&
-               range_of(0) == std::pair<std::int64_t, std::int64_t>(3, 4);
+               range_of(0) == std::pair<std::int64_t, std::int64_t>(3, 4) &&
+               range_of(1) == std::pair<std::int64_t, std::int64_t>(5, 9);  // all of its ranges
     };
     CHECK(holds_in_child(tells_in_c));
     const auto leaves_others = [&] {
@@ -178,6 +179,7 @@ TEST_CASE("aft kernels shows the lengths that hold, and where they are from", "[
     const std::string environment = "AFT_WISDOM=" + lengths.file;
     const Json list = listed(environment), of_table = listed("AFT_WISDOM=");
     CHECK(row_of(list, lengths.id(1))["preferred"]["seq"] == Json{1, 6});
+    CHECK(row_of(list, lengths.id(1))["lengths"] == Json::array({Json{1, 2}, Json{5, 6}}));
     CHECK(row_of(list, lengths.id(1))["lengths_from"] == lengths.file);
     CHECK(row_of(list, lengths.id(0))["preferred"]["seq"] == Json{1, 0});
     CHECK(row_of(of_table, lengths.id(1))["preferred"]["seq"] == Json{1, 16});
@@ -187,8 +189,9 @@ TEST_CASE("aft kernels shows the lengths that hold, and where they are from", "[
     CHECK(list["lengths"][0]["usable"] == true);
 
     const Outcome table = aft_cli("kernels", environment);
-    CHECK_THAT(table.out, ContainsSubstring("for T=1..6 by wisdom") && ContainsSubstring("for no T by wisdom") &&
-                              ContainsSubstring("any by wisdom") && !ContainsSubstring("aren't used"));
+    CHECK_THAT(table.out, ContainsSubstring("for T=1..2, for T=5..6 by wisdom") &&
+                              ContainsSubstring("for no T by wisdom") && ContainsSubstring("any by wisdom") &&
+                              !ContainsSubstring("aren't used"));
 
     lengths.set("/preferences/0/kernels/0", "aft_full_cpu_packed_tiny");
     CHECK_THAT(aft_cli("kernels", environment).out,

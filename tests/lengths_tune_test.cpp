@@ -53,24 +53,21 @@ TEST_CASE("a kernel that is faster gets the lengths around those where it was", 
     costs[6].of_kernel[1] = -0.2;  // 24
     CHECK(best_choices(table, costs) == std::vector<Choice>{{1, 0}, {3, 1}, {28, 2}});
     costs = costs_of_table(lengths);
-    costs[0].of_kernel[2] = -0.2;  // the general kernel may have several ranges
+    costs[0].of_kernel[2] = -0.2;
     CHECK(best_choices(table, costs) == std::vector<Choice>{{1, 2}, {2, 0}, {3, 1}, {17, 2}});
 }
 
 TEST_CASE("beyond the measured lengths, the table's stay", "[tune]") {
-    CHECK(best_choices(table, {{12, {0.1, 0, -0.3}}, {16, {0.1, 0, -0.3}}}) ==
-          std::vector<Choice>{{1, 0}, {3, 1}, {12, 2}});
-    // The second kernel would need two ranges, up to 7 and from 11 on.
-    CHECK(best_choices(table, {{8, {0.1, 0, -0.3}}, {10, {0.1, 0, -0.3}}}) == of_table);
+    CHECK(best_choices(table, {{8, {0.1, 0, -0.3}}, {10, {0.1, 0, -0.3}}}) ==
+          std::vector<Choice>{{1, 0}, {3, 1}, {8, 2}, {11, 1}, {17, 2}});
 }
 
-TEST_CASE("every kernel but the last one gets one range of lengths, that of the least cost", "[tune]") {
-    std::vector<Cost> costs = costs_of_table({1, 2, 4, 6, 8, 12, 16, 17});
-    // Few rows: the general kernel is faster at 6 by a little, and at 12 and 16 by much.
-    costs[3].of_kernel[2] = -0.05;
-    costs[5].of_kernel[2] = costs[6].of_kernel[2] = -0.3;
-    const std::vector<Choice> best = best_choices(table, costs);
-    CHECK(best == std::vector<Choice>{{1, 0}, {3, 1}, {10, 2}});
+TEST_CASE("kernels whose tiles fit other lengths take turns", "[tune]") {
+    std::vector<Cost> costs = costs_of_table({1, 2, 3, 4, 5, 6, 7, 8, 12, 16});
+    for (const std::size_t i : {4U, 5U, 8U}) {  // 5, 6 and 12: a tile of 6 rows
+        costs[i].of_kernel[2] = -0.3;
+    }
+    CHECK(best_choices(table, costs) == std::vector<Choice>{{1, 0}, {3, 1}, {5, 2}, {7, 1}, {10, 2}, {14, 1}, {17, 2}});
 }
 
 TEST_CASE("a kernel that is wrong gets no length", "[tune]") {

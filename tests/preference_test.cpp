@@ -140,13 +140,6 @@ TEST_CASE("lengths that are wrong are refused by the name of their entry", "[wis
     check("/preferences/0/lengths/1", Json::object(), "has no field " + name + "lengths/1/from\"");
     check("/preferences/0/lengths/1/kernel", "other",
           name + "lengths/1/kernel\" is \"other\", must be one of the kernels of its entry");
-    // Only the kernel of the last lengths may come again: the selector gives each kernel one range.
-    check("/preferences/0/lengths",
-          {{{"from", 1}, {"kernel", "short"}},
-           {{"from", 3}, {"kernel", "single"}},
-           {{"from", 5}, {"kernel", "short"}},
-           {{"from", 9}, {"kernel", "general"}}},
-          name + "lengths/2/kernel\" is \"short\", must be a kernel without other lengths, or the last one");
 }
 
 TEST_CASE("lengths for kernels that the library doesn't have, or has otherwise, are left out for a reason",
@@ -186,11 +179,19 @@ TEST_CASE("lengths for kernels that the library doesn't have, or has otherwise, 
     // The last kernel takes what the others leave; one without an interval has no length.
     const LoadedPreference loaded = loaded_preference(good, "w.json", "here", "here");
     CHECK(loaded.of("other") == nullptr);
-    CHECK(loaded.of(first)->seq.from == 1);
-    CHECK(loaded.of(first)->seq.to == 4);
-    CHECK(loaded.of(last)->seq.to == PreferredExtents::Range().to);
+    REQUIRE(loaded.of(first)->seq.size() == 1);
+    CHECK(loaded.of(first)->seq[0].from == 1);
+    CHECK(loaded.of(first)->seq[0].to == 4);
+    CHECK(loaded.of(last)->seq[0].to == PreferredExtents::Range().to);
     if (rows.size() > 2) {
-        const PreferredExtents::Range none = loaded.of(rows[1]->id)->seq;
+        const PreferredExtents::Range none = loaded.of(rows[1]->id)->seq[0];
         CHECK(none.to < none.from);
     }
+    Wisdom::Preference in_turn = good;
+    in_turn.lengths = {{1, first}, {3, last}, {7, first}, {9, last}};
+    const LoadedPreference twice = loaded_preference(in_turn, "w.json", "here", "here");
+    REQUIRE(twice.of(first)->seq.size() == 2);
+    CHECK(twice.of(first)->seq[1].from == 7);
+    CHECK(twice.of(first)->seq[1].to == 8);
+    CHECK(!(twice == loaded));
 }

@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace aft::cli {
 
@@ -43,11 +44,15 @@ std::string shapes(const KernelInfo &kernel, const LoadedWisdom &wisdom) {
     append("H", minimum.hidden, 1);
     append("P", minimum.projected, 1);
     append("s", minimum.window, 0);
-    append_range("T", preferred.seq);
+    const LoadedPreference *const preference = wisdom.preference_for(kernel.id);
+    for (const PreferredExtents::Range &seq :
+         preference ? preference->of(kernel.id)->seq : std::vector<PreferredExtents::Range>{preferred.seq}) {
+        append_range("T", seq);
+    }
     append_range("H", preferred.hidden);
     append_range("P", preferred.projected);
     append_range("s", preferred.window);
-    return (text.empty() ? "any" : text) + (wisdom.preference_for(kernel.id) ? " by wisdom" : "");
+    return (text.empty() ? "any" : text) + (preference ? " by wisdom" : "");
 }
 
 // Of which operation, layer and storage an entry of wisdom gives the lengths.
@@ -116,6 +121,11 @@ std::string kernels_as_json() {
             return ends;
         };
         const LoadedPreference *const preference = wisdom.preference_for(kernel.id);
+        auto lengths = nlohmann::ordered_json::array();
+        for (const PreferredExtents::Range &seq :
+             preference ? preference->of(kernel.id)->seq : std::vector<PreferredExtents::Range>{preferred.seq}) {
+            lengths.push_back(range(seq));
+        }
         rows.push_back({{"kernel", kernel.id},
                         {"layer", kernel.layer ? nlohmann::ordered_json(name(*kernel.layer)) : nullptr},
                         {"device", kernel.api},
@@ -136,6 +146,7 @@ std::string kernels_as_json() {
                           {"hidden", range(preferred.hidden)},
                           {"projected", range(preferred.projected)},
                           {"window", range(preferred.window)}}},
+                        {"lengths", lengths},
                         {"lengths_from", preference ? preference->file : "table"},
                         {"usable", kernel.usable},
                         {"reason", kernel.reason}});

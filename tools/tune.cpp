@@ -77,7 +77,7 @@ LayerForm form_with_window() {
 // Where the table's kernels change, and lengths around it, in a narrow, a usual and a wide layer.
 std::vector<Problem> default_problems_of_lengths() {
     std::vector<Problem> problems;
-    for (const std::int64_t seq : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}) {
+    for (const std::int64_t seq : {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64}) {
         for (const std::int64_t width : {64, 192, 512}) {
             problems.push_back({{LayerForm(), width, width, seq, 32}, {1, seq}});
         }
@@ -223,7 +223,7 @@ void add_tune(CLI::App &app) {
     command->add_option("--shape", options->shapes, shape_help());
     command->add_flag("--lengths", options->lengths,
                       "search no kernels: find which of the library's own is the fastest at which length, for all "
-                      "layers or that of --layer, at the T of each --shape; default: 12 lengths up to 64, 3 widths");
+                      "layers or that of --layer, at the T of each --shape; default: 17 lengths up to 64, 3 widths");
     add_threads(*command, options->threads);
     add_number(*command, "--budget", options->minutes, 0.01, 10000.0,
                fmt::format("minutes of search for each shape, or of all --lengths, 0.01 to 10000; default: {} for a "

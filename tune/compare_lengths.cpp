@@ -205,7 +205,9 @@ std::vector<Family> families(const std::optional<LayerForm> &form) {
         if (family.kernels.empty()) {
             order.push_back(key);
         }
-        if (family.kernels.empty() || family.kernels.front()->info.target == info.target) {
+        // With wisdom, a kernel may be there several times.
+        if (family.kernels.empty() ||
+            (family.kernels.front()->info.target == info.target && family.kernels.back()->info.id != info.id)) {
             family.kernels.push_back(&kernel);
         }
     }

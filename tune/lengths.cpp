@@ -1,7 +1,6 @@
 #include "lengths.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <set>
 
@@ -55,54 +54,14 @@ std::vector<Segment> segments_of(const std::vector<Range> &of_table, const std::
     return segments;
 }
 
-// Less than any gain that a trial finds.
-constexpr double cost_of_change = 1e-6;
-
-// The best assignment of segments to kernels, by trying all ranges of one kernel after the other.
-class Assignment {
-public:
-    explicit Assignment(const std::vector<Segment> &segments) : segments_(segments) {
-        current_.assign(segments.size(), segments.front().costs.size() - 1);
-        try_kernel(0);
+// The table's kernel where none costs less.
+std::size_t best_kernel(const Segment &segment) {
+    std::size_t best = segment.of_table;
+    for (std::size_t i = 0; i < segment.costs.size(); ++i) {
+        best = segment.costs[i] < segment.costs[best] ? i : best;
     }
-    const std::vector<std::size_t> &best() const {
-        return best_;
-    }
-
-private:
-    void try_kernel(std::size_t kernel) {
-        const std::size_t last = segments_.front().costs.size() - 1;
-        if (kernel == last) {
-            if (const double cost = cost_of_current(); cost < least_) {
-                least_ = cost;
-                best_ = current_;
-            }
-            return;
-        }
-        try_kernel(kernel + 1);  // without any length
-        for (std::size_t first = 0; first < current_.size(); ++first) {
-            std::size_t end = first;
-            for (; end < current_.size() && current_[end] == last && std::isfinite(segments_[end].costs[kernel]);
-                 ++end) {
-                current_[end] = kernel;
-                try_kernel(kernel + 1);
-            }
-            std::fill(current_.begin() + static_cast<std::ptrdiff_t>(first),
-                      current_.begin() + static_cast<std::ptrdiff_t>(end), last);
-        }
-    }
-    double cost_of_current() const {
-        double cost = 0;
-        for (std::size_t i = 0; i < segments_.size(); ++i) {
-            cost += segments_[i].costs[current_[i]] + (current_[i] == segments_[i].of_table ? 0 : cost_of_change);
-        }
-        return cost;
-    }
-
-    const std::vector<Segment> &segments_;
-    std::vector<std::size_t> current_, best_;
-    double least_ = infinity;
-};
+    return best;
+}
 
 std::vector<Choice> merged(const std::vector<Choice> &choices) {
     std::vector<Choice> result;
@@ -138,11 +97,9 @@ std::vector<Choice> choices_of_table(const std::vector<Range> &of_table) {
 }
 
 std::vector<Choice> best_choices(const std::vector<Range> &of_table, const std::vector<Cost> &costs) {
-    const std::vector<Segment> segments = segments_of(of_table, costs);
-    const std::vector<std::size_t> best = Assignment(segments).best();
     std::vector<Choice> choices;
-    for (std::size_t i = 0; i < segments.size(); ++i) {
-        choices.push_back({segments[i].from, best[i]});
+    for (const Segment &segment : segments_of(of_table, costs)) {
+        choices.push_back({segment.from, best_kernel(segment)});
     }
     return merged(choices);
 }

@@ -29,9 +29,9 @@ std::size_t kernel_of_table(const std::vector<PreferredExtents::Range> &of_table
 
 std::vector<Choice> choices_of_table(const std::vector<PreferredExtents::Range> &of_table);
 
-/// The choices of least cost in which every kernel but the last one has one range of lengths. A threshold between two
-/// measured lengths is the table's, or where it has none, in the middle. Where nothing was measured, and where kernels
-/// cost the same, the table's choice stays. The costs are of ascending lengths.
+/// The choices of least cost. A threshold between two measured lengths is the table's, or where it has none, in the
+/// middle. Where nothing was measured, and where kernels cost the same, the table's choice stays. The costs are of
+/// ascending lengths.
 std::vector<Choice> best_choices(const std::vector<PreferredExtents::Range> &of_table, const std::vector<Cost> &costs);
 
 }  // namespace aft::tune

@@ -64,8 +64,8 @@ function(aft_wisdom_length out file json member)
     set(${out} "${count}" PARENT_SCOPE)
 endfunction()
 
-# Keeps the lengths that an entry of `preferences` of the wisdom `file` gives to kernels, <from>:<to> or `any`, for their
-# rows, which are added later.
+# Keeps the lengths that an entry of `preferences` of the wisdom `file` gives to kernels, several <from>:<to> or `any`,
+# for their rows, which are added later.
 function(aft_measured_lengths table file preference)
     aft_wisdom_length(count "${file}" "${preference}" kernels)
     aft_wisdom_length(intervals "${file}" "${preference}" lengths)
@@ -85,7 +85,9 @@ function(aft_measured_lengths table file preference)
         aft_wisdom_get(id "${file}" "${preference}" lengths ${i} kernel)
         if(before)
             math(EXPR to "${from} - 1")
-            set_property(GLOBAL PROPERTY AFT_LENGTHS_${before} ${first}:${to})
+            get_property(ranges GLOBAL PROPERTY AFT_LENGTHS_${before})
+            list(REMOVE_ITEM ranges 1:0)
+            set_property(GLOBAL PROPERTY AFT_LENGTHS_${before} ${ranges} ${first}:${to})
         endif()
         set(before "${id}")
         set(first ${from})

@@ -74,13 +74,31 @@ std::string label_of(const std::string &algorithm, const std::string &schedule) 
     return algorithm == "exact" ? algorithm : schedule;
 }
 
-/// The description of a row of the table, with the lengths that wisdom gives it.
-KernelInfo info_in(const LoadedWisdom &loaded, const KernelRow &row) {
-    KernelInfo info = kernel_info(row);
-    if (const LoadedPreference *const preference = loaded.preference_for(row.id)) {
-        info.preferred.seq = preference->of(row.id)->seq;
+/// The descriptions of a row, one for each of the ranges of lengths that wisdom gives it. A row of the build is there
+/// several times, one after the other, if the build's wisdom gives it several ranges.
+std::vector<KernelInfo> infos_in(const LoadedWisdom &loaded, const KernelRow &row, const KernelRow *before) {
+    const LoadedPreference *const preference = loaded.preference_for(row.id);
+    if (!preference) {
+        return {kernel_info(row)};
     }
-    return info;
+    std::vector<KernelInfo> infos;
+    if (!before || std::string_view(before->id) != row.id) {
+        for (const PreferredExtents::Range &seq : preference->of(row.id)->seq) {
+            infos.push_back(kernel_info(row));
+            infos.back().preferred.seq = seq;
+        }
+    }
+    return infos;
+}
+
+/// Adds a kernel. One that is the last already gets one range that holds all of its own.
+void add(std::vector<KernelInfo> &infos, const KernelInfo &info) {
+    if (infos.empty() || infos.back().id != info.id) {
+        infos.push_back(info);
+        return;
+    }
+    PreferredExtents::Range &seq = infos.back().preferred.seq;
+    seq = {std::min(seq.from, info.preferred.seq.from), std::max(seq.to, info.preferred.seq.to)};
 }
 
 /// A list for each state of what is loaded: callers have older ones.
@@ -151,9 +169,13 @@ const std::vector<Kernel> &kernels_of(const std::string &api) {
         for (const LoadedKernel *kernel : loaded.kernels) {
             kernels.push_back({kernel->row, kernel->info});
         }
+        const KernelRow *before = nullptr;
         for (const KernelRow &row : kernel_rows()) {
             if (row.api == api) {
-                kernels.push_back({row, info_in(loaded, row)});
+                for (const KernelInfo &info : infos_in(loaded, row, before)) {
+                    kernels.push_back({row, info});
+                }
+                before = &row;
             }
         }
         return kernels;
@@ -166,7 +188,9 @@ std::vector<const KernelRow *> all_rows() {
         result.push_back(&kernel->row);
     }
     for (const KernelRow &row : kernel_rows()) {
-        result.push_back(&row);
+        if (result.empty() || std::string_view(result.back()->id) != row.id) {
+            result.push_back(&row);
+        }
     }
     return result;
 }
@@ -182,7 +206,9 @@ const std::vector<KernelInfo> &kernels() {
             infos.push_back(kernel->info);
         }
         for (const KernelRow &row : kernel_rows()) {
-            infos.push_back(info_in(loaded, row));
+            for (const KernelInfo &info : infos_in(loaded, row, nullptr)) {
+                add(infos, info);
+            }
         }
         return infos;
     });

@@ -6,6 +6,7 @@
 #include <aft/config.h>
 
 #include <algorithm>
+#include <cstddef>
 
 namespace aft {
 namespace {
@@ -46,17 +47,18 @@ std::string why_not(const Wisdom::Preference &preference) {
 }
 
 /// The lengths of a kernel. Those of the last one are all, as the kernels before it take theirs first.
-Range lengths_of(const Wisdom::Preference &preference, const std::string &kernel) {
+std::vector<Range> lengths_of(const Wisdom::Preference &preference, const std::string &kernel) {
     const auto &lengths = preference.lengths;
     if (kernel == lengths.back().kernel) {
-        return {};
+        return {{}};
     }
+    std::vector<Range> ranges;
     for (std::size_t i = 0; i + 1 < lengths.size(); ++i) {
         if (lengths[i].kernel == kernel) {
-            return {lengths[i].from, lengths[i + 1].from - 1};
+            ranges.push_back({lengths[i].from, lengths[i + 1].from - 1});
         }
     }
-    return {1, 0};
+    return ranges.empty() ? std::vector<Range>{{1, 0}} : ranges;
 }
 
 }  // namespace
@@ -68,8 +70,12 @@ const LoadedPreference::Lengths *LoadedPreference::of(std::string_view kernel) c
 }
 
 bool operator==(const LoadedPreference &a, const LoadedPreference &b) {
-    const auto is_same = [](const LoadedPreference::Lengths &one, const LoadedPreference::Lengths &other) {
-        return one.kernel == other.kernel && one.seq.from == other.seq.from && one.seq.to == other.seq.to;
+    const auto is_same_range = [](const Range &one, const Range &other) {
+        return one.from == other.from && one.to == other.to;
+    };
+    const auto is_same = [&](const LoadedPreference::Lengths &one, const LoadedPreference::Lengths &other) {
+        return one.kernel == other.kernel &&
+               std::equal(one.seq.begin(), one.seq.end(), other.seq.begin(), other.seq.end(), is_same_range);
     };
     return a.operation == b.operation && a.layer == b.layer && a.storage == b.storage && a.file == b.file &&
            a.reason == b.reason &&

@@ -14,7 +14,7 @@ namespace aft {
 struct LoadedPreference {
     struct Lengths {
         std::string kernel;
-        PreferredExtents::Range seq;  // empty, to < from, where another kernel is always faster
+        std::vector<PreferredExtents::Range> seq;  // an empty one, to < from, where another kernel is always faster
     };
     std::string operation, layer, storage;  // layer: `none` for kernels of every form
     std::string file;                       // that it comes from

@@ -4,6 +4,7 @@
 #include "kernels/selector.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -22,7 +23,17 @@ public:
                       const DeviceContext *device)
         : selection_(selection) {
         SharedBuffers shared;
-        for (const Candidate &candidate : selection_.candidates) {
+        const std::vector<Candidate> &candidates = selection_.candidates;
+        for (const Candidate &candidate : candidates) {
+            // A kernel with several ranges of lengths is prepared once.
+            const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate &other) {
+                return other.kernel->info.id == candidate.kernel->info.id;
+            });
+            if (&*same != &candidate) {
+                index_.push_back(index_[static_cast<std::size_t>(same - candidates.begin())]);
+                continue;
+            }
+            index_.push_back(kernels_.size());
             kernels_.emplace_back(candidate.kernel->row, candidate.kernel->info, parameters, largest(candidate), device,
                                   device ? nullptr : &shared);
         }
@@ -30,7 +41,7 @@ public:
 
     /// The kernel that runs for a shape. Throws ShapeError when none does.
     const PreparedKernel &kernel_for(const Shape &shape) const {
-        return kernels_[selection_.candidate_for(shape)];
+        return kernels_[index_[selection_.candidate_for(shape)]];
     }
     /// Each kernel takes batches of so many samples.
     std::int64_t least_batch() const {
@@ -50,6 +61,7 @@ public:
 private:
     const Selection selection_;
     std::deque<PreparedKernel> kernels_;
+    std::vector<std::size_t> index_;  // of the kernel of each candidate
 };
 
 }  // namespace aft

@@ -249,9 +249,7 @@ std::vector<Wisdom::Preference::Interval> lengths_of(const Fields &fields, const
     if (count == 0) {
         throw ConfigError("array " + in_quotes(array) + " is empty");
     }
-    const std::string &last = fields.text(array + "/" + std::to_string(count - 1) + "/kernel");
     const std::set<std::string> all(kernels.begin(), kernels.end());
-    std::set<std::string> seen;
     for (std::size_t i = 0; i < count; ++i) {
         const std::string place = array + "/" + std::to_string(i) + "/";
         const std::int64_t from =
@@ -259,10 +257,6 @@ std::vector<Wisdom::Preference::Interval> lengths_of(const Fields &fields, const
         const std::string &kernel = fields.text(place + "kernel");
         if (all.count(kernel) == 0) {
             fields.refuse(place + "kernel", "one of the kernels of its entry");
-        }
-        // A kernel is preferred for one range of lengths. That of the last one takes all lengths that are left.
-        if (!seen.insert(kernel).second && kernel != last) {
-            fields.refuse(place + "kernel", "a kernel without other lengths, or the last one");
         }
         lengths.push_back({from, kernel});
     }

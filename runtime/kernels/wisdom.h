@@ -42,7 +42,7 @@ struct Wisdom {
         std::optional<LayerForm> layer;  // none: the kernels serve every form
         std::string target;              // Halide's
         std::vector<std::string> kernels;
-        std::vector<Interval> lengths;  // from 1 on; only the kernel of the last one has others
+        std::vector<Interval> lengths;  // from 1 on
     };
 
     std::string cpu, isa;
