@@ -180,6 +180,10 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
         if (info.operation != demand.operation || !serves(info.layer, demand.config.form)) {
             continue;
         }
+        const auto is_same = [&](const auto &each) { return each.kernel->info.id == info.id; };
+        if (std::any_of(selection.passed_over.begin(), selection.passed_over.end(), is_same)) {
+            continue;  // with other lengths
+        }
         if (is_complete) {
             const std::string &before = selection.candidates.back().kernel->info.id;
             selection.passed_over.push_back({&kernel, "comes after " + before + ", which runs for every shape"});
@@ -187,6 +191,9 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
         }
         std::string why_not = obstacle(device, info.target);
         why_not = why_not.empty() ? judge(info, demand).reason : why_not;
+        if (!why_not.empty() && std::any_of(selection.candidates.begin(), selection.candidates.end(), is_same)) {
+            continue;
+        }
         if (!why_not.empty()) {
             selection.passed_over.push_back({&kernel, why_not});
             continue;
