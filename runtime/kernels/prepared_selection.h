@@ -4,7 +4,6 @@
 #include "kernels/selector.h"
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -23,17 +22,7 @@ public:
                       const DeviceContext *device)
         : selection_(selection) {
         SharedBuffers shared;
-        const std::vector<Candidate> &candidates = selection_.candidates;
-        for (const Candidate &candidate : candidates) {
-            // A kernel with several ranges of lengths is prepared once.
-            const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate &other) {
-                return other.kernel->info.id == candidate.kernel->info.id;
-            });
-            if (&*same != &candidate) {
-                index_.push_back(index_[static_cast<std::size_t>(same - candidates.begin())]);
-                continue;
-            }
-            index_.push_back(kernels_.size());
+        for (const Candidate &candidate : selection_.candidates) {
             kernels_.emplace_back(candidate.kernel->row, candidate.kernel->info, parameters, largest(candidate), device,
                                   device ? nullptr : &shared);
         }
@@ -41,7 +30,7 @@ public:
 
     /// The kernel that runs for a shape. Throws ShapeError when none does.
     const PreparedKernel &kernel_for(const Shape &shape) const {
-        return kernels_[index_[selection_.candidate_for(shape)]];
+        return kernels_[selection_.candidate_for(shape)];
     }
     /// Each kernel takes batches of so many samples.
     std::int64_t least_batch() const {
@@ -61,7 +50,6 @@ public:
 private:
     const Selection selection_;
     std::deque<PreparedKernel> kernels_;
-    std::vector<std::size_t> index_;  // of the kernel of each candidate
 };
 
 }  // namespace aft
