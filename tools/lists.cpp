@@ -22,6 +22,17 @@ namespace aft::cli {
 
 namespace {
 
+// The ranges of lengths that a kernel is preferred for.
+std::vector<PreferredExtents::Range> lengths_of(const KernelInfo &kernel) {
+    std::vector<PreferredExtents::Range> ranges;
+    for (const Kernel &each : kernels_of(kernel.api)) {
+        if (each.info.id == kernel.id) {
+            ranges.push_back(each.info.preferred.seq);
+        }
+    }
+    return ranges;
+}
+
 // The extents that a kernel takes or is made for; "any" when it takes all. Wisdom may have the lengths.
 std::string shapes(const KernelInfo &kernel, const LoadedWisdom &wisdom) {
     const MinimumExtents &minimum = kernel.minimum;
@@ -44,15 +55,13 @@ std::string shapes(const KernelInfo &kernel, const LoadedWisdom &wisdom) {
     append("H", minimum.hidden, 1);
     append("P", minimum.projected, 1);
     append("s", minimum.window, 0);
-    const LoadedPreference *const preference = wisdom.preference_for(kernel.id);
-    for (const PreferredExtents::Range &seq :
-         preference ? preference->of(kernel.id)->seq : std::vector<PreferredExtents::Range>{preferred.seq}) {
+    for (const PreferredExtents::Range &seq : lengths_of(kernel)) {
         append_range("T", seq);
     }
     append_range("H", preferred.hidden);
     append_range("P", preferred.projected);
     append_range("s", preferred.window);
-    return (text.empty() ? "any" : text) + (preference ? " by wisdom" : "");
+    return (text.empty() ? "any" : text) + (wisdom.preference_for(kernel.id) ? " by wisdom" : "");
 }
 
 // Of which operation, layer and storage an entry of wisdom gives the lengths.
@@ -122,8 +131,7 @@ std::string kernels_as_json() {
         };
         const LoadedPreference *const preference = wisdom.preference_for(kernel.id);
         auto lengths = nlohmann::ordered_json::array();
-        for (const PreferredExtents::Range &seq :
-             preference ? preference->of(kernel.id)->seq : std::vector<PreferredExtents::Range>{preferred.seq}) {
+        for (const PreferredExtents::Range &seq : lengths_of(kernel)) {
             lengths.push_back(range(seq));
         }
         rows.push_back({{"kernel", kernel.id},

@@ -74,19 +74,37 @@ std::string label_of(const std::string &algorithm, const std::string &schedule) 
     return algorithm == "exact" ? algorithm : schedule;
 }
 
-/// The descriptions of a row, one for each of the ranges of lengths that wisdom gives it. A row of the build is there
-/// several times, one after the other, if the build's wisdom gives it several ranges.
+bool is_own(const KernelRow &row) {
+    return std::any_of(own_kernels.rows, own_kernels.rows + own_kernels.count,
+                       [&](const KernelRow &own) { return std::string_view(own.id) == row.id; });
+}
+
+/// The lengths of a row of the table. The general kernel of a whole layer has a tile of 6 rows with AVX2, where the one
+/// for few rows, up to 16, needs two tiles of 4: 13 to 50 % more time (docs/performance.md). AVX-512 has a tile of 11.
+std::vector<PreferredExtents::Range> lengths_of_table(const KernelRow &row, const std::string &target) {
+    constexpr std::int64_t tile_of_few = 4, tile = 6, few = 16;
+    const PreferredExtents::Range &seq = row.preferred.seq;
+    const bool has_tile = target.find("-avx2") != std::string::npos && target.find("-avx512") == std::string::npos;
+    if (has_tile && seq.from == 1 && seq.to == few && std::string_view(row.operation) == "forward" &&
+        std::string_view(row.schedule) == "packed" && is_own(row)) {
+        return {{1, tile_of_few}, {tile + 1, few}};
+    }
+    return {seq};
+}
+
+/// The descriptions of a row, one for each of its ranges of lengths, which wisdom may give it. A row of the build is
+/// there several times, one after the other, if the build's wisdom gives it several ranges.
 std::vector<KernelInfo> infos_in(const LoadedWisdom &loaded, const KernelRow &row, const KernelRow *before) {
     const LoadedPreference *const preference = loaded.preference_for(row.id);
-    if (!preference) {
-        return {kernel_info(row)};
+    if (preference && before && std::string_view(before->id) == row.id) {
+        return {};
     }
+    const KernelInfo info = kernel_info(row);
     std::vector<KernelInfo> infos;
-    if (!before || std::string_view(before->id) != row.id) {
-        for (const PreferredExtents::Range &seq : preference->of(row.id)->seq) {
-            infos.push_back(kernel_info(row));
-            infos.back().preferred.seq = seq;
-        }
+    for (const PreferredExtents::Range &seq :
+         preference ? preference->of(row.id)->seq : lengths_of_table(row, info.target)) {
+        infos.push_back(info);
+        infos.back().preferred.seq = seq;
     }
     return infos;
 }
