@@ -3,8 +3,10 @@
 #include "kernels/kernels.h"
 #include "kernels/preference.h"
 #include "kernels/wisdom.h"
+#include "reference/problem.h"
 
 #include <aft/error.h>
+#include <aft/layer.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers.hpp>
@@ -195,3 +197,25 @@ TEST_CASE("lengths for kernels that the library doesn't have, or has otherwise, 
     CHECK(twice.of(first)->seq[1].to == 8);
     CHECK(!(twice == loaded));
 }
+
+#ifndef AFT_WISDOM  // which may have lengths of its own
+TEST_CASE("whole layers of up to 16 rows run on the kernel for few, and on AVX2 those of 5 and 6 on one tile",
+          "[selector]") {
+    for (const LayerForm &form : {aft_full, aft_local, aft_simple}) {
+        const std::vector<const KernelRow *> rows = rows_by_length(form);
+        if (rows.size() != 3 || !kernel_info(*rows.front()).usable) {
+            SKIP("this build has no kernels for few rows, or they don't run here");
+        }
+        const Problem problem{{form, 8, 8, 20, form.has_window() ? 3 : 0}, {1, 20}};
+        const Layer layer(problem.config, make_weights(problem), {"", "cpu"});
+        const std::string target = kernel_info(*rows.front()).target;
+        const bool has_tile_of_6 =
+            target.find("-avx2") != std::string::npos && target.find("-avx512") == std::string::npos;
+        for (std::int64_t seq = 1; seq <= 20; ++seq) {
+            const bool is_one_tile = has_tile_of_6 && (seq == 5 || seq == 6);
+            INFO(target << ": " << seq);
+            CHECK(layer.kernel_for({1, seq}).id == rows[seq <= 2 ? 0 : is_one_tile || seq > 16 ? 2 : 1]->id);
+        }
+    }
+}
+#endif
