@@ -70,7 +70,12 @@ std::vector<KernelInfo> wanted_kernels(const BenchmarkProblem &problem, const Co
         const KernelInfo &info = kernel.info;
         if (has_kernels(problem) && computes(info, problem) && is_wanted(label(info), options) &&
             (info.schedule != "tuned" || judge(info, problem).fit == Fit::automatic)) {
-            wanted.push_back(info);
+            // A kernel with several ranges of lengths is there once for each.
+            if (wanted.empty() || wanted.back().id != info.id) {
+                wanted.push_back(info);
+            } else if (judge(info, problem).fit == Fit::automatic) {
+                wanted.back() = info;
+            }
         }
         if (problem.only_chosen && !wanted.empty() && judge(wanted.back(), problem).fit == Fit::automatic) {
             const auto is_other = [&](const KernelInfo &each) {

@@ -73,7 +73,9 @@ TEST_CASE("docs/kernels.md says of each kernel what the build says", "[registry]
         CHECK(cells[schedule] == kernel.schedule);
         CHECK(cells[storage] == kernel.storage);
         CHECK(cells[device] == kernel.api);
+#ifndef AFT_WISDOM  // which may have lengths of its own
         CHECK(cells[extents] == extents_of(kernel));
+#endif
         CHECK(cells[any_bias] == (kernel.any_bias_range ? "yes" : "no"));
     }
 }

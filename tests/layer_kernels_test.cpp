@@ -26,11 +26,12 @@ Layer make_layer(const Problem &problem, const std::string &kernel = "", const s
     return Layer(problem.config, make_weights(problem), {kernel, device});
 }
 
-/// The table's order is the order of preference among the kernels of a device.
+/// The table's order is the order of preference among the kernels of a device. A kernel with several ranges of lengths
+/// is there once for each.
 const KernelInfo *first_for(const Problem &problem, const Device &device) {
-    for (const KernelInfo &kernel : kernels()) {
-        if (kernel.api == device.api && judge(kernel, problem).fit == Fit::automatic) {
-            return &kernel;
+    for (const Kernel &kernel : kernels_of(device.api)) {
+        if (judge(kernel.info, problem).fit == Fit::automatic) {
+            return &kernel.info;
         }
     }
     return nullptr;

@@ -20,6 +20,7 @@
 #include <cmath>
 #include <fstream>
 #include <random>
+#include <set>
 #include <sstream>
 
 using namespace aft;
@@ -224,16 +225,17 @@ TEST_CASE("wisdom has the name of the CPU and its instruction set", "[tune]") {
 
 TEST_CASE("results of trials outlive the search, but for the line that it was killed in", "[tune]") {
     const TemporaryFile file;
+    const TrialContext context;
     TrialResult result;
     result.verdict = Verdict::faster;
     result.ratio = 0.9;
     {
         Journal journal(file.path());
         CHECK(journal.find("one") == nullptr);
-        journal.add("one", result);
+        journal.add("one", result, context);
     }
     std::ofstream(file.path(), std::ios::app) << R"({"trial":"tw)";
-    Journal(file.path()).add("three", result);
+    Journal(file.path()).add("three", result, context);
     const Journal journal(file.path());
     REQUIRE(journal.find("one") != nullptr);
     CHECK(journal.find("one")->verdict == Verdict::faster);
@@ -242,13 +244,74 @@ TEST_CASE("results of trials outlive the search, but for the line that it was ki
     CHECK(journal.find("three") != nullptr);
 }
 
+TEST_CASE("each line of the journal has what a trace of the search needs", "[tune]") {
+    const TemporaryFile file;
+    TrialContext context;
+    context.search = "2026-11-30T15:00:00Z";
+    context.seconds = 12.5;
+    context.problem = {{aft_local, 24, 40, 33, 8}, {2, 33}};
+    context.threads = 3;
+    context.candidate = random_adams2019(1, 2);
+    context.incumbent = {"", {{"depth", 96}}};
+    context.build_cpu_seconds = 1.5;
+    context.best_ratio = 0.75;
+    TrialResult result;
+    const auto add = [&](Stage stage, Verdict verdict) {
+        result.stage = stage;
+        result.verdict = verdict;
+        Journal(file.path()).add("key", result, context);
+        std::string last, line;
+        for (std::ifstream lines(file.path()); std::getline(lines, line);) {
+            last = line.empty() ? last : line;
+        }
+        return Json::parse(last);
+    };
+    CHECK(add(Stage::build, Verdict::not_faster)["outcome"] == "failed to build");
+    CHECK(add(Stage::check, Verdict::not_faster)["outcome"] == "wrong");
+    CHECK(add(Stage::run, Verdict::not_faster)["outcome"] == "failed to run");
+    CHECK(add(Stage::measured, Verdict::not_faster)["outcome"] == "slower");
+    const Json line = add(Stage::measured, Verdict::faster);
+    CHECK(line["outcome"] == "faster");
+    CHECK(line["search"] == context.search);
+    CHECK(line["seconds"] == 12.5);
+    CHECK(line["layer"] == "local");
+    CHECK(line["shape"] == Json{{"batch", 2}, {"seq", 33}, {"hidden", 24}, {"projected", 40}, {"window", 8}});
+    CHECK(line["threads"] == 3);
+    CHECK(line["candidate"]["schedule"] == "Adams2019");
+    CHECK(line["candidate"]["params"]["autoscheduler.parallelism"] == 2);
+    CHECK(line["incumbent"] == Json{{"schedule", "packed"}, {"params", {{"depth", 96}}}});
+    CHECK(line["build_cpu_seconds"] == 1.5);
+    CHECK(line["best_ratio"] == 0.75);
+}
+
+TEST_CASE("random searches of Adams2019 take every parallelism, the number of threads first", "[tune]") {
+    std::set<std::string> all;
+    const auto parallelism = [](int number, int threads) {
+        return random_adams2019(number, threads).params.at("autoscheduler.parallelism");
+    };
+    for (int number = 1; number <= 8; ++number) {
+        const Candidate candidate = random_adams2019(number, 2);
+        all.insert(describe(candidate));
+        CHECK(candidate.params.at("autoscheduler.random_dropout_seed") == (number <= 4 ? 1 : 2));
+    }
+    CHECK(all.size() == 8);
+    const std::vector<int> of_two = {parallelism(1, 2), parallelism(2, 2), parallelism(3, 2), parallelism(4, 2)};
+    CHECK(of_two == std::vector<int>{2, 4, 8, 16});
+    CHECK(parallelism(1, 1) == 2);
+    CHECK(parallelism(1, 8) == 8);
+    CHECK(parallelism(4, 8) == 2);
+    CHECK(parallelism(1, 96) == 16);
+}
+
 TEST_CASE("a candidate that can't be generated says why, and a tool that isn't there is named", "[tune]") {
     const Folder folder;
     const Problem problem{{aft_simple, 8, 8, 8, 0}, {1, 8}};
     Toolchain toolchain = toolchain_of_build(target_of(packed_row(problem)));
     const Candidate unknown{"", {{"no_such_parameter", 1}}};
-    CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build(unknown, problem),
+    double cpu_seconds = 0;
+    CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build(unknown, problem, cpu_seconds),
                       ContainsSubstring("no_such_parameter"));
+    CHECK(cpu_seconds > 0);
     toolchain.compiler = "/no/such/compiler";
     CHECK_THROWS_WITH(KernelBuilder(toolchain, folder / "cache").build({}, problem),
                       ContainsSubstring("/no/such/compiler"));
@@ -274,6 +337,18 @@ TEST_CASE("aft tune searches, checks, and writes wisdom, and goes on where it wa
     CHECK_THAT(read(wisdom), ContainsSubstring("\"packed_ms\""));
     CHECK_THAT(read(cache + "/results.jsonl"), ContainsSubstring("packed tile_rows="));
     CHECK_THAT(read(cache + "/results.jsonl"), !ContainsSubstring("WRONG"));
+    double seconds = 0, best_ratio = 1;
+    for (std::istringstream lines(read(cache + "/results.jsonl")); lines >> std::ws && !lines.eof();) {
+        std::string text;
+        std::getline(lines, text);
+        const Json line = Json::parse(text);
+        CHECK(line["seconds"] >= seconds);
+        CHECK(line["best_ratio"] <= best_ratio);
+        CHECK(line["build_cpu_seconds"] >= 0);
+        seconds = line["seconds"];
+        best_ratio = line["best_ratio"];
+    }
+    CHECK(seconds > 0);
 
     const std::string results = read(cache + "/results.jsonl");
     REQUIRE(aft_cli(command).exit_code == 0);

@@ -1,3 +1,4 @@
+#include "child.h"
 #include "run.h"
 #include "tuned_kernel.h"
 
@@ -12,8 +13,6 @@
 #include <nlohmann/json.hpp>
 
 #include <dlfcn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -31,21 +30,6 @@ using Json = nlohmann::json;
 const LayerOptions on_cpu{/*kernel=*/"", /*device=*/"cpu"};
 
 const std::string wisdom_id = "wisdom_full_cpu_tuned_b3_t33_h17_p13_";
-
-/// Whether f() is true in a child, whose kernels aren't those of this process.
-template<typename F>
-bool holds_in_child(const F &f) {
-    std::fflush(nullptr);
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        alarm(60);
-        std::_Exit(f() ? 0 : 1);
-    }
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
 
 /// What `aft run` prints for a case, whose result must be right.
 std::string kernel_that_runs(const std::string &golden_name, const std::string &environment) {

@@ -24,3 +24,34 @@ string(CONCAT local "aft_local_cpu_tuned_b2_t64_h64_p32_s8 OPERATION forward LAY
 if(NOT rows STREQUAL "${full};${local}")
     message(FATAL_ERROR "the rows are\n${rows}\nnot\n${full};${local}")
 endif()
+
+# Lengths take the place of those of the table's rows.
+aft_begin_kernels(measured DEVICES cpu SCHEDULES all TARGETS host)
+aft_tuned_kernels(measured ${CMAKE_CURRENT_LIST_DIR}/data/wisdom_lengths.json)
+aft_kernel_rows(measured OPERATION forward DEVICE cpu ROWS [[
+#   algorithms | schedule | storage | variant | extents  | parameters
+    usual      | packed   | float32 | single  | seq=1:2  | tile_rows=2 short_sequences=true
+    usual      | packed   | float32 | short   | seq=1:16 | tile_rows=4 short_sequences=true
+    usual      | packed   | float32 |         |          |
+]])
+function(check_lengths id expected)
+    aft_get_row(${id})
+    if(NOT "${ROW_PREFERRED}" STREQUAL "${expected}" OR NOT ROW_SCHEDULE STREQUAL "packed" OR
+       NOT ROW_TARGET STREQUAL "host")
+        message(FATAL_ERROR "${id} is preferred for '${ROW_PREFERRED}', not for '${expected}'")
+    endif()
+endfunction()
+check_lengths(measured_full_cpu_packed_single "seq=1:0")
+check_lengths(measured_full_cpu_packed_short "seq=3:4;seq=7:8")
+check_lengths(measured_full_cpu_packed "")
+check_lengths(measured_simple_cpu_packed_single "seq=1:4")
+check_lengths(measured_simple_cpu_packed_short "seq=5:16")
+check_lengths(measured_simple_cpu_packed "")
+check_lengths(measured_local_cpu_packed_single "seq=1:2")
+check_lengths(measured_local_cpu_packed_short "seq=1:16")
+aft_get(left_out measured MEASURED)
+aft_get(ids measured KERNELS)
+list(REMOVE_ITEM left_out ${ids})
+if(NOT left_out STREQUAL "measured_full_cpu_packed_tiny")
+    message(FATAL_ERROR "the kernels that are left out are '${left_out}'")
+endif()

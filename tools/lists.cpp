@@ -2,6 +2,7 @@
 #include "missing_kernels.h"
 #include "streams.h"
 
+#include "runtime/kernels/loaded_kernels.h"
 #include "runtime/kernels/selector.h"
 
 #include <aft/aft.h>
@@ -15,13 +16,25 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace aft::cli {
 
 namespace {
 
-// The extents that a kernel takes or is made for; "any" when it takes all.
-std::string shapes(const KernelInfo &kernel) {
+// The ranges of lengths that a kernel is preferred for.
+std::vector<PreferredExtents::Range> lengths_of(const KernelInfo &kernel) {
+    std::vector<PreferredExtents::Range> ranges;
+    for (const Kernel &each : kernels_of(kernel.api)) {
+        if (each.info.id == kernel.id) {
+            ranges.push_back(each.info.preferred.seq);
+        }
+    }
+    return ranges;
+}
+
+// The extents that a kernel takes or is made for; "any" when it takes all. Wisdom may have the lengths.
+std::string shapes(const KernelInfo &kernel, const LoadedWisdom &wisdom) {
     const MinimumExtents &minimum = kernel.minimum;
     const PreferredExtents &preferred = kernel.preferred;
     std::string text;
@@ -31,7 +44,9 @@ std::string shapes(const KernelInfo &kernel) {
         }
     };
     const auto append_range = [&text](const char *extent, const PreferredExtents::Range &range) {
-        if (range.to != PreferredExtents::Range().to) {
+        if (range.to < range.from) {
+            text += fmt::format("{}for no {}", text.empty() ? "" : ", ", extent);
+        } else if (range.to != PreferredExtents::Range().to) {
             text += fmt::format("{}for {}={}..{}", text.empty() ? "" : ", ", extent, range.from, range.to);
         }
     };
@@ -40,11 +55,19 @@ std::string shapes(const KernelInfo &kernel) {
     append("H", minimum.hidden, 1);
     append("P", minimum.projected, 1);
     append("s", minimum.window, 0);
-    append_range("T", preferred.seq);
+    for (const PreferredExtents::Range &seq : lengths_of(kernel)) {
+        append_range("T", seq);
+    }
     append_range("H", preferred.hidden);
     append_range("P", preferred.projected);
     append_range("s", preferred.window);
-    return text.empty() ? "any" : text;
+    return (text.empty() ? "any" : text) + (wisdom.preference_for(kernel.id) ? " by wisdom" : "");
+}
+
+// Of which operation, layer and storage an entry of wisdom gives the lengths.
+std::string subject(const LoadedPreference &preference) {
+    return preference.operation + (preference.layer == "none" ? "" : " " + preference.layer) + " in " +
+           preference.storage;
 }
 
 std::string usable_here(const KernelInfo &kernel) {
@@ -62,12 +85,18 @@ std::string kernels_as_table() {
     for (const KernelInfo &kernel : kernels()) {
         width = std::max(width, kernel.id.size());
     }
+    const LoadedWisdom wisdom = loaded_wisdom();
     std::string text =
         fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", "kernel", width, "device", "biases", "shapes", "usable here");
     for (const KernelInfo &kernel : kernels()) {
         text += fmt::format("{:<{}}  {:<6}  {:<8}  {:<34}  {}\n", kernel.id, width, kernel.api,
-                            kernel.any_bias_range ? "any" : fmt::format("<= {:g}", max_bias_range), shapes(kernel),
-                            usable_here(kernel));
+                            kernel.any_bias_range ? "any" : fmt::format("<= {:g}", max_bias_range),
+                            shapes(kernel, wisdom), usable_here(kernel));
+    }
+    for (const LoadedPreference *each : wisdom.preferences) {
+        if (!each->reason.empty()) {
+            text += fmt::format("lengths of {} in {} aren't used: {}\n", subject(*each), each->file, each->reason);
+        }
     }
     return text;
 }
@@ -78,6 +107,16 @@ std::string text_of(const nlohmann::ordered_json &json) {
 }
 
 std::string kernels_as_json() {
+    const LoadedWisdom wisdom = loaded_wisdom();
+    auto preferences = nlohmann::ordered_json::array();
+    for (const LoadedPreference *each : wisdom.preferences) {
+        preferences.push_back({{"operation", each->operation},
+                               {"layer", each->layer == "none" ? nullptr : nlohmann::ordered_json(each->layer)},
+                               {"storage", each->storage},
+                               {"file", each->file},
+                               {"usable", each->reason.empty()},
+                               {"reason", each->reason}});
+    }
     auto rows = nlohmann::ordered_json::array();
     for (const KernelInfo &kernel : kernels()) {
         const MinimumExtents &minimum = kernel.minimum;
@@ -90,6 +129,11 @@ std::string kernels_as_json() {
             }
             return ends;
         };
+        const LoadedPreference *const preference = wisdom.preference_for(kernel.id);
+        auto lengths = nlohmann::ordered_json::array();
+        for (const PreferredExtents::Range &seq : lengths_of(kernel)) {
+            lengths.push_back(range(seq));
+        }
         rows.push_back({{"kernel", kernel.id},
                         {"layer", kernel.layer ? nlohmann::ordered_json(name(*kernel.layer)) : nullptr},
                         {"device", kernel.api},
@@ -110,10 +154,12 @@ std::string kernels_as_json() {
                           {"hidden", range(preferred.hidden)},
                           {"projected", range(preferred.projected)},
                           {"window", range(preferred.window)}}},
+                        {"lengths", lengths},
+                        {"lengths_from", preference ? preference->file : "table"},
                         {"usable", kernel.usable},
                         {"reason", kernel.reason}});
     }
-    return text_of({{"aft", AFT_VERSION}, {"halide", AFT_HALIDE_VERSION}, {"kernels", rows}});
+    return text_of({{"aft", AFT_VERSION}, {"halide", AFT_HALIDE_VERSION}, {"kernels", rows}, {"lengths", preferences}});
 }
 
 std::string missing_as_table() {

@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+
 namespace aft::tune {
 
 namespace {
@@ -70,11 +75,18 @@ int vector_lanes(const std::string &target) {
     return has("-avx512") ? 16 : has("-avx") ? 8 : 4;
 }
 
-Candidate random_adams2019(int seed) {
+Candidate random_adams2019(int number, int threads) {
+    // How many jobs the autoscheduler aims at. Its default is 16; with fewer, stages are fused more, and a layer whose
+    // stages are small may take half the time.
+    std::array<int, 4> parallelisms = {2, 4, 8, 16};
+    const auto distance = [&](int parallelism) { return std::abs(std::log2(1.0 * parallelism / threads)); };
+    std::stable_sort(parallelisms.begin(), parallelisms.end(), [&](int a, int b) { return distance(a) < distance(b); });
+    const int index = number - 1, count = static_cast<int>(parallelisms.size());
     return {"Adams2019",
             {{"autoscheduler.beam_size", 1},
+             {"autoscheduler.parallelism", parallelisms[index % count]},
              {"autoscheduler.random_dropout", 1},
-             {"autoscheduler.random_dropout_seed", seed}}};
+             {"autoscheduler.random_dropout_seed", 1 + index / count}}};
 }
 
 std::vector<std::string> prepare_arguments(const Candidate &candidate) {

@@ -36,8 +36,10 @@ std::vector<Axis> packed_axes(LayerForm layer, int lanes);
 /// Floats in the vectors that Halide uses for a target.
 int vector_lanes(const std::string &target);
 
-/// One of Adams2019's random searches: the beam is one state wide, and drops what it finds at random.
-Candidate random_adams2019(int seed);
+/// One of Adams2019's random searches, by its number from 1 on: the beam is one state wide, and drops what it finds at
+/// random. Each seed is tried with every parallelism that is worth a try, first with the one that is nearest to the
+/// number of threads.
+Candidate random_adams2019(int number, int threads);
 
 /// Arguments for the generator program, beside the target's, of the two halves of a kernel.
 std::vector<std::string> prepare_arguments(const Candidate &candidate);

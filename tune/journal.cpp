@@ -24,6 +24,21 @@ void append(const std::filesystem::path &path, const std::string &line) {
     }
 }
 
+Json to_json(const Candidate &candidate) {
+    return {{"schedule", candidate.autoscheduler.empty() ? "packed" : candidate.autoscheduler},
+            {"params", candidate.params}};
+}
+
+const char *outcome_of(const TrialResult &result) {
+    switch (result.stage) {
+        case Stage::build: return "failed to build";
+        case Stage::check: return "wrong";
+        case Stage::run: return "failed to run";
+        case Stage::measured: break;
+    }
+    return result.verdict == Verdict::faster ? "faster" : "slower";
+}
+
 }  // namespace
 
 Journal::Journal(const std::filesystem::path &file) : file_(file) {
@@ -48,8 +63,9 @@ const TrialResult *Journal::find(const std::string &key) const {
     return found == results_.end() ? nullptr : &found->second;
 }
 
-void Journal::add(const std::string &key, const TrialResult &result) {
+void Journal::add(const std::string &key, const TrialResult &result, const TrialContext &context) {
     results_[key] = result;
+    const LayerConfig &config = context.problem.config;
     // Output of tools may not be UTF-8.
     append(file_, Json{{"trial", key},
                        {"faster", result.verdict == Verdict::faster},
@@ -57,7 +73,22 @@ void Journal::add(const std::string &key, const TrialResult &result) {
                        {"rounds", result.rounds},
                        {"incumbent_ms", result.incumbent_ms},
                        {"candidate_ms", result.candidate_ms},
-                       {"failure", result.failure}}
+                       {"failure", result.failure},
+                       {"outcome", outcome_of(result)},
+                       {"search", context.search},
+                       {"seconds", context.seconds},
+                       {"layer", name(config.form)},
+                       {"shape",
+                        {{"batch", context.problem.shape.batch},
+                         {"seq", context.problem.shape.seq},
+                         {"hidden", config.hidden},
+                         {"projected", config.projected},
+                         {"window", config.window}}},
+                       {"threads", context.threads},
+                       {"candidate", to_json(context.candidate)},
+                       {"incumbent", to_json(context.incumbent)},
+                       {"build_cpu_seconds", context.build_cpu_seconds},
+                       {"best_ratio", context.best_ratio}}
                       .dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "candidate.h"
 #include "trial.h"
 
 #include <filesystem>
@@ -8,7 +9,19 @@
 
 namespace aft::tune {
 
-/// The results of trials, in a file of JSON lines: a search that was interrupted goes through them again in no time.
+/// When and how the search came to a trial.
+struct TrialContext {
+    std::string search;  ///< when the search began; the same for all of its trials
+    double seconds = 0;  ///< since then, at the end of the trial
+    Problem problem;
+    int threads = 0;
+    Candidate candidate, incumbent;
+    double build_cpu_seconds = 0;  ///< of generating and linking the candidate; 0 where it had been built
+    double best_ratio = 1;         ///< of the best candidate so far, this one included: its time over that of `packed`
+};
+
+/// The results of trials, in a file of JSON lines (docs/tuning.md): a search that was interrupted goes through them
+/// again in no time. They also are the trace of each search.
 class Journal {
 public:
     /// Reads what is there. Throws std::runtime_error when the file can't be written to.
@@ -18,7 +31,7 @@ public:
     const TrialResult *find(const std::string &key) const;
 
     /// Throws std::runtime_error when the line can't be written.
-    void add(const std::string &key, const TrialResult &result);
+    void add(const std::string &key, const TrialResult &result, const TrialContext &context);
 
 private:
     std::filesystem::path file_;

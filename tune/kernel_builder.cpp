@@ -19,6 +19,7 @@
 #include <fstream>
 #include <future>
 #include <iterator>
+#include <mutex>
 #include <string_view>
 
 namespace aft::tune {
@@ -116,13 +117,15 @@ KernelBuilder::KernelBuilder(const Toolchain &toolchain, const fs::path &folder)
         hash(content(toolchain.generator) + content(toolchain.host) + content(toolchain.runtime) + toolchain.target);
 }
 
-std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, const Problem &problem) const {
+std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, const Problem &problem,
+                                                  double &cpu_seconds) const {
+    cpu_seconds = 0;
     // No shape is in the name of a hand schedule: it has none in its arguments.
     const std::string key = fmt::format("{} {} {}", fingerprint_, name(problem.config.form),
                                         fmt::join(forward_arguments(candidate, problem), " "));
     const fs::path library = folder_ / (hash(key) + ".so");
     if (!fs::exists(library)) {
-        make(candidate, problem, library);
+        make(candidate, problem, library, cpu_seconds);
     }
     const KernelLibrary loaded = load_kernel_library(fs::absolute(library).string());
     auto kernel = std::make_unique<BuiltKernel>();
@@ -138,11 +141,13 @@ std::unique_ptr<BuiltKernel> KernelBuilder::build(const Candidate &candidate, co
     return kernel;
 }
 
-void KernelBuilder::make(const Candidate &candidate, const Problem &problem, const fs::path &library) const {
+void KernelBuilder::make(const Candidate &candidate, const Problem &problem, const fs::path &library,
+                         double &cpu_seconds) const {
     const WorkFolder work(folder_);
     const LayerForm &form = problem.config.form;
     const std::string layer_bias = form.has_window() ? "banded" : form.has_bias() ? "dense" : "none";
     const std::string algorithm = packed_row(problem).algorithm;
+    std::mutex mutex;  // of cpu_seconds, while both halves are made
     const auto generate = [&](const std::string &half, const std::string &function,
                               const std::vector<std::string> &arguments) {
         std::vector<std::string> command = {toolchain_.generator.string(),
@@ -164,7 +169,13 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
         }
         command.insert(command.end(), arguments.begin(), arguments.end());
         const fs::path log = work.path / (half + ".log");
-        if (!run_program(command, log)) {
+        double seconds = 0;
+        const bool is_made = run_program(command, log, seconds);
+        {
+            const std::lock_guard lock(mutex);
+            cpu_seconds += seconds;
+        }
+        if (!is_made) {
             throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
         }
     };
@@ -177,7 +188,7 @@ void KernelBuilder::make(const Candidate &candidate, const Problem &problem, con
     // Symbolic: Halide's runtime in it calls itself, whatever else of Halide is in a program.
     if (!run_program({toolchain_.compiler, "-shared", "-Wl,-Bsymbolic", "-o", linked.string(), forward, prepare,
                       toolchain_.host.string(), toolchain_.runtime.string()},
-                     log)) {
+                     log, cpu_seconds)) {
         throw BuildError(fmt::format("{}: {}", describe(candidate), last_line(log)));
     }
     // At once, and after its content: no half of a library is left when the run or the machine stops.

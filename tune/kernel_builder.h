@@ -51,8 +51,13 @@ public:
     /// Throws std::runtime_error when the folder can't be made or written to.
     KernelBuilder(const Toolchain &toolchain, const std::filesystem::path &folder);
 
-    /// Throws BuildError, and std::runtime_error when a tool can't be started. Thread-safe.
-    std::unique_ptr<BuiltKernel> build(const Candidate &candidate, const Problem &problem) const;
+    /// Throws BuildError, and std::runtime_error when a tool can't be started. `cpu_seconds` is what its tools took,
+    /// also then; 0 where the shared object is there. Thread-safe.
+    std::unique_ptr<BuiltKernel> build(const Candidate &candidate, const Problem &problem, double &cpu_seconds) const;
+    std::unique_ptr<BuiltKernel> build(const Candidate &candidate, const Problem &problem) const {
+        double ignored = 0;
+        return build(candidate, problem, ignored);
+    }
 
     /// Identifies the generator program and the target: results hold as long as it stays the same.
     const std::string &fingerprint() const {
@@ -60,7 +65,8 @@ public:
     }
 
 private:
-    void make(const Candidate &candidate, const Problem &problem, const std::filesystem::path &library) const;
+    void make(const Candidate &candidate, const Problem &problem, const std::filesystem::path &library,
+              double &cpu_seconds) const;
 
     Toolchain toolchain_;
     std::filesystem::path folder_;

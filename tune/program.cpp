@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,7 +13,15 @@
 
 namespace aft::tune {
 
-bool run_program(const std::vector<std::string> &command, const std::filesystem::path &log) {
+namespace {
+
+double seconds(const timeval &time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+}
+
+}  // namespace
+
+bool run_program(const std::vector<std::string> &command, const std::filesystem::path &log, double &cpu_seconds) {
     std::vector<char *> arguments;
     for (const std::string &argument : command) {
         arguments.push_back(const_cast<char *>(argument.c_str()));
@@ -30,11 +40,13 @@ bool run_program(const std::vector<std::string> &command, const std::filesystem:
         throw std::runtime_error("cannot run " + command.front() + ": " + std::strerror(error));
     }
     int status = 0;
-    while (waitpid(process, &status, 0) < 0) {
+    rusage usage{};
+    while (wait4(process, &status, 0, &usage) < 0) {
         if (errno != EINTR) {
             throw std::runtime_error("cannot wait for " + command.front() + ": " + std::strerror(errno));
         }
     }
+    cpu_seconds += seconds(usage.ru_utime) + seconds(usage.ru_stime);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {  // the other way in which posix_spawnp may say so
         throw std::runtime_error("cannot run " + command.front());
     }

@@ -44,10 +44,15 @@ public:
         std::string text;
         try {
             arena_.check({{}, {}, [this] { call(); }}, allowed_tolerances(info_), error, text);
+            is_wrong_ = !text.empty();
         } catch (const std::exception &failed) {
             text = bench::what_failed(failed);
         }
         return text;
+    }
+    /// Whether it failed by its results.
+    bool is_wrong() const {
+        return is_wrong_;
     }
     /// Seconds of a call, roughly: the median of three.
     double estimate() {
@@ -66,6 +71,7 @@ private:
     const PreparedKernel kernel_;
     bench::Arena &arena_;
     ScratchPool scratch_;
+    bool is_wrong_ = false;
 };
 
 bench::Contestant contestant(const std::string &name, MeasuredKernel &kernel, int rounds) {
@@ -104,6 +110,7 @@ TrialResult Trials::run(const KernelRow &incumbent, const KernelRow &candidate, 
         MeasuredKernel challenger(candidate, problem_, arena_);
         result.failure = challenger.failure();
         if (!result.failure.empty()) {
+            result.stage = challenger.is_wrong() ? Stage::check : Stage::run;
             return result;
         }
         std::vector<bench::Contestant> both = {contestant("incumbent", defender, rounds),
@@ -121,6 +128,7 @@ TrialResult Trials::run(const KernelRow &incumbent, const KernelRow &candidate, 
             throw std::runtime_error(fmt::format("{}: {}", incumbent.id, both[0].failure));
         }
         result.failure = both[1].failure;
+        result.stage = result.failure.empty() ? Stage::measured : Stage::run;
         result.rounds = static_cast<int>(log_ratios.size());
         result.incumbent_ms = bench::median(both[0].seconds) * 1e3;
         result.candidate_ms = bench::median(both[1].seconds) * 1e3;
@@ -129,6 +137,7 @@ TrialResult Trials::run(const KernelRow &incumbent, const KernelRow &candidate, 
         result.interval = {std::exp(interval.low), std::exp(interval.high)};
     } catch (const Error &error) {  // a shape that an autoscheduled kernel doesn't take, or prepare that fails
         result.failure = error.what();
+        result.stage = Stage::run;
     }
     return result;
 }

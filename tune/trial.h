@@ -10,6 +10,14 @@
 
 namespace aft::tune {
 
+/// What came of a candidate.
+enum class Stage {
+    build,    ///< the generator or the linker refused it
+    check,    ///< its result is wrong
+    run,      ///< it can't run
+    measured  ///< it was timed
+};
+
 /// The outcome of measuring a candidate in turn with the incumbent.
 struct TrialResult {
     Verdict verdict = Verdict::not_faster;
@@ -18,6 +26,7 @@ struct TrialResult {
     double incumbent_ms = 0, candidate_ms = 0;  ///< medians
     int rounds = 0;
     std::string failure = {};  ///< why the candidate is wrong or can't run, and wasn't timed
+    Stage stage = Stage::measured;
 };
 
 /// One problem on which kernels meet, in pairs; each is checked against the double reference before it is timed.

@@ -10,10 +10,12 @@
 
 #include <aft/layer.h>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <future>
 #include <iterator>
 #include <map>
@@ -83,8 +85,8 @@ private:
 
     Candidate try_adams2019(Candidate best) {
         double spent = 0;
-        for (int seed = 1; go_on(); ++seed) {
-            const Candidate candidate = random_adams2019(seed);
+        for (int number = 1; go_on(); ++number) {
+            const Candidate candidate = random_adams2019(number, thread_count());
             if (!journal_.find(key(best, candidate)) &&
                 spent + adams2019_seconds > adams2019_share * options_.budget_seconds) {
                 break;
@@ -106,6 +108,7 @@ private:
         TrialResult result;
         if (const TrialResult *known = journal_.find(key(incumbent, candidate))) {
             result = *known;
+            take_ratio(incumbent, candidate, result);
         } else {
             try {
                 const KernelRow &row = row_of(candidate);
@@ -113,17 +116,30 @@ private:
                                         [this] { return !options_.interrupted(); });
             } catch (const BuildError &error) {
                 result.failure = error.what();
+                result.stage = Stage::build;
             }
             if (options_.interrupted()) {  // so that a tool may have been, or the trial
                 return {};
             }
-            journal_.add(key(incumbent, candidate), result);
+            take_ratio(incumbent, candidate, result);
+            const auto built = build_seconds_.find(describe(candidate));
+            journal_.add(key(incumbent, candidate), result,
+                         {started_, seconds_since(start_), options_.problem, thread_count(), candidate, incumbent,
+                          built == build_seconds_.end() ? 0 : *built->second, best_ratio()});
         }
+        return result;
+    }
+
+    void take_ratio(const Candidate &incumbent, const Candidate &candidate, const TrialResult &result) {
         const auto ratio = ratios_.find(describe(incumbent));
         if (result.verdict == Verdict::faster && ratio != ratios_.end()) {
             ratios_[describe(candidate)] = ratio->second * result.ratio;
         }
-        return result;
+    }
+
+    double best_ratio() const {
+        const auto by_ratio = [](const auto &a, const auto &b) { return a.second < b.second; };
+        return std::min_element(ratios_.begin(), ratios_.end(), by_ratio)->second;
     }
 
     // All that a result depends on.
@@ -153,8 +169,10 @@ private:
             }
         }
         for (const Candidate &each : wanted) {
-            kernels_[describe(each)] =
-                std::async(std::launch::async, [=] { return builder_.build(each, options_.problem); }).share();
+            const auto seconds = build_seconds_[describe(each)] = std::make_shared<double>(0);
+            kernels_[describe(each)] = std::async(std::launch::async, [=] {
+                                           return builder_.build(each, options_.problem, *seconds);
+                                       }).share();
         }
         for (const Candidate &each : wanted) {
             kernels_.at(describe(each)).wait();
@@ -162,12 +180,10 @@ private:
     }
 
     void show_progress(const std::string &what) const {
-        const auto by_ratio = [](const auto &a, const auto &b) { return a.second < b.second; };
-        const auto best = std::min_element(ratios_.begin(), ratios_.end(), by_ratio);
         const int left = static_cast<int>(std::max(options_.budget_seconds - seconds_since(start_), 0.0));
         options_.progress(fmt::format("{} {}: {}:{:02} left, best {:.3f} of packed, {}",
                                       name(options_.problem.config.form), bench::shape_name(options_.problem),
-                                      left / 60, left % 60, best->second, what));
+                                      left / 60, left % 60, best_ratio(), what));
     }
 
     /// Compares what was found once more with `packed`: the rounds that chose it flatter it.
@@ -202,10 +218,12 @@ private:
     Trials trials_;
     Journal journal_;
     const Clock::time_point start_ = Clock::now();
+    const std::string started_ = fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)));
     int trial_count_ = 0;
     std::map<std::string, double> ratios_ = {{"packed", 1.0}};  // by candidate, of its time to that of `packed`
     std::vector<Candidate> upcoming_;                           // of the axis that is searched, without known results
-    std::map<std::string, std::shared_future<std::unique_ptr<BuiltKernel>>> kernels_;  // by candidate
+    std::map<std::string, std::shared_ptr<double>> build_seconds_;  // by candidate, of the processors
+    std::map<std::string, std::shared_future<std::unique_ptr<BuiltKernel>>> kernels_;
 };
 
 }  // namespace

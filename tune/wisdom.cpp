@@ -88,6 +88,43 @@ Json to_json(const SearchResult &result, const Json &library) {
     return row;
 }
 
+Json to_json(const LengthResult &result) {
+    const KernelInfo &first = result.family.kernels.front()->info;
+    Json kernels = Json::array(), lengths = Json::array();
+    for (const Kernel *kernel : result.family.kernels) {
+        kernels.push_back(kernel->info.id);
+    }
+    for (const Choice &choice : result.choices) {
+        lengths.push_back({{"from", choice.from}, {"kernel", kernels[choice.kernel]}});
+    }
+    return {{"operation", first.operation}, {"layer", first.layer ? name(*first.layer) : "none"},
+            {"storage", first.storage},     {"kernels", kernels},
+            {"lengths", lengths},           {"threads", result.threads},
+            {"date", result.date},          {"halide", result.halide},
+            {"target", first.target}};
+}
+
+// A file in the newest version, or an empty one. The names that a CPU gives itself may be no UTF-8.
+Json content_of(const fs::path &file, const std::string &cpu, const std::string &isa) {
+    if (!fs::exists(file)) {
+        return {{"version", wisdom_version},
+                {"cpu", cpu},
+                {"isa", isa},
+                {"results", Json::array()},
+                {"preferences", Json::array()}};
+    }
+    Json json = Json::parse(bytes_of(file));
+    if (json.value("version", 1) == 1) {
+        json["version"] = wisdom_version;
+        json["preferences"] = Json::array();
+    }
+    return json;
+}
+
+void put(const fs::path &file, const Json &json) {
+    write(file, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
 bool is_for(const Wisdom::Result &old, const Problem &problem) {
     return old.config.form == problem.config.form && old.config.hidden == problem.config.hidden &&
            old.config.projected == problem.config.projected && old.config.window == problem.config.window &&
@@ -140,13 +177,9 @@ WisdomFile::WisdomFile(const fs::path &file, const std::string &cpu, const std::
 }
 
 void WisdomFile::add(const SearchResult &result) const {
-    // The names that a CPU gives itself may be no UTF-8.
-    Json json = {{"cpu", cpu_}, {"isa", isa_}, {"results", Json::array()}};
-    std::vector<Wisdom::Result> old;
-    if (fs::exists(file_)) {
-        json = Json::parse(bytes_of(file_));
-        old = read_wisdom(file_.string()).results;
-    }
+    Json json = content_of(file_, cpu_, isa_);
+    const std::vector<Wisdom::Result> old =
+        fs::exists(file_) ? read_wisdom(file_.string()).results : std::vector<Wisdom::Result>();
     Json library;
     if (result.tuned) {
         const std::string code = bytes_of(result.library), digits = sha256(code);
@@ -162,11 +195,26 @@ void WisdomFile::add(const SearchResult &result) const {
     } else {
         json["results"][same - old.begin()] = row;
     }
-    write(file_, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    put(file_, json);
     if (same != old.end() && same->library && same->library->file != library.value("file", "")) {
         std::error_code ignored;  // a file that is left over harms nobody
         fs::remove(file_.parent_path() / same->library->file, ignored);
     }
+}
+
+void WisdomFile::add(const LengthResult &result) const {
+    Json json = content_of(file_, cpu_, isa_);
+    const Json row = to_json(result);
+    const auto is_same = [&](const Json &old) {
+        return old["operation"] == row["operation"] && old["layer"] == row["layer"] && old["storage"] == row["storage"];
+    };
+    Json &rows = json["preferences"];
+    if (const auto same = std::find_if(rows.begin(), rows.end(), is_same); same == rows.end()) {
+        rows.push_back(row);
+    } else {
+        *same = row;
+    }
+    put(file_, json);
 }
 
 }  // namespace aft::tune

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "candidate.h"
+#include "compare_lengths.h"
 #include "sign_test.h"
 
 #include <filesystem>
@@ -29,9 +30,9 @@ std::string isa_of(const std::string &target);
 /// "amd-epyc-avx512": names the file.
 std::string slug(const std::string &cpu, const std::string &isa);
 
-/// A file of wisdom: the results of searches on one kind of CPU, with the shared objects of their kernels beside it.
-/// Programs load them (runtime/kernels/loaded_kernels.h), or a build makes rows `tuned` of it
-/// (generators/table/wisdom.cmake).
+/// A file of wisdom: the results of searches on one kind of CPU, with the shared objects of their kernels beside it,
+/// and the lengths at which kernels of the library are the fastest there. Programs load them
+/// (runtime/kernels/loaded_kernels.h), or a build makes rows `tuned` of it (generators/table/wisdom.cmake).
 class WisdomFile {
 public:
     /// Makes the folder. Throws ConfigError when the file is there and isn't wisdom of this CPU and instruction set, or
@@ -41,6 +42,8 @@ public:
     /// Takes the place of what was there for the layer and shape, or comes last. The file is replaced at once. Throws
     /// std::runtime_error when it or a shared object can't be written.
     void add(const SearchResult &result) const;
+    /// The same for its operation, layer and storage.
+    void add(const LengthResult &result) const;
 
 private:
     std::filesystem::path file_;

@@ -1,9 +1,30 @@
 # A table becomes one static library, with a row for the registry for each kernel (runtime/kernels/kernel_table.h).
 include(${CMAKE_CURRENT_LIST_DIR}/libraries.cmake)
 
-# Puts the row of the kernel `id` as C++ has it into `out`.
+# Puts the rows of the kernel `id` as C++ has them into `out`: one for each of its ranges of lengths, of which wisdom may
+# give it several.
+function(aft_registry_rows out table id)
+    aft_get_row(${id})
+    set(ranges ${ROW_PREFERRED})
+    list(FILTER ranges INCLUDE REGEX "^seq=")
+    list(FILTER ROW_PREFERRED EXCLUDE REGEX "^seq=")
+    list(LENGTH ranges count)
+    if(count LESS 2)
+        aft_registry_row(rows ${table} ${id} ${ROW_PREFERRED} ${ranges})
+    else()
+        set(rows)
+        foreach(range ${ranges})
+            aft_registry_row(row ${table} ${id} ${ROW_PREFERRED} ${range})
+            string(APPEND rows "${row}")
+        endforeach()
+    endif()
+    set(${out} "${rows}" PARENT_SCOPE)
+endfunction()
+
+# Puts the row of the kernel `id` as C++ has it into `out`, with the extents that it is preferred for.
 function(aft_registry_row out table id)
     aft_get_row(${id})
+    set(ROW_PREFERRED ${ARGN})
     aft_library_names(call prepare ${table} ${id})
     aft_takes_any_bias(any_bias_range ${ROW_OPERATION} ${ROW_ALGORITHM})
     set(layer aft_${ROW_LAYER})
@@ -69,8 +90,8 @@ function(aft_finish_kernels table library)
         foreach(id ${ids})
             aft_get_row(${id})
             if(ROW_TARGET STREQUAL target)
-                aft_registry_row(row ${table} ${id})
-                string(APPEND AFT_KERNEL_ROWS "${row}")
+                aft_registry_rows(rows ${table} ${id})
+                string(APPEND AFT_KERNEL_ROWS "${rows}")
             endif()
         endforeach()
     endforeach()

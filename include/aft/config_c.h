@@ -129,9 +129,9 @@ AFT_API aft_status aft_kernel_count(int64_t *count);
 /// A kernel, index 0 to count - 1, in order of preference within a form and a device. aft_load_kernels() changes the
 /// indices.
 AFT_API aft_status aft_kernel_at(int64_t index, const aft_kernel_info **kernel);
-/// Loads the kernels that `aft tune` found, from its file of wisdom and the shared objects beside it, for layers that
-/// are made later: see aft::load_kernels() in <aft/kernels.h>. The shared objects are programs: load only files that
-/// you made or trust. AFT_ERROR_CONFIG if the file, or what lies beside it, is refused.
+/// Loads the kernels and the lengths that `aft tune` found, from its file of wisdom and the shared objects beside it,
+/// for layers that are made later: see aft::load_kernels() in <aft/kernels.h>. The shared objects are programs: load
+/// only files that you made or trust. AFT_ERROR_CONFIG if the file, or what lies beside it, is refused.
 AFT_API aft_status aft_load_kernels(const char *path);
 
 /// The number of devices. The first call finds the devices; later calls return the same list.

@@ -64,7 +64,7 @@ struct KernelInfo {
     std::string target;           ///< the Halide target that it was compiled for
     bool any_bias_range = false;  ///< takes every position bias; other kernels need rows of range <= max_bias_range
     MinimumExtents minimum;       ///< above 1 for autoscheduled kernels: the estimates that they were scheduled for
-    PreferredExtents preferred;   ///< beyond them, it runs only if the caller names it
+    PreferredExtents preferred;   ///< beyond them, it runs only if the caller names it; see load_kernels() for seq
     bool usable = false;          ///< this process can run it: this machine has a device for it
     std::string reason;           ///< why not; empty when it is usable
 };
@@ -81,9 +81,12 @@ inline constexpr float max_bias_range = 41.0f;
 AFT_API const std::vector<KernelInfo> &kernels();
 
 /// Loads the kernels that `aft tune` found, from its file of wisdom and the shared objects beside it. Layers that are
-/// made later prefer them around the shapes that they were tuned for: same H, P and s, and T / 2 to 2 T rows. Kernels
-/// for another CPU or another version of the library aren't loaded; kernels() has them with the reason. The file that
-/// the environment's AFT_WISDOM names is loaded when the first layer is made, in the same way.
+/// made later prefer them around the shapes that they were tuned for: same H, P and s, and T / 2 to 2 T rows. They also
+/// follow the lengths that the file has for kernels of the library: KernelInfo::preferred.seq of such a kernel then
+/// holds all of its lengths, with some of other kernels between them, and is empty (to < from) if it has none. Kernels
+/// for another CPU or another version of the library aren't loaded; kernels() has them with the reason. Lengths for
+/// those aren't used. The file that the environment's AFT_WISDOM names is loaded when the first layer is made, in the
+/// same way.
 ///
 /// The shared objects are programs: load only files that you made or trust. Throws ConfigError, and loads nothing, if
 /// the file isn't wisdom, a shared object is missing or its SHA-256 differs, or somebody but this user and root may

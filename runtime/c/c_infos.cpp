@@ -41,13 +41,23 @@ aft_device_info made_for_c(const Device &device) {
             device.is_gpu,     device.usable,      device.reason.c_str()};
 }
 
+/// What tells infos apart. Wisdom may change the lengths of a kernel.
+std::string key_of(const KernelInfo &kernel) {
+    const PreferredExtents::Range &seq = kernel.preferred.seq;
+    return kernel.id + " " + std::to_string(seq.from) + " " + std::to_string(seq.to);
+}
+
+const std::string &key_of(const Device &device) {
+    return device.id;
+}
+
 /// Made on the first use and kept. So a program that uses only the CPU loads no drivers.
 template<typename CInfo, typename Info>
 const CInfo *kept(const Info &info) {
     static std::mutex mutex;
     static std::map<std::string, CInfo> all;
     const std::lock_guard lock(mutex);
-    return &all.emplace(info.id, made_for_c(info)).first->second;
+    return &all.emplace(key_of(info), made_for_c(info)).first->second;
 }
 
 template<typename Info>

@@ -5,6 +5,7 @@
 #include "kernels/loaded_kernels.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <list>
 #include <map>
 #include <mutex>
@@ -73,6 +74,70 @@ std::string label_of(const std::string &algorithm, const std::string &schedule) 
     return algorithm == "exact" ? algorithm : schedule;
 }
 
+bool is_own(const KernelRow &row) {
+    return std::any_of(own_kernels.rows, own_kernels.rows + own_kernels.count,
+                       [&](const KernelRow &own) { return std::string_view(own.id) == row.id; });
+}
+
+/// The lengths of a row of the table. The general kernel of a whole layer has a tile of 6 rows with AVX2, where the one
+/// for few rows, up to 16, needs two tiles of 4: 13 to 50 % more time (docs/performance.md). AVX-512 has a tile of 11.
+std::vector<PreferredExtents::Range> lengths_of_table(const KernelRow &row, const std::string &target) {
+    constexpr std::int64_t tile_of_few = 4, tile = 6, few = 16;
+    const PreferredExtents::Range &seq = row.preferred.seq;
+    const bool has_tile = target.find("-avx2") != std::string::npos && target.find("-avx512") == std::string::npos;
+    if (has_tile && seq.from == 1 && seq.to == few && std::string_view(row.operation) == "forward" &&
+        std::string_view(row.schedule) == "packed" && is_own(row)) {
+        return {{1, tile_of_few}, {tile + 1, few}};
+    }
+    return {seq};
+}
+
+/// The descriptions of a row, one for each of its ranges of lengths, which wisdom may give it. A row of the build is
+/// there several times, one after the other, if the build's wisdom gives it several ranges.
+std::vector<KernelInfo> infos_in(const LoadedWisdom &loaded, const KernelRow &row, const KernelRow *before) {
+    const LoadedPreference *const preference = loaded.preference_for(row.id);
+    if (preference && before && std::string_view(before->id) == row.id) {
+        return {};
+    }
+    const KernelInfo info = kernel_info(row);
+    std::vector<KernelInfo> infos;
+    for (const PreferredExtents::Range &seq :
+         preference ? preference->of(row.id)->seq : lengths_of_table(row, info.target)) {
+        infos.push_back(info);
+        infos.back().preferred.seq = seq;
+    }
+    return infos;
+}
+
+/// Adds a kernel. One that is the last already gets one range that holds all of its own.
+void add(std::vector<KernelInfo> &infos, const KernelInfo &info) {
+    if (infos.empty() || infos.back().id != info.id) {
+        infos.push_back(info);
+        return;
+    }
+    PreferredExtents::Range &seq = infos.back().preferred.seq;
+    seq = {std::min(seq.from, info.preferred.seq.from), std::max(seq.to, info.preferred.seq.to)};
+}
+
+/// A list for each state of what is loaded: callers have older ones.
+template<typename Element>
+class Lists {
+public:
+    /// The newest one, which `make` makes where something was loaded since the last one.
+    template<typename Make>
+    const std::vector<Element> &of(const LoadedWisdom &loaded, const Make &make) {
+        if (lists_.empty() || loaded_ != loaded.size()) {
+            lists_.push_back(make());
+            loaded_ = loaded.size();
+        }
+        return lists_.back();
+    }
+
+private:
+    std::list<std::vector<Element>> lists_;
+    std::size_t loaded_ = 0;
+};
+
 }  // namespace
 
 std::string label(const KernelRow &row) {
@@ -114,55 +179,57 @@ KernelInfo kernel_info(const KernelRow &row, std::string target, std::string rea
 
 const std::vector<Kernel> &kernels_of(const std::string &api) {
     static std::mutex mutex;
-    static std::map<std::string, std::list<std::vector<Kernel>>> all;  // layers refer to older lists, too
+    static std::map<std::string, Lists<Kernel>> all;
     const std::lock_guard lock(mutex);
-    const std::vector<const LoadedKernel *> loaded =
-        api == "cpu" ? loaded_kernels() : std::vector<const LoadedKernel *>();
-    std::list<std::vector<Kernel>> &lists = all[api];
-    const auto count =
-        std::count_if(kernel_rows().begin(), kernel_rows().end(), [&](const KernelRow &row) { return row.api == api; });
-    if (lists.empty() || lists.back().size() != loaded.size() + static_cast<std::size_t>(count)) {
+    const LoadedWisdom loaded = api == "cpu" ? loaded_wisdom() : LoadedWisdom();
+    return all[api].of(loaded, [&] {
         std::vector<Kernel> kernels;
-        for (const LoadedKernel *kernel : loaded) {
+        for (const LoadedKernel *kernel : loaded.kernels) {
             kernels.push_back({kernel->row, kernel->info});
         }
+        const KernelRow *before = nullptr;
         for (const KernelRow &row : kernel_rows()) {
             if (row.api == api) {
-                kernels.push_back({row, kernel_info(row)});
+                for (const KernelInfo &info : infos_in(loaded, row, before)) {
+                    kernels.push_back({row, info});
+                }
+                before = &row;
             }
         }
-        lists.push_back(std::move(kernels));
-    }
-    return lists.back();
+        return kernels;
+    });
 }
 
 std::vector<const KernelRow *> all_rows() {
     std::vector<const KernelRow *> result;
-    for (const LoadedKernel *kernel : loaded_kernels()) {
+    for (const LoadedKernel *kernel : loaded_wisdom().kernels) {
         result.push_back(&kernel->row);
     }
     for (const KernelRow &row : kernel_rows()) {
-        result.push_back(&row);
+        if (result.empty() || std::string_view(result.back()->id) != row.id) {
+            result.push_back(&row);
+        }
     }
     return result;
 }
 
 const std::vector<KernelInfo> &kernels() {
     static std::mutex mutex;
-    static std::list<std::vector<KernelInfo>> lists;  // callers have older ones
+    static Lists<KernelInfo> lists;
     const std::lock_guard lock(mutex);
-    const std::vector<const LoadedKernel *> loaded = loaded_kernels();
-    if (lists.empty() || lists.back().size() != loaded.size() + kernel_rows().size()) {
+    const LoadedWisdom loaded = loaded_wisdom();
+    return lists.of(loaded, [&] {
         std::vector<KernelInfo> infos;
-        for (const LoadedKernel *kernel : loaded) {
+        for (const LoadedKernel *kernel : loaded.kernels) {
             infos.push_back(kernel->info);
         }
         for (const KernelRow &row : kernel_rows()) {
-            infos.push_back(kernel_info(row));
+            for (const KernelInfo &info : infos_in(loaded, row, nullptr)) {
+                add(infos, info);
+            }
         }
-        lists.push_back(std::move(infos));
-    }
-    return lists.back();
+        return infos;
+    });
 }
 
 }  // namespace aft

@@ -21,9 +21,10 @@ struct Kernel {
     const KernelInfo info;
 };
 
-/// The kernels of one API: those that were loaded (loaded_kernels.h), then those of the tables in their order. Loads no
-/// driver of another API. The list stays as long as the process; load_kernels() begins another one. Thread-safe.
-/// Throws ConfigError if the environment's AFT_WISDOM is refused.
+/// The kernels of one API: those that were loaded (loaded_kernels.h), then those of the tables in their order. A kernel
+/// that wisdom gives several ranges of lengths is there once for each. Loads no driver of another API. The list stays
+/// as long as the process; load_kernels() begins another one. Thread-safe. Throws ConfigError if the environment's
+/// AFT_WISDOM is refused.
 const std::vector<Kernel> &kernels_of(const std::string &api);
 
 /// The rows of all kernels in the same order. Looks for no devices but the CPU.

@@ -28,12 +28,20 @@ namespace fs = std::filesystem;
 constexpr std::size_t digits_of_id = 8;  // of the SHA-256: the same id means the same code
 
 using Kernels = std::vector<std::unique_ptr<const LoadedKernel>>;
+using Preferences = std::vector<std::unique_ptr<const LoadedPreference>>;
 
 /// All that was loaded, in order of preference.
 struct Loaded {
     std::mutex mutex;
     Kernels kernels;
+    Preferences preferences;
     bool has_read_environment = false;
+};
+
+/// All of one file.
+struct Content {
+    Kernels kernels;
+    Preferences preferences;
 };
 
 Loaded &loaded() {
@@ -139,15 +147,7 @@ void load(LoadedKernel &kernel, const fs::path &path, const std::string &target)
 }
 
 /// The kernels of a file. All of them are checked before the first one is loaded.
-Kernels kernels_of_file(const std::string &given) {
-    std::error_code error;
-    const fs::path file = fs::canonical(given, error);
-    if (error) {
-        throw ConfigError("wisdom " + given + ": can't be opened: " + error.message());
-    }
-    check_trusted(file.parent_path());
-    check_trusted(file);
-    const Wisdom wisdom = read_wisdom(file.string());
+Kernels kernels_of_file(const Wisdom &wisdom, const fs::path &folder) {
     Kernels kernels;
     std::vector<std::pair<LoadedKernel *, const Wisdom::Result *>> usable;
     for (const Wisdom::Result &result : wisdom.results) {
@@ -157,7 +157,7 @@ Kernels kernels_of_file(const std::string &given) {
         std::unique_ptr<LoadedKernel> kernel = described(result);
         const std::string reason = why_not(wisdom.cpu, result);
         if (reason.empty()) {
-            check_library(file.parent_path() / result.library->file, *result.library);
+            check_library(folder / result.library->file, *result.library);
             usable.emplace_back(kernel.get(), &result);
         } else {
             kernel->info = kernel_info(kernel->row, result.target, reason);
@@ -165,40 +165,78 @@ Kernels kernels_of_file(const std::string &given) {
         kernels.push_back(std::move(kernel));
     }
     for (const auto &[kernel, result] : usable) {
-        load(*kernel, file.parent_path() / result->library->file, result->target);
+        load(*kernel, folder / result->library->file, result->target);
     }
     return kernels;
 }
 
-/// Puts kernels before `place`, but for those that are there.
-void add(Loaded &all, Kernels kernels, std::size_t place) {
-    const auto is_known = [&](const auto &kernel) {
-        return std::any_of(all.kernels.begin(), all.kernels.end(),
-                           [&](const auto &known) { return known->id == kernel->id; });
+Content content_of(const std::string &given) {
+    std::error_code error;
+    const fs::path file = fs::canonical(given, error);
+    if (error) {
+        throw ConfigError("wisdom " + given + ": can't be opened: " + error.message());
+    }
+    check_trusted(file.parent_path());
+    check_trusted(file);
+    const Wisdom wisdom = read_wisdom(file.string());
+    Content content;
+    content.kernels = kernels_of_file(wisdom, file.parent_path());
+    for (const Wisdom::Preference &each : wisdom.preferences) {
+        const std::vector<DriverDevice> &cpus = devices_of("cpu");
+        const std::string this_cpu = cpus.empty() ? "a build without kernels for cpu" : cpus.front().info.name;
+        content.preferences.push_back(
+            std::make_unique<const LoadedPreference>(loaded_preference(each, file.string(), wisdom.cpu, this_cpu)));
+    }
+    return content;
+}
+
+/// Puts what isn't there yet before `place`.
+template<typename All, typename IsSame>
+void add(All &all, All some, std::size_t place, const IsSame &is_same) {
+    const auto is_known = [&](const auto &each) {
+        return std::any_of(all.begin(), all.end(), [&](const auto &known) { return is_same(*known, *each); });
     };
-    kernels.erase(std::remove_if(kernels.begin(), kernels.end(), is_known), kernels.end());
-    all.kernels.insert(all.kernels.begin() + static_cast<std::ptrdiff_t>(place),
-                       std::make_move_iterator(kernels.begin()), std::make_move_iterator(kernels.end()));
+    some.erase(std::remove_if(some.begin(), some.end(), is_known), some.end());
+    all.insert(all.begin() + static_cast<std::ptrdiff_t>(place), std::make_move_iterator(some.begin()),
+               std::make_move_iterator(some.end()));
+}
+
+/// A later file comes before the others, that of the environment behind them.
+void add(Loaded &all, Content content, bool is_last) {
+    add(all.kernels, std::move(content.kernels), is_last ? all.kernels.size() : 0,
+        [](const LoadedKernel &a, const LoadedKernel &b) { return a.id == b.id; });
+    add(all.preferences, std::move(content.preferences), is_last ? all.preferences.size() : 0,
+        [](const LoadedPreference &a, const LoadedPreference &b) { return a == b; });
 }
 
 }  // namespace
 
-std::vector<const LoadedKernel *> loaded_kernels() {
+const LoadedPreference *LoadedWisdom::preference_for(std::string_view kernel) const {
+    const auto found = std::find_if(preferences.begin(), preferences.end(), [&](const LoadedPreference *each) {
+        return each->reason.empty() && each->of(kernel);
+    });
+    return found == preferences.end() ? nullptr : *found;
+}
+
+LoadedWisdom loaded_wisdom() {
     Loaded &all = loaded();
     const std::lock_guard lock(all.mutex);
     if (!all.has_read_environment) {
         if (const char *const path = std::getenv("AFT_WISDOM"); path && *path) {
             try {
-                add(all, kernels_of_file(path), all.kernels.size());
+                add(all, content_of(path), true);
             } catch (const Error &error) {
                 throw ConfigError(std::string(error.what()) + " (from AFT_WISDOM)");
             }
         }
         all.has_read_environment = true;
     }
-    std::vector<const LoadedKernel *> result;
+    LoadedWisdom result;
     for (const auto &kernel : all.kernels) {
-        result.push_back(kernel.get());
+        result.kernels.push_back(kernel.get());
+    }
+    for (const auto &preference : all.preferences) {
+        result.preferences.push_back(preference.get());
     }
     return result;
 }
@@ -206,7 +244,7 @@ std::vector<const LoadedKernel *> loaded_kernels() {
 void load_kernels(const std::string &path) {
     Loaded &all = loaded();
     const std::lock_guard lock(all.mutex);
-    add(all, kernels_of_file(path), 0);
+    add(all, content_of(path), false);
 }
 
 }  // namespace aft

@@ -180,6 +180,13 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
         if (info.operation != demand.operation || !serves(info.layer, demand.config.form)) {
             continue;
         }
+        // A kernel may be there several times, with other lengths.
+        const auto is_same = [&](const auto &each) { return each.kernel->info.id == info.id; };
+        const bool is_candidate = std::any_of(selection.candidates.begin(), selection.candidates.end(), is_same);
+        if (std::any_of(selection.passed_over.begin(), selection.passed_over.end(), is_same) ||
+            (is_complete && is_candidate)) {
+            continue;
+        }
         if (is_complete) {
             const std::string &before = selection.candidates.back().kernel->info.id;
             selection.passed_over.push_back({&kernel, "comes after " + before + ", which runs for every shape"});
@@ -188,7 +195,9 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
         std::string why_not = obstacle(device, info.target);
         why_not = why_not.empty() ? judge(info, demand).reason : why_not;
         if (!why_not.empty()) {
-            selection.passed_over.push_back({&kernel, why_not});
+            if (!is_candidate) {
+                selection.passed_over.push_back({&kernel, why_not});
+            }
             continue;
         }
         const Range seq = {std::max(info.minimum.seq, info.preferred.seq.from),
@@ -254,6 +263,9 @@ Judgement judge(const KernelInfo &kernel, const Demand &demand, const std::optio
     }
     if (here.fit != Fit::automatic && kernel.storage != demand.storage) {
         return here;
+    }
+    if (kernel.preferred.seq.to < kernel.preferred.seq.from) {
+        return {Fit::by_id, "is the fastest at no length, as wisdom says"};
     }
     for (const Extent &extent : extents) {
         if (!contains(extent.preferred, extent.value)) {

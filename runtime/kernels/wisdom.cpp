@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <set>
 
 namespace aft {
 namespace {
 
 constexpr std::uint64_t max_bytes = 1 << 20;
 constexpr std::size_t max_depth = 8;
+constexpr std::size_t max_kernels = 64;  // of a preference
 
 /// A value of the file that isn't an object or an array of values.
 struct Scalar {
@@ -143,8 +145,8 @@ public:
         }
         return value.text;
     }
-    std::int64_t integer(const std::string &field, std::int64_t least) const {
-        constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+    std::int64_t integer(const std::string &field, std::int64_t least,
+                         std::int64_t most = std::numeric_limits<std::int32_t>::max()) const {
         const Scalar &value = at(field);
         if (!value.is_integer || value.integer < least || value.integer > most) {
             refuse(field, std::to_string(least) + " to " + std::to_string(most));
@@ -222,12 +224,69 @@ Wisdom::Result result_of(const Fields &fields, const std::string &place) {
     return result;
 }
 
+std::vector<std::string> kernels_of(const Fields &fields, const std::string &array) {
+    std::vector<std::string> kernels;
+    std::set<std::string> seen;
+    const std::size_t count = fields.count(array);
+    if (count > max_kernels) {
+        throw ConfigError("array " + in_quotes(array) + " has " + std::to_string(count) +
+                          " elements, must have at most " + std::to_string(max_kernels));
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::string place = array + "/" + std::to_string(i);
+        if (!seen.insert(fields.text(place)).second) {
+            fields.refuse(place, "another kernel than those before");
+        }
+        kernels.push_back(fields.text(place));
+    }
+    return kernels;
+}
+
+std::vector<Wisdom::Preference::Interval> lengths_of(const Fields &fields, const std::string &array,
+                                                     const std::vector<std::string> &kernels) {
+    std::vector<Wisdom::Preference::Interval> lengths;
+    const std::size_t count = fields.count(array);
+    if (count == 0) {
+        throw ConfigError("array " + in_quotes(array) + " is empty");
+    }
+    const std::set<std::string> all(kernels.begin(), kernels.end());
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::string place = array + "/" + std::to_string(i) + "/";
+        const std::int64_t from =
+            i == 0 ? fields.integer(place + "from", 1, 1) : fields.integer(place + "from", lengths.back().from + 1);
+        const std::string &kernel = fields.text(place + "kernel");
+        if (all.count(kernel) == 0) {
+            fields.refuse(place + "kernel", "one of the kernels of its entry");
+        }
+        lengths.push_back({from, kernel});
+    }
+    return lengths;
+}
+
+Wisdom::Preference preference_of(const Fields &fields, const std::string &place) {
+    Wisdom::Preference preference;
+    preference.operation = fields.text(place + "operation");
+    if (fields.text(place + "layer") != "none") {
+        preference.layer = form_of(fields, place + "layer");
+    }
+    preference.storage = fields.text(place + "storage");
+    preference.target = fields.text(place + "target");
+    preference.kernels = kernels_of(fields, place + "kernels");
+    preference.lengths = lengths_of(fields, place + "lengths", preference.kernels);
+    return preference;
+}
+
 Wisdom parse(const std::string &text) {
     const Fields fields(text);
-    Wisdom wisdom{fields.text("cpu"), fields.text("isa"), {}};
-    const std::size_t count = fields.count("results");
-    for (std::size_t i = 0; i < count; ++i) {
+    const std::int64_t version = fields.has("version") ? fields.integer("version", 1, wisdom_version) : 1;
+    Wisdom wisdom{fields.text("cpu"), fields.text("isa"), {}, {}};
+    const std::size_t results = fields.count("results");
+    for (std::size_t i = 0; i < results; ++i) {
         wisdom.results.push_back(result_of(fields, "results/" + std::to_string(i) + "/"));
+    }
+    const std::size_t preferences = version == 1 ? 0 : fields.count("preferences");
+    for (std::size_t i = 0; i < preferences; ++i) {
+        wisdom.preferences.push_back(preference_of(fields, "preferences/" + std::to_string(i) + "/"));
     }
     return wisdom;
 }

@@ -3,13 +3,18 @@
 #include <aft/config.h>
 #include <aft/layer.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace aft {
 
-/// The results of `aft tune`, as its file has them (docs/tuning.md): the part that tells which kernels there are.
+/// The newest version of the format. Files of version 1 have no field `version` and no preferences.
+inline constexpr int wisdom_version = 2;
+
+/// The results of `aft tune`, as its file has them (docs/tuning.md): the part that tells which kernels there are, and
+/// which of the library's own kernels are the fastest at which lengths.
 struct Wisdom {
     /// A shared object beside the file.
     struct Library {
@@ -26,8 +31,23 @@ struct Wisdom {
         std::optional<Library> library;  // none: nothing was faster than `packed`
     };
 
+    /// The kernels of one operation that were compared, and the lengths at which each one is the fastest.
+    struct Preference {
+        /// Ends where the next one begins; the last one has no end.
+        struct Interval {
+            std::int64_t from;
+            std::string kernel;  // one of `kernels`
+        };
+        std::string operation, storage;
+        std::optional<LayerForm> layer;  // none: the kernels serve every form
+        std::string target;              // Halide's
+        std::vector<std::string> kernels;
+        std::vector<Interval> lengths;  // from 1 on
+    };
+
     std::string cpu, isa;
     std::vector<Result> results;
+    std::vector<Preference> preferences;
 };
 
 /// Reads a file of wisdom. Throws ConfigError, which names the file and the field.
