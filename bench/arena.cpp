@@ -200,16 +200,20 @@ double Arena::work() const {
     return aft::work(problem_, call_.lengths);
 }
 
-double Arena::bytes_of_step() const {
+double Arena::bytes_of_step(const std::string &storage) const {
     State state(problem_.config, problem_.shape.batch);
     const StateValues &kept = StateAccess::of(state);
-    std::size_t floats = kept.sums.size() + kept.keys.size() + kept.values.size();
+    std::size_t floats = kept.sums.size() + kept.keys.size() + kept.values.size(), weights = 0;
     for (const std::vector<float> *each :
-         {&weights_.query_weight, &weights_.query_bias, &weights_.key_weight, &weights_.key_bias,
-          &weights_.value_weight, &weights_.value_bias, &weights_.project_weight, &weights_.project_bias}) {
+         {&weights_.query_bias, &weights_.key_bias, &weights_.value_bias, &weights_.project_bias}) {
         floats += each->size();
     }
-    return static_cast<double>(floats * sizeof(float));
+    for (const std::vector<float> *each :
+         {&weights_.query_weight, &weights_.key_weight, &weights_.value_weight, &weights_.project_weight}) {
+        weights += each->size();
+    }
+    const std::size_t of_weight = storage == "int8" ? 1 : storage == "bfloat16" ? 2 : sizeof(float);
+    return static_cast<double>(floats * sizeof(float) + weights * of_weight);
 }
 
 std::vector<float> Arena::output_of(const Subject &subject, bool &all_finite) {

@@ -46,8 +46,8 @@ public:
 
     /// Floating-point operations that no implementation can leave out.
     double work() const;
-    /// The bytes of the projections' weights, and of the state that `layer()` steps.
-    double bytes_of_step() const;
+    /// The bytes of the projections' weights in this storage, and of the state that `layer()` steps.
+    double bytes_of_step(const std::string &storage) const;
 
     /// On the host: x of a layer, and the result.
     TensorView<const float, 3> input() const {

@@ -88,10 +88,10 @@ std::vector<KernelInfo> wanted_kernels(const BenchmarkProblem &problem, const Co
     return wanted;
 }
 
-bool keep_bfloat16(const Site &site) {
+bool keep(const std::string &storage, const Site &site) {
     const std::vector<Kernel> &kernels = kernels_of(site.result.device.api);
-    return std::any_of(kernels.begin(), kernels.end(), [](const Kernel &kernel) {
-        return kernel.info.storage == "bfloat16" && judge(kernel.info).fit != Fit::none;
+    return std::any_of(kernels.begin(), kernels.end(), [&](const Kernel &kernel) {
+        return kernel.info.storage == storage && judge(kernel.info).fit != Fit::none;
     });
 }
 
@@ -112,8 +112,11 @@ std::vector<Measurement> compare_on(const BenchmarkProblem &problem, const Compa
     if (!has_kernels(problem) && is_wanted(composed_layer, options)) {
         options.progress(fmt::format("{}: checking", title), false);
         field.enter_layer("float32", skipped);
-        if (keep_bfloat16(site)) {
+        if (keep("bfloat16", site)) {
             field.enter_layer("bfloat16", skipped);
+        }
+        if (keep("int8", site) && !is_of_training(problem)) {
+            field.enter_layer("int8", skipped);
         }
     }
     options.progress(fmt::format("{}: checking matrix libraries", title), false);

@@ -32,7 +32,11 @@ struct ComparisonOptions {
 };
 
 /// The id of the row of a layer that is no kernel, but runs on those that the library chooses for its parts.
-inline constexpr const char *composed_layer = "layer", *composed_layer_bfloat16 = "layer_bf16";
+inline constexpr const char *composed_layer = "layer", *composed_layer_bfloat16 = "layer_bf16",
+                            *composed_layer_int8 = "layer_int8";
+inline bool is_composed_layer(const std::string &id) {
+    return id == composed_layer || id == composed_layer_bfloat16 || id == composed_layer_int8;
+}
 
 /// One kernel on one problem; or a layer that is composed of several, or a matrix library, whose rows have the id of no
 /// kernel of the build.

@@ -87,7 +87,9 @@ void Field::enter(const KernelInfo &kernel, std::vector<Skip> &skipped) {
 
 void Field::enter_layer(const std::string &storage, std::vector<Skip> &skipped) {
     KernelInfo info{};
-    info.id = info.schedule = storage == "float32" ? composed_layer : composed_layer_bfloat16;
+    info.id = info.schedule = storage == "float32"    ? composed_layer
+                              : storage == "bfloat16" ? composed_layer_bfloat16
+                                                      : composed_layer_int8;
     info.operation = problem_.operation;
     info.layer = problem_.config.form;
     info.storage = storage;
@@ -113,7 +115,7 @@ void Field::enter(const KernelInfo &info, const std::function<Subject()> &make, 
         contestant.call = subject.call;
         contestant.finish = subject.finish;
         measurement.timed = subject.is_on_device && info.api != "cpu" ? "device" : "call";
-        measurement.bytes = problem_.piece ? arena_.bytes_of_step() : not_measured;
+        measurement.bytes = problem_.piece ? arena_.bytes_of_step(info.storage) : not_measured;
         const auto check = [&] {
             arena_.check(subject, allowed_tolerances(info), measurement.max_error, contestant.failure);
         };

@@ -62,8 +62,7 @@ Json json_of(const Measurement &each) {
             {"algorithm", each.kernel.algorithm},
             {"schedule", each.kernel.schedule},
             {"entry", entry_name(each.kernel)},
-            {"preferred", each.kernel.id == composed_layer || each.kernel.id == composed_layer_bfloat16 ||
-                              judge(each.kernel, each.problem).fit == Fit::automatic},
+            {"preferred", is_composed_layer(each.kernel.id) || judge(each.kernel, each.problem).fit == Fit::automatic},
             {"target", each.kernel.target},
             {"shape", json_of(each.problem)},
             {"timed", each.timed},

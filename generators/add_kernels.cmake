@@ -10,7 +10,7 @@
 #       [SCHEDULE_SOURCE <file>]     a schedule of the program's own, named like the file (generators/schedules/own.h)
 #       [LAYERS full|local|simple...]        default: all
 #       [DEVICE cpu|cuda|opencl|vulkan]      default: cpu
-#       [STORAGE float32|bfloat16]           default: float32; bfloat16 for packed only, and run only by name
+#       [STORAGE float32|bfloat16|int8]      default: float32; the others for packed only, and run only by name
 #       [TARGET <Halide target>...]          the best first; default: this machine, or what CMake compiles for
 #       [PARAMS <name>=<value>...])          of the generator, for schedules by hand: tile_rows=6
 #
@@ -54,6 +54,8 @@ function(aft_add_kernel name layer schedule own shape device storage)
     endif()
     if(storage STREQUAL "bfloat16")
         string(JOIN _ variant bf16 ${variant})
+    elseif(storage STREQUAL "int8")
+        string(JOIN _ variant int8 ${variant})
     endif()
     aft_kernel(${name} OPERATION forward LAYER ${layer} ALGORITHM ${algorithm} SCHEDULE ${schedule} BY ${by}
                STORAGE ${storage} DEVICE ${device} VARIANT ${variant} ESTIMATES ${estimates} PREFERRED ${preferred}

@@ -6,8 +6,8 @@
 #   extents       those that its kernels depend on
 set(aft_operations [[
 #   operation | prepared by    | weights     | extents
-    forward   | prepare        | wq wk wv wo | batch seq hidden projected window
-    linear    | prepare_linear | w           | batch seq hidden projected
+    forward   | prepare | wq wk wv wo wq_largest wk_largest wv_largest wo_largest | batch seq hidden projected window
+    linear    | prepare_linear | w w_largest | batch seq hidden projected
     linear_training  | none    | none        | batch seq hidden projected
     linear_gradients | none    | none        | batch seq hidden projected
     core      | none           | none        | batch seq projected window
@@ -28,12 +28,12 @@ set(aft_operations [[
 #   any bias    whether it is accurate for position biases of any range
 set(aft_algorithms [[
 #   operation | layer        | bias        | algorithm             | schedules         | storage          | any bias
-    forward   | full         | dense       | dense                 | flat packed tiled | float32 bfloat16 | no
-    forward   | local        | banded      | banded                | flat packed tiled | float32 bfloat16 | no
-    forward   | simple       | none        | softmax               | flat packed tiled | float32 bfloat16 | yes
+    forward   | full         | dense       | dense                 | flat packed tiled | float32 bfloat16 int8 | no
+    forward   | local        | banded      | banded                | flat packed tiled | float32 bfloat16 int8 | no
+    forward   | simple       | none        | softmax               | flat packed tiled | float32 bfloat16 int8 | yes
     forward   | full         | dense       | exact                 | packed tiled      | float32          | yes
     forward   | local        | banded      | exact                 | packed tiled      | float32          | yes
-    linear    | none         | none        | product               | flat packed tiled | float32 bfloat16 | yes
+    linear    | none         | none        | product               | flat packed tiled | float32 bfloat16 int8 | yes
     linear_training  | none  | none        | product               | flat packed       | float32 bfloat16 | yes
     linear_gradients | none  | none        | product               | flat packed       | float32 bfloat16 | yes
     core      | given        | given       | certified             | packed            | float32 bfloat16 | yes

@@ -18,7 +18,10 @@ public:
     // ---- the other inputs
     void configure() {
         for (Weight *w : {&wq, &wk, &wv, &wo}) {
-            w->input = add_input<Buffer<>>(w->name, kept_type(), weight_dimensions());
+            w->input = add_input<Buffer<>>(w->name, weight_type(), weight_dimensions());
+            if (has_largest()) {
+                w->largest = add_input<Buffer<float, 2>>(w->name + std::string("_largest"));
+            }
         }
         for (Bias *b : {&bq, &bv, &bo}) {
             b->input = add_input<Buffer<float, 1>>(b->name);
@@ -42,6 +45,7 @@ private:
     struct Weight {
         const char *name;
         Input<Buffer<>> *input = nullptr;
+        Input<Buffer<float, 2>> *largest = nullptr;  // magnitude of each channel of weights in int8
     };
     struct Bias {
         const char *name;
@@ -80,6 +84,12 @@ private:
         }
         in.x = x;
         in.wq = *wq.input, in.wk = *wk.input, in.wv = *wv.input, in.wo = *wo.input;
+        for (const auto &[largest, weight] : {std::pair(&in.wq_largest, &wq), std::pair(&in.wk_largest, &wk),
+                                              std::pair(&in.wv_largest, &wv), std::pair(&in.wo_largest, &wo)}) {
+            if (weight->largest) {
+                *largest = *weight->largest;
+            }
+        }
         in.bq = *bq.input, in.bv = *bv.input, in.bo = *bo.input;
         in.rounded = rounding(x.dim(1).stride());
         return in;
@@ -115,6 +125,9 @@ private:
         for (const auto &[w, lanes] : {std::pair(wq, tiles.width), std::pair(wk, tiles.vector),
                                        std::pair(wv, tiles.vector), std::pair(wo, tiles.width)}) {
             constrain_weight(*w.input, lanes);
+            if (w.largest) {
+                constrain_largest(*w.largest, lanes);
+            }
         }
         const int inner = tiles.rows_first ? tiles.rows : tiles.vector;
         const int outer = tiles.rows_first ? tiles.vector : tiles.rows;

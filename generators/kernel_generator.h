@@ -32,8 +32,10 @@ public:
         "device",
         Device::cpu,
         {{"cpu", Device::cpu}, {"cuda", Device::cuda}, {"opencl", Device::opencl}, {"vulkan", Device::vulkan}}};
-    /// Whether operands are kept in bfloat16; panels only.
-    Param<bool> bfloat16{"bfloat16", false};
+    /// In what operands are kept; bfloat16 and int8 in panels only.
+    Param<Storage> storage{"storage",
+                           Storage::float32,
+                           {{"float32", Storage::float32}, {"bfloat16", Storage::bfloat16}, {"int8", Storage::int8}}};
 
     // 0: what schedules/tiles.h has for the device. In the flat form, tile_rows is the rows of a Tuple.
     Param<int> tile_rows{"tile_rows", 0};
@@ -75,24 +77,44 @@ protected:
         f(form);
     }
     Kept kept() const {
-        return !bfloat16 ? Kept::float32 : multiplies_bfloat16(this->get_target()) ? Kept::pairs : Kept::bfloat16;
+        return kept_as(storage, this->get_target());
+    }
+    bool has_largest() const {
+        return storage == Storage::int8;
     }
 
     Halide::Type kept_type() const {
-        return bfloat16 ? Halide::UInt(16) : Halide::Float(32);
+        return storage == Storage::bfloat16 ? Halide::UInt(16) : Halide::Float(32);
+    }
+    Halide::Type weight_type() const {
+        return storage == Storage::int8 ? Halide::Int(8) : kept_type();
     }
     int weight_dimensions() const {
         return is_flat() ? Flat::weight_dimensions : Panels::weight_dimensions(kept());
     }
-    template<typename Form, typename Matrix>
-    static void pack_weight(const Form &form, const Func &to, const Matrix &w, int operands) {
+    /// largest: of weights in int8, the largest magnitude of each channel; null of others.
+    using Largest = Halide::GeneratorOutput<Buffer<>>;
+    template<typename Matrix>
+    static void pack_weight(const Flat &form, const Func &to, Largest * /*largest*/, const Matrix &w, int operands) {
+        form.pack_weight(to, padded(w), operands);
+    }
+    template<typename Matrix>
+    static void pack_weight(const Panels &form, const Func &to, Largest *largest, const Matrix &w, int operands) {
+        if (largest) {
+            form.pack_weight(to, *largest, padded(w), w.dim(0).extent(), operands);
+        } else {
+            form.pack_weight(to, padded(w), operands);
+        }
+    }
+    template<typename Matrix>
+    static Panels::Matrix padded(const Matrix &w) {
         const Func source = Halide::BoundaryConditions::constant_exterior(w, 0.0f);
-        form.pack_weight(to, [&](const Expr &step, const Expr &channel) { return source(step, channel); }, operands);
+        return [source](const Expr &step, const Expr &channel) { return source(step, channel); };
     }
     /// Panels are dense: the register kernel relies on their strides.
     template<typename Input>
     void constrain_weight(Input &w, int lanes) const {
-        const int pairs = kept() == Kept::pairs;
+        const int pairs = Panels::has_pairs(kept());
         if (pairs) {
             w.dim(0).set_bounds(0, 2);
             w.dim(1).set_stride(2);
@@ -101,6 +123,12 @@ protected:
         w.dim(pairs).set_bounds(0, lanes);
         w.dim(pairs + 1).set_min(0).set_stride(values);
         w.dim(pairs + 2).set_min(0).set_stride(w.dim(pairs + 1).extent() * values);
+    }
+
+    template<typename Input>
+    static void constrain_largest(Input &largest, int lanes) {
+        largest.dim(0).set_bounds(0, lanes);
+        largest.dim(1).set_min(0).set_stride(lanes);
     }
 
     /// stride: of a tensor's rows. Strides aren't negative, which neither Halide nor the driver of Vulkan knows.

@@ -15,9 +15,13 @@
 # autoschedulers.
 
 # bf16 halves the memory, and nearly the time where the CPU multiplies bfloat16; such a kernel runs only where a caller
-# asks for it. naive takes one row at a time: it is the floor of the comparison.
+# asks for it. int8 quarters the memory of the weights, and is for short sequences, where reading them is the time.
+# naive takes one row at a time: it is the floor of the comparison.
 aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
 #   algorithms | schedule      | storage  | variant     | extents            | parameters
+    usual      | packed        | int8     | int8_single | seq=1:2            | tile_rows=1 short_sequences=true
+    usual      | packed        | int8     | int8_short  | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | int8     | int8        |                    |
     usual      | packed        | bfloat16 | bf16_single | seq=1:2            | tile_rows=2 short_sequences=true
     usual      | packed        | bfloat16 | bf16_short  | seq=1:16           | tile_rows=4 short_sequences=true
     usual      | packed        | float32  | single      | seq=1:2            | tile_rows=2 short_sequences=true
@@ -38,6 +42,9 @@ aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
 
 aft_kernel_rows(aft OPERATION linear DEVICE cpu ROWS [[
 #   algorithms | schedule      | storage  | variant     | extents            | parameters
+    usual      | packed        | int8     | int8_single | seq=1:2            | tile_rows=1 short_sequences=true
+    usual      | packed        | int8     | int8_short  | seq=1:16           | tile_rows=4 short_sequences=true
+    usual      | packed        | int8     | int8        |                    |
     usual      | packed        | bfloat16 | bf16_single | seq=1:2            | tile_rows=2 short_sequences=true
     usual      | packed        | bfloat16 | bf16_short  | seq=1:16           | tile_rows=4 short_sequences=true
     usual      | packed        | float32  | single      | seq=1:2            | tile_rows=2 short_sequences=true

@@ -11,7 +11,10 @@ public:
     Output<Buffer<float, 3>> y{"y"};
 
     void configure() {
-        w = add_input<Buffer<>>("w", kept_type(), weight_dimensions());
+        w = add_input<Buffer<>>("w", weight_type(), weight_dimensions());
+        if (has_largest()) {
+            w_largest = add_input<Buffer<float, 2>>("w_largest");
+        }
     }
 
     void generate() {
@@ -21,7 +24,10 @@ public:
 private:
     template<typename Form>
     void define_and_schedule(Form &form) {
-        const LinearInputs in{y.dim(2).extent(), x.dim(1).extent(), x.dim(0).extent(), y.dim(0).extent(), x, *w, b};
+        LinearInputs in{y.dim(2).extent(), x.dim(1).extent(), x.dim(0).extent(), y.dim(0).extent(), x, *w, b};
+        if (w_largest) {
+            in.w_largest = *w_largest;
+        }
         Linear<Form> linear(form, in, channel, row, batch);
         y(channel, row, batch) = linear.y;
 
@@ -49,6 +55,9 @@ private:
     void constrain_weights(const Flat &) {}
     void constrain_weights(const Panels &form) {
         constrain_weight(*w, form.tiles.width);
+        if (w_largest) {
+            constrain_largest(*w_largest, form.tiles.width);
+        }
     }
 
     void set_estimates() {
@@ -60,6 +69,7 @@ private:
     }
 
     Input<Buffer<>> *w = nullptr;
+    Input<Buffer<float, 2>> *w_largest = nullptr;  // of weights in int8
     Halide::Var channel{"channel"}, row{"row"}, batch{"batch"};
 };
 

@@ -20,7 +20,7 @@ private:
     template<typename Form>
     void define_and_schedule(Form &form) {
         const Func packed = form.stage("packed_weight");
-        pack_weight(form, packed, w, 1);
+        pack_weight(form, packed, nullptr, w, 1);
         const LinearInputs in{y.dim(2).extent(), x.dim(1).extent(), x.dim(0).extent(), y.dim(0).extent(), x, packed, b};
         Linear<Form> linear(form, in, channel, row, batch);
         y(channel, row, batch) = linear.y;

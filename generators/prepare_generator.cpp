@@ -18,7 +18,9 @@ public:
             window = add_input<int32_t>("window");
         }
         for (const char *name : {"wq", "wk", "wv", "wo"}) {
-            packed.push_back(add_output<Buffer<>>(name, kept_type(), weight_dimensions()));
+            packed.push_back(add_output<Buffer<>>(name, weight_type(), weight_dimensions()));
+            largest.push_back(has_largest() ? add_output<Buffer<>>(name + std::string("_largest"), Float(32), 2)
+                                            : nullptr);
         }
         for (const PreparedParameter &p : prepared_list()) {
             prepared[p.name] = add_output<Buffer<>>(p.name, type(p.layout), dimensions(p.layout));
@@ -32,10 +34,10 @@ public:
         require_extents("project_weight", project_weight, projected, hidden);
         with_form([&](auto &form) {
             // K and V are the two right operands of one product.
-            pack_weight(form, *packed[0], query_weight, 1);
-            pack_weight(form, *packed[1], key_weight, 2);
-            pack_weight(form, *packed[2], value_weight, 2);
-            pack_weight(form, *packed[3], project_weight, 1);
+            pack_weight(form, *packed[0], largest[0], query_weight, 1);
+            pack_weight(form, *packed[1], largest[1], key_weight, 2);
+            pack_weight(form, *packed[2], largest[2], value_weight, 2);
+            pack_weight(form, *packed[3], largest[3], project_weight, 1);
             prepare_mean(form);
         });
         for (Func f : whole) {
@@ -82,6 +84,7 @@ private:
     Matrix *position_bias = nullptr;  // (source, target); AFTLocal reads only its band
     Input<int32_t> *window = nullptr;
     std::vector<Output<Buffer<>> *> packed;
+    std::vector<Output<Buffer<>> *> largest;  // magnitudes of each channel of weights in int8; null of others
     std::map<std::string, Output<Buffer<>> *> prepared;
     std::vector<Func> whole;  // intermediates
 };

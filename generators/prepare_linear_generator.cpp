@@ -9,17 +9,21 @@ public:
     Input<Buffer<float, 2>> weight{"weight"};
 
     void configure() {
-        w = add_output<Buffer<>>("w", kept_type(), weight_dimensions());
+        w = add_output<Buffer<>>("w", weight_type(), weight_dimensions());
+        if (has_largest()) {
+            largest = add_output<Buffer<>>("w_largest", Float(32), 2);
+        }
     }
 
     void generate() {
-        with_form([&](auto &form) { pack_weight(form, *w, weight, 1); });
+        with_form([&](auto &form) { pack_weight(form, *w, largest, weight, 1); });
         const Func packed = *w;
         Func(packed).parallel(packed.args().back());
     }
 
 private:
     Output<Buffer<>> *w = nullptr;
+    Output<Buffer<>> *largest = nullptr;  // magnitude of each output's weights in int8
 };
 
 }  // namespace aft

@@ -1,5 +1,6 @@
 #include "reference.h"
 
+#include "reference/quantised.h"
 #include "reference/sample.h"
 
 #include <algorithm>
@@ -72,17 +73,32 @@ Rounded<Real> core(const LayerConfig &config, const Weights &weights, const Core
     return y;
 }
 
+/// Half a unit of each row in int16, in roundings of float32.
+template<typename Real>
+std::vector<Real> halves_of_units(std::vector<Real> rows, std::int64_t length) {
+    constexpr Real halves = 0.5 / units_of_inputs / (roundings * std::numeric_limits<float>::epsilon());
+    for (auto row = rows.begin(); row != rows.end(); row += length) {
+        Real largest = 0;
+        std::for_each(row, row + length, [&](Real value) { largest = std::max(largest, std::abs(value)); });
+        std::fill(row, row + length, halves * largest);
+    }
+    return rows;
+}
+
 /// A projection that only picks inputs leaves its keys exact. The channels' errors are independent of each other; the
 /// last product adds its own terms:
 ///     size = sqrt(Wo^2 size(gated)^2) + |Wo| |gated| + |bo|
+/// in_int8: the weights and inputs are whole units already, so that no projection picks inputs exactly. The gated
+/// values are off by half a unit of their row at most:
+///     size += |Wo| (max |gated| / 2 units) / (roundings epsilon)
 template<typename Real>
 Rounded<Real> layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
-                    const std::vector<std::int64_t> &rows) {
+                    const std::vector<std::int64_t> &rows, bool in_int8 = false) {
     const std::int64_t H = config.hidden, P = config.projected, n = call.query.extents[1];
     const TensorView<const float, 3> key_input = call.key.data ? call.key : call.query;
     const TensorView<const float, 3> value_input = call.value.data ? call.value : key_input;
     const std::int64_t m = key_input.extents[1], key_inputs = key_input.extents[2];
-    const bool exact_keys = selects(weights.key_weight, weights.key_bias, key_inputs);
+    const bool exact_keys = !in_int8 && selects(weights.key_weight, weights.key_bias, key_inputs);
     Rounded<Real> y;
     for (std::int64_t b = 0; b < call.query.extents[0]; ++b) {
         const Sample sample = sample_of(config, weights, call.sight, b, rows, n, m, !call.key.data);
@@ -107,6 +123,13 @@ Rounded<Real> layer(const LayerConfig &config, const Weights &weights, const Lay
             output.value[i] = has_result ? output.value[i] : 0;
             output.size[i] = has_result ? output.size[i] + std::sqrt(variance[i]) : 0;
         }
+        if (in_int8) {
+            const std::vector<Real> more =
+                linear(halves_of_units(gated.value, P), absolute(weights.project_weight), {}, P, H);
+            for (std::size_t i = 0; i < output.size.size(); ++i) {
+                output.size[i] += rows[i / H] < sample.length ? more[i] : 0;
+            }
+        }
         append(y, output);
     }
     return y;
@@ -123,17 +146,32 @@ std::vector<std::int64_t> all_if_empty(std::vector<std::int64_t> rows, std::int6
     return rows.empty() ? all_rows(count) : rows;
 }
 
+}  // namespace
+
 LayerCall call_with(const LayerConfig &config, const std::vector<float> &x, const Shape &shape) {
     LayerCall call;
     call.query = {x.data(), {shape.batch, shape.seq, config.hidden}};
     return call;
 }
 
-}  // namespace
-
 Reference reference_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
                           std::vector<std::int64_t> rows) {
     return with_tolerance(layer<double>(config, weights, call, all_if_empty(std::move(rows), call.query.extents[1])));
+}
+
+Reference reference_in_int8(const LayerConfig &config, const Weights &weights, const LayerCall &call,
+                            std::vector<std::int64_t> rows) {
+    const QuantisedCall inputs(call);
+    return with_tolerance(layer<double>(config, quantised(weights, config), inputs.call,
+                                        all_if_empty(std::move(rows), call.query.extents[1]), true));
+}
+
+Expected expected_layer(const KernelInfo &kernel, const LayerConfig &config, const Weights &weights,
+                        const LayerCall &call, std::vector<std::int64_t> rows) {
+    if (kernel.storage == "int8") {
+        return {reference_in_int8(config, weights, call, std::move(rows)), 1};
+    }
+    return {reference_layer(config, weights, call, std::move(rows)), allowed_tolerances(kernel)};
 }
 
 Reference reference_core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
@@ -224,7 +262,7 @@ double error_in_tolerances(const Reference &reference, const std::vector<float> 
 }
 
 double allowed_tolerances(const KernelInfo &kernel) {
-    return kernel.storage == "bfloat16" ? 32768 : 1;
+    return kernel.storage == "bfloat16" ? 32768 : kernel.storage == "int8" ? 131072 : 1;
 }
 
 std::vector<double> reference_linear(const std::vector<double> &x, const std::vector<float> &weight,

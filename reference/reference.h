@@ -28,7 +28,18 @@ Reference sum_of_samples(const Reference &each, std::int64_t samples);
 /// target is at the last source. Where the targets are the sources, rows beyond a sample's length are 0.
 Reference reference_layer(const LayerConfig &config, const Weights &weights, const LayerCall &call,
                           std::vector<std::int64_t> rows = {});
-/// The same without projections. The targets are the sources in causal forms with as many targets as sources.
+/// The result of kernels that keep int8: of the weights and inputs as these kernels round them, with a tolerance that
+/// has the rounding of the gated values.
+Reference reference_in_int8(const LayerConfig &config, const Weights &weights, const LayerCall &call,
+                            std::vector<std::int64_t> rows = {});
+/// The result of a whole layer by kernels of this storage, and how far they may be off it, in tolerances.
+struct Expected {
+    Reference reference;
+    double allowed;
+};
+Expected expected_layer(const KernelInfo &kernel, const LayerConfig &config, const Weights &weights,
+                        const LayerCall &call, std::vector<std::int64_t> rows = {});
+/// reference_layer() without projections. The targets are the sources in causal forms with as many targets as sources.
 Reference reference_core(const LayerConfig &config, const Weights &weights, const CoreCall &call,
                          std::vector<std::int64_t> rows = {});
 /// The logarithm of the sum of the weights of each mean, within the range of finite floats; -inf for a target without a
@@ -36,6 +47,7 @@ Reference reference_core(const LayerConfig &config, const Weights &weights, cons
 Reference reference_log_weights(const LayerConfig &config, const Weights &weights, const CoreCall &call,
                                 std::int64_t targets);
 /// y = layer(x). x: [batch, seq, hidden].
+LayerCall call_with(const LayerConfig &config, const std::vector<float> &x, const Shape &shape);
 Reference reference_forward(const LayerConfig &config, const Weights &weights, const std::vector<float> &x,
                             const Shape &shape, std::vector<std::int64_t> rows = {});
 /// The query's projection alone, x Wq + bq, [batch, rows, projected].
@@ -56,7 +68,9 @@ double error_in_tolerances(const Reference &reference, const std::vector<float> 
 
 /// How far a kernel may be off, in tolerances: 1 where it keeps float32. bfloat16 has 8 bits, so that each operand of a
 /// sum is off by 2^-8 of itself at most: two in a projection, its input and its weight, and in a mean four of them,
-/// exp(w) and exp(K) V above, exp(w) and exp(K) below. That is 4 x 2^-8 of what `tolerance` has 4 x 2^-23 of.
+/// exp(w) and exp(K) V above, exp(w) and exp(K) below. That is 4 x 2^-8 of what `tolerance` has 4 x 2^-23 of. In int8,
+/// a weight is off by 2^-8 of the largest one of its channel. Where that is four times as large as most others, it is
+/// 2^-6 of them, four times what bfloat16 may be off. With outliers it is more: reference_in_int8() is for all weights.
 double allowed_tolerances(const KernelInfo &kernel);
 
 /// x: [rows, inputs], weight: [outputs, inputs], bias: [outputs] or empty -> x weight^T + bias, [rows, outputs].

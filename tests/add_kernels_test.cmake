@@ -75,6 +75,11 @@ aft_get(ids mine KERNELS)
 if(NOT ids STREQUAL "mine_simple_cpu_packed_bf16_t8")
     message(FATAL_ERROR "the kernels in bfloat16 are ${ids}")
 endif()
+aft_add_kernels(mine LAYERS simple SHAPES T=1 SCHEDULES packed STORAGE int8)
+aft_get(ids mine KERNELS)
+if(NOT ids STREQUAL "mine_simple_cpu_packed_int8_t1")
+    message(FATAL_ERROR "the kernels in int8 are ${ids}")
+endif()
 
 function(expect_refusal message)
     execute_process(COMMAND ${CMAKE_COMMAND} "-DREFUSED=${ARGN}" -P ${CMAKE_CURRENT_LIST_FILE}
@@ -105,5 +110,7 @@ expect_refusal("schedule 'tiled' can't make algorithm dense on cpu in float32; t
                mine SCHEDULES tiled ${shape})
 expect_refusal("schedule 'anderson2021' can't make algorithm softmax on cpu in float32; those that can: packed, naive,"
                mine LAYERS simple SCHEDULES anderson2021 ${shape})
+expect_refusal("schedule 'packed' can't make algorithm exact on cpu in int8; those that can: none"
+               mine LAYERS full SCHEDULES exact STORAGE int8 ${shape})
 expect_refusal("schedule 'packed' can't make algorithm exact on cpu in bfloat16; those that can: none"
                mine LAYERS full SCHEDULES exact STORAGE bfloat16 ${shape})

@@ -134,6 +134,19 @@ TEST_CASE("a core in C says what it is as in C++", "[c]") {
     CHECK(bytes == 0);
 }
 
+TEST_CASE("a layer in int8 in C gives the bits of the one in C++", "[c][int8]") {
+    const Problem problem = small(aft_full);
+    const CallTensors tensors = make_call(problem);
+    const Weights weights = make_weights(problem);
+    const aft_layer_options options = {sizeof(options), nullptr, "cpu", "int8"};
+    const CLayer layer = c_layer(problem, &options);
+    const aft_kernel_info *kernel = nullptr;
+    CHECK(aft_layer_kernel_for(layer.get(), B, T, &kernel) == AFT_OK);
+    CHECK(std::string(kernel->storage) == "int8");
+    const Layer expected(problem.config, weights, {"", "cpu", "int8"});
+    CHECK(same_bits(c_call(layer, tensors.layer), run(expected, tensors.layer)));
+}
+
 TEST_CASE("a null bias scale is 1, and another one counts", "[c]") {
     const Problem problem = small(aft_given);
     const CallTensors tensors = make_call(problem);

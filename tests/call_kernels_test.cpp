@@ -19,7 +19,7 @@ namespace {
 /// The right result of a call.
 struct Answer {
     Reference reference;
-    double limit;  ///< twice the error of plain float32, or 1 where that is less
+    double limit;  ///< twice the error of plain float32, or what the storage may be off where that is less
 };
 
 bool has_projections(const Problem &problem) {
@@ -27,9 +27,9 @@ bool has_projections(const Problem &problem) {
 }
 
 /// Computed once per problem: Catch2 runs a test case again for each of its sections.
-const Answer &answer_to(const Problem &problem) {
+const Answer &answer_to(const Problem &problem, const KernelInfo &kernel = {}) {
     static std::map<std::string, Answer> answers;
-    const std::string key = describe(problem);
+    const std::string key = describe(problem) + kernel.storage;
     if (const auto known = answers.find(key); known != answers.end()) {
         return known->second;
     }
@@ -39,7 +39,10 @@ const Answer &answer_to(const Problem &problem) {
                                                    : reference_core(problem.config, weights, call.core);
     const std::vector<float> plain = has_projections(problem) ? plain_layer(problem.config, weights, call.layer)
                                                               : plain_core(problem.config, weights, call.core);
-    const double limit = std::max(1.0, 2 * error_in_tolerances(reference, plain));
+    const double limit = std::max(allowed_tolerances(kernel), 2 * error_in_tolerances(reference, plain));
+    if (kernel.storage == "int8") {
+        return answers.emplace(key, Answer{reference_in_int8(problem.config, weights, call.layer), 1}).first->second;
+    }
     return answers.emplace(key, Answer{std::move(reference), limit}).first->second;
 }
 
@@ -55,13 +58,12 @@ std::vector<float> result(const Problem &problem, const std::string &kernel, con
     return problem.piece ? run_in_pieces(core, call.core, problem.piece) : run(core, call.core, padding);
 }
 
-/// The error may be `allowed` tolerances (allowed_tolerances() derives it), or more where plain float32 is worse.
-void check(const Problem &problem, const std::string &kernel = "", double allowed = 1) {
+/// A kernel without an id: those that the library chooses.
+void check(const Problem &problem, const KernelInfo &kernel = {}) {
     INFO(describe(problem));
-    const Answer &answer = answer_to(problem);
-    const double limit = std::max(answer.limit, allowed);
+    const Answer &answer = answer_to(problem, kernel);
     for (const Padding &padding : {Padding{}, Padding{1, 3, 5}}) {
-        CHECK(error_in_tolerances(answer.reference, result(problem, kernel, padding)) <= limit);
+        CHECK(error_in_tolerances(answer.reference, result(problem, kernel.id, padding)) <= answer.limit);
     }
 }
 
@@ -76,7 +78,7 @@ void check_kernels(const std::string &operation, const ProblemsOf &problems_of) 
             const std::vector<Problem> problems = problems_of(kernel);
             REQUIRE(!problems.empty());
             for (const Problem &problem : problems) {
-                check(problem, kernel.id, allowed_tolerances(kernel));
+                check(problem, kernel);
             }
         }
     }

@@ -169,8 +169,9 @@ void check_output(const Golden &golden, const Layer &layer) {
 void check_output_by_reference(const Golden &golden, const Layer &layer, const Weights &weights) {
     const Shape shape = shape_of(golden);
     const std::vector<float> x = golden.floats("input");
-    CHECK(error_in_tolerances(reference_forward(layer.config(), weights, x, shape), run(layer, x, shape)) <=
-          allowed_tolerances(layer.kernel_for(shape)));
+    const auto [reference, allowed] =
+        expected_layer(layer.kernel_for(shape), layer.config(), weights, call_with(layer.config(), x, shape));
+    CHECK(error_in_tolerances(reference, run(layer, x, shape)) <= allowed);
 }
 
 }  // namespace

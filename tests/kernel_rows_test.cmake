@@ -32,14 +32,15 @@ aft_kernel_rows(aft OPERATION forward DEVICE cpu ROWS [[
     usual                | packed | float32  | short | seq=1:16     | tile_rows=4 depth=64
     exact                | packed | float32  |       |              |
     dense                | packed | bfloat16 | bf16  |              |
+    dense                | packed | int8     | int8  |              |
     dense                | li2018 | float32  |       | 1 64 64 64 2 |
 ]])
 aft_kernel(aft OPERATION forward LAYER full ALGORITHM dense SCHEDULE tiled STORAGE float32 DEVICE cuda)
 aft_kernel(aft OPERATION forward LAYER full ALGORITHM dense SCHEDULE tiled STORAGE float32 DEVICE vulkan)
 aft_get(ids aft KERNELS)
 set(expected)
-foreach(kernel full_cpu_packed_short full_cpu_exact full_cpu_packed_bf16 local_cpu_packed_short local_cpu_exact
-               simple_cpu_packed_short)
+foreach(kernel full_cpu_packed_short full_cpu_exact full_cpu_packed_bf16 full_cpu_packed_int8 local_cpu_packed_short
+               local_cpu_exact simple_cpu_packed_short)
     list(APPEND expected aft_${kernel}@avx2 aft_${kernel}@sse41)
 endforeach()
 expect("the list of ids" "${expected};aft_full_cuda_tiled" ${ids})
@@ -52,7 +53,7 @@ expect_command(aft_local_cpu_packed_short@avx2 call
                "aft_forward;layer_bias=banded;algorithm=banded;schedule=packed;device=cpu;tile_rows=4;depth=64")
 expect_command(aft_full_cpu_exact@sse41 prepare "aft_prepare;layer_bias=dense;algorithm=exact;schedule=packed;device=cpu")
 expect_command(aft_full_cpu_packed_bf16@sse41 prepare
-               "aft_prepare;layer_bias=dense;algorithm=dense;schedule=packed;device=cpu;bfloat16=true")
+               "aft_prepare;layer_bias=dense;algorithm=dense;schedule=packed;device=cpu;storage=bfloat16")
 
 # Kernels in panels that differ in the rows of a tile have the same layout of weights.
 function(expect_weight_layout table id expected)
@@ -62,6 +63,7 @@ endfunction()
 expect_weight_layout(aft aft_local_cpu_packed_short@avx2 "panels cpu float32 x86-64-linux-avx2")
 expect_weight_layout(aft aft_full_cpu_exact@avx2 "panels cpu float32 x86-64-linux-avx2")
 expect_weight_layout(aft aft_full_cpu_exact@sse41 "panels cpu float32 x86-64-linux-sse41")
+expect_weight_layout(aft aft_full_cpu_packed_int8@sse41 "panels cpu int8 x86-64-linux-sse41")
 expect_weight_layout(aft aft_full_cpu_packed_bf16@sse41 "panels cpu bfloat16 x86-64-linux-sse41")
 expect_weight_layout(aft aft_full_cuda_tiled "panels cuda float32 x86-64-linux-sse41")
 
@@ -161,8 +163,8 @@ expect_refusal("ESTIMATES are '1;2;3;4;5', must be"
                LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu ESTIMATES 1 2 3 4 5)
 expect_refusal("PREFERRED has 'batch=1:2', must be seq, hidden, projected or window, and =<from>:<to>"
                LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu PREFERRED batch=1:2)
-expect_refusal("PARAMS has 'bfloat16=true', which another column says"
-               LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu PARAMS bfloat16=true)
+expect_refusal("PARAMS has 'storage=bfloat16', which another column says"
+               LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu PARAMS storage=bfloat16)
 expect_refusal("No layer has an algorithm that the schedule can make on cpu: usual | pakced" text)
 expect_refusal("unknown columns SHEDULE" SHEDULE packed LAYER full ALGORITHM dense SCHEDULE packed DEVICE cpu)
 expect_refusal("Two kernels have the id aft_full_cpu_naive" LAYER full ALGORITHM dense SCHEDULE naive DEVICE cpu)

@@ -211,6 +211,25 @@ TEST_CASE("aft run takes lengths: what lies behind them has no effect, and its r
     }
 }
 
+TEST_CASE("aft run has weights in int8 where it is asked to, and refuses them for a core", "[cli][int8]") {
+    const Golden golden = golden_named("adv_tinyD_global");
+    const std::vector<std::int64_t> extents = golden.file.tensors.at("input").extents;
+    const std::vector<float> y = output(layer_arguments(golden) + " --storage int8", extents);
+    const std::vector<float> exact = output(layer_arguments(golden), extents);
+    float largest = 0, error = 0;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        largest = std::max(largest, std::abs(exact[i]));
+        error = std::max(error, std::abs(y[i] - exact[i]));
+    }
+    CHECK(error <= 0.05f * largest);
+    CHECK(error > 0);
+    const std::string at = golden.path + ":input";
+    const Outcome core =
+        aft_cli("run --core --layer simple --key " + at + " --value " + at + " --storage int8 --output /dev/null");
+    CHECK(core.exit_code == 2);
+    CHECK(core.err == "aft: storage 'int8' is for the weights of projections, and a core has none\n");
+}
+
 TEST_CASE("a mask may have the extents m, n by m, or B by n by m", "[cli]") {
     const Folder inputs;
     const Golden golden = golden_named("own_causal_simple");

@@ -41,7 +41,8 @@ TEST_CASE("the exact algorithm is scheduled like the others of its API, and take
                                                                     : "banded"));
         }
         CHECK(kernel.any_bias_range == (kernel.algorithm == "exact" || kernel.algorithm == "softmax"));
-        CHECK(kernel.storage == (kernel.id.find("bf16") == std::string::npos ? "float32" : "bfloat16"));
+        const auto is_named = [&](const char *word) { return kernel.id.find(word) != std::string::npos; };
+        CHECK(kernel.storage == (is_named("bf16") ? "bfloat16" : is_named("int8") ? "int8" : "float32"));
     }
 }
 

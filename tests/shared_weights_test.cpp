@@ -18,14 +18,15 @@ namespace {
 constexpr std::int64_t mebibyte = 1 << 20;
 
 /// The bytes that a layer on the CPU keeps, before its first call or after one with a mask.
-std::int64_t kept_bytes(const Problem &problem, const Weights &weights, bool composed) {
+std::int64_t kept_bytes(const Problem &problem, const Weights &weights, bool composed,
+                        const std::string &storage = "float32") {
     const std::int64_t T = problem.shape.seq, H = problem.config.hidden;
     const std::vector<float> x(T * H, 0.5f);
     std::vector<float> y(x.size());
     const std::unique_ptr<bool[]> mask(new bool[T * T]);
     std::fill_n(mask.get(), T * T, true);
     const std::int64_t before = live_bytes();
-    const Layer layer(problem.config, weights, {"", "cpu"});
+    const Layer layer(problem.config, weights, {"", "cpu", storage});
     if (composed) {
         LayerCall call;
         call.query = {x.data(), {1, T, H}};
@@ -51,6 +52,7 @@ TEST_CASE("a layer keeps each weight once for all of its kernels", "[memory][wei
     }
     const Problem causal{{aft_causal_simple, 512, 512, 512, 0}, {1, 512}};
     CHECK(kept_bytes(causal, make_weights(causal), false) < 4 * mebibyte + mebibyte / 2);
+    CHECK(kept_bytes(causal, make_weights(causal), false, "int8") < mebibyte + mebibyte / 2);
 }
 
 TEST_CASE("kernels that share weights have the bits that they have alone", "[memory][weights]") {

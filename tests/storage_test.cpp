@@ -100,8 +100,8 @@ TEST_CASE("the environment may name the storage, and another storage is an error
         CHECK(Layer(problem.config, weights, {"", "cpu", "float32"}).kernel_for({1, 40}).storage == "float32");
     }
     CHECK_THROWS_MATCHES(Layer(problem.config, weights, {"", "cpu", "float16"}), ConfigError,
-                         Message("storage 'float16' must be float32 or bfloat16"));
-    const Environment wrong("AFT_STORAGE", "int8");
+                         Message("storage 'float16' must be float32, bfloat16 or int8"));
+    const Environment wrong("AFT_STORAGE", "int4");
     CHECK_THROWS_MATCHES(Layer(problem.config, weights, {"", "cpu"}), ConfigError,
-                         Message("storage 'int8' (from AFT_STORAGE) must be float32 or bfloat16"));
+                         Message("storage 'int4' (from AFT_STORAGE) must be float32, bfloat16 or int8"));
 }

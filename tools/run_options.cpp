@@ -165,7 +165,7 @@ void add_options(CLI::App &command, RunOptions &options) {
     command.add_option("--device", options.device,
                        "id or API of the device to run on (see aft devices); default: the library chooses");
     command.add_option("--storage", options.storage,
-                       "float32, or bfloat16 for kernels that keep it where there are any; default: float32");
+                       "float32, or bfloat16 or int8 for kernels that keep it where there are any; default: float32");
     add_threads(command, options.threads);
 }
 

@@ -7,9 +7,10 @@ namespace aft {
 /// The inputs of a projection: sizes, rows, prepared weights.
 struct LinearInputs {
     Halide::Expr batch, rows, inputs, outputs;
-    Halide::Func x;  // (inputs, rows, batch)
-    Halide::Func w;  // in the layout of the form
-    Halide::Func b;  // (outputs)
+    Halide::Func x;               // (inputs, rows, batch)
+    Halide::Func w;               // in the layout of the form
+    Halide::Func b;               // (outputs)
+    Halide::Func w_largest = {};  // magnitude of each output's weights in int8
 };
 
 /// A projection: y = x W^T + b in every row of every sample.
@@ -22,7 +23,7 @@ struct Linear {
     Linear(Form &form, const LinearInputs &in, const Halide::Expr &channel, const Halide::Expr &row,
            const Halide::Expr &batch)
         : input(form.input(in.x, in.inputs, in.rows)),
-          product(form.product("product", input.left, {form.weights(in.w)}, in.inputs)),
+          product(form.product("product", input.left, {form.weights(in.w, in.w_largest)}, in.inputs)),
           y(product.at(channel, row, batch) + in.b(channel)) {}
 };
 

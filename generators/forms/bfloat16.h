@@ -22,7 +22,11 @@ inline Halide::Expr as_float(const Halide::Expr &kept) {
 }
 
 /// The same as a factor of a product: as Halide's own type, by which it finds the instruction that adds two products.
+/// Integers as int32, by which it finds that for them.
 inline Halide::Expr factor(const Halide::Expr &kept) {
+    if (kept.type().is_int()) {
+        return Halide::cast<int32_t>(kept);
+    }
     return kept.type() == Halide::UInt(16) ? Halide::cast<float>(Halide::reinterpret(Halide::BFloat(16), kept)) : kept;
 }
 

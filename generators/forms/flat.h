@@ -105,6 +105,10 @@ public:
         f(channel, row, batch) = values(variable());
         return [f](Expr step, Expr row, Expr batch) { return f(step, row, batch); };
     }
+    Left projected_rows(const std::string &name, const Values &values, const Expr & /*channels*/,
+                        const Expr & /*seq*/) {
+        return rows(name, values);
+    }
     Left transposed_rows(const std::string &name, const Values &values) {
         return rows(name, values);
     }
@@ -128,7 +132,7 @@ public:
     Left shared_rows(const Halide::Func &matrix, const Expr & /*rows*/) const {
         return [matrix](Expr step, Expr row, Expr) { return matrix(step, row); };
     }
-    Right weights(const Halide::Func &matrix) const {
+    Right weights(const Halide::Func &matrix, const Halide::Func & /*largest*/) const {
         return [matrix](Expr channel, Expr step, Expr, Expr) { return matrix(channel, step); };
     }
 

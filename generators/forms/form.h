@@ -28,10 +28,11 @@ namespace aft {
 //
 //   Input, input(x, ...)      the input of the layer as a left operand, and its stages
 //   rows(name, values)        an activation as a left operand
+//   projected_rows(name, values, channels, seq)   the same for weights to multiply, so many channels of so many rows
 //   transposed_rows(...)      the same for values that lie side by side in memory from row to row
 //   shared_rows(matrix, ...)  a matrix that all samples share, as a left operand
 //   targets(name, values)     one or more values of the targets that a schedule may compute apart
-//   weights(matrix)           prepared weights as a right operand
+//   weights(matrix, largest)  prepared weights as a right operand; in int8 with the largest one of each channel
 //   columns(name, values)     one or more values per source row in one Func; stored_columns(): kept as weights are
 //   by_rows(name, values)     rows as the steps of a product, as one right operand
 //   from(columns, first)      columns as right operands, from row first(tile) on

@@ -1,7 +1,6 @@
 #pragma once
 
-#include "bfloat16.h"
-#include "panel_coordinates.h"
+#include "panel_operands.h"
 
 namespace aft {
 
@@ -15,39 +14,10 @@ namespace aft {
 ///     Where an instruction multiplies two steps at a time: (odd, lane, step / 2, panel), the two side by side.
 /// Reductions are cut into equal chunks, the same for every tile: one chunk of a right panel serves all row tiles of a
 /// row block from the nearest cache. Operands are padded with zeros to whole tiles: there is no test inside a product.
-class Panels : public PanelCoordinates {
+class Panels : public PanelOperands {
 public:
     using Values = std::function<Expr(const Element &)>;
-
-    /// An operand of a product: the Func that holds it, and its element for a tile of targets.
-    struct Left {
-        Halide::Func func;
-        std::function<Expr(Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch)> at;
-        bool rows_first = false;     // the dimensions of func begin with row_in_tile, lane
-        bool widened = false;        // func is float32 of bfloat16, for schedules that widen a block at a time
-        Halide::Func unpaired = {};  // transposed_rows() before they are put together in pairs
-    };
-    /// A step of a product, in a block of `vector` steps. `block` stays one factor in each index: of row() / 2, Halide
-    /// doesn't see how many pairs a product needs that ends early, and pads them to a whole chunk.
-    struct Step {
-        Expr block, in_block;
-        int vector;
-        Expr row() const {
-            return block * vector + in_block;
-        }
-        Expr pair() const {
-            return block * (vector / 2) + in_block / 2;
-        }
-        Expr odd() const {
-            return in_block % 2;
-        }
-    };
-    struct Right {
-        Halide::Func func;
-        std::function<Expr(Expr lane, const Step &step, Expr panel, Expr tile, Expr batch)> at;
-        bool shares_func = false;    // with the operand before it
-        Halide::Func unpaired = {};  // func before its rows are put together in pairs
-    };
+    using SeveralValues = std::function<std::vector<Expr>(const Element &)>;
 
     const Kept kept;
     const WholeWindow is_whole;
@@ -61,10 +31,14 @@ public:
     static constexpr int per_row_dimensions = 2;      // (row_in_tile, tile)
 
     Panels(const Tiles &tiles, Kept kept, WholeWindow is_whole)
-        : PanelCoordinates(tiles), kept(kept), is_whole(is_whole) {}
+        : PanelOperands(tiles), kept(kept), is_whole(is_whole) {}
 
+    /// Whether an instruction multiplies two steps of weights at a time.
+    static constexpr bool has_pairs(Kept kept) {
+        return kept == Kept::pairs || kept == Kept::int8;
+    }
     static constexpr int weight_dimensions(Kept kept) {
-        return kept == Kept::pairs ? 4 : 3;  // ([odd,] lane, step, panel)
+        return has_pairs(kept) ? 4 : 3;  // ([odd,] lane, step, panel)
     }
 
     // ---- operands
@@ -81,10 +55,17 @@ public:
     Input input(const Halide::Func &x, const Expr &hidden, const Expr &seq) {
         const Halide::Func padded =
             Halide::BoundaryConditions::constant_exterior(x, 0.0f, {{0, hidden}, {0, seq}, {Expr(), Expr()}});
+        const Expr value = padded(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch);
+        const Expr last_tile = row_tiles(seq) - 1;
+        if (kept == Kept::int8) {
+            Halide::Func values = stage("input_rows");
+            values(lane, row_in_tile, block, tile, batch) = value;
+            const Left left = quantised("input", values, hidden, last_tile);
+            return {padded, left.func, left};
+        }
         Halide::Func f = stage("input");
-        f(lane, row_in_tile, block, tile, batch) =
-            multiplied(padded(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch));
-        return {padded, f, left(f, row_tiles(seq) - 1)};
+        f(lane, row_in_tile, block, tile, batch) = multiplied(value);
+        return {padded, f, left(f, last_tile)};
     }
     Left rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
@@ -92,6 +73,15 @@ public:
         return {f, [f](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
                     return factor(f(lane, row_in_tile, block, tile, batch));
                 }};
+    }
+    /// The same for weights to multiply, which have `channels` inputs.
+    Left projected_rows(const std::string &name, const Values &values, const Expr &channels, const Expr &seq) {
+        if (kept != Kept::int8) {
+            return rows(name, values);
+        }
+        Halide::Func f = stage(name);
+        f(lane, row_in_tile, block, tile, batch) = values(in_tile(row_in_tile, tile));
+        return quantised(name + "_units", f, channels, row_tiles(seq) - 1);
     }
     /// The same for values that lie side by side in memory from row to row: (row_in_tile, lane, block, tile, batch),
     /// and in pairs (odd, row_in_tile, lane / 2, block, tile, batch).
@@ -114,16 +104,6 @@ public:
                 },
                 true, false, f};
     }
-    using SeveralValues = std::function<std::vector<Expr>(const Element &)>;
-    struct Targets {
-        Halide::Func func;
-        Expr operator()(const Element &e) const {
-            return all(e)[0];
-        }
-        Halide::Tuple all(const Element &e) const {
-            return values_of(func, {e.lane, e.row_in_tile, e.block, e.tile, e.batch});
-        }
-    };
     Targets targets(const std::string &name, const SeveralValues &values) {
         Targets result{stage(name)};
         result.func(lane, row_in_tile, block, tile, batch) = Halide::Tuple(values(in_tile(row_in_tile, tile)));
@@ -149,30 +129,18 @@ public:
                 },
                 tiles.rows_first, kept == Kept::bfloat16};
     }
-    Right weights(const Halide::Func &matrix) const {
-        return {matrix, [=](Expr lane, const Step &step, Expr panel, Expr, Expr) {
-                    return kept == Kept::pairs ? factor(matrix(step.odd(), lane, step.pair(), panel))
-                                               : as_float(matrix(lane, step.row(), panel));
-                }};
+    /// largest: of weights in int8.
+    Right weights(const Halide::Func &matrix, const Halide::Func &largest) const {
+        return {matrix,
+                [=](Expr lane, const Step &step, Expr panel, Expr, Expr) {
+                    return has_pairs(kept) ? factor(matrix(step.odd(), lane, step.pair(), panel))
+                                           : as_float(matrix(lane, step.row(), panel));
+                },
+                false,
+                {},
+                largest};
     }
 
-    /// Values per source row, as right operands of a product: one Func of several values, as one loop makes them all.
-    struct Columns {
-        Halide::Func func;
-        Halide::Func unpaired = {};  // before rows are put together in pairs
-        bool in_pairs = false;       // (odd, lane, row / 2, block, batch)
-        /// At the coordinates of a source.
-        Halide::Tuple operator()(const std::vector<Expr> &at) const {
-            return in_pairs ? with(as_float, values_of(func, {at[1] % 2, at[0], at[1] / 2, at[2], at[3]}))
-                            : with(as_float, values_of(func, at));
-        }
-        /// As factors of a product whose steps begin at row `first`.
-        Halide::Tuple factors(const Expr &lane, const Expr &first, const Step &step, const Expr &panel,
-                              const Expr &batch) const {
-            return in_pairs ? with(factor, values_of(func, {step.odd(), lane, first / 2 + step.pair(), panel, batch}))
-                            : (*this)({lane, first + step.row(), panel, batch});
-        }
-    };
     Columns columns(const std::string &name, const SeveralValues &values) {
         Columns result{stage(name)};
         result.func(lane, row, block, batch) = Halide::Tuple(values(variable()));
@@ -216,12 +184,6 @@ public:
                 },
                 false, f};
     }
-    struct PerTile {
-        Halide::Func func;
-        Halide::Tuple operator()(const Element &e, const Expr &tile) const {
-            return values_of(func, {e.lane, tile, e.block, e.batch});
-        }
-    };
     PerTile per_tile(const std::string &name, const std::function<Halide::Tuple(Element, Expr tile)> &values) {
         PerTile result{stage(name)};
         result.func(lane, tile, block, batch) = values(variable(), tile);
@@ -240,28 +202,6 @@ public:
         return result;
     }
 
-    /// sum over k of left(row, k) right(k, channel), for one or two right operands.
-    /// sums(lane, row_in_tile, tile, panel, batch), in tile order in memory, is the sum over chunks of `partial`; the
-    /// first chunk stands apart, so that a product of one chunk is written once and never read back. Where reductions
-    /// aren't cut, it's all there is.
-    struct Product {
-        Left left;
-        std::vector<Halide::Func> rights;  // each once
-        Halide::Func first, partial, sums;
-        Halide::RDom k;          // x: step of a part; y: part of a block; z: block of the first chunk
-        Halide::RDom partial_k;  // the same of the others
-        Halide::RDom chunk;      // the chunks after the first
-        int vector, width, tile_rows;
-        bool ends_early = false;  // at a step that the tile and the sample have
-        Expr operator()(const Element &e, int i = 0) const {
-            const int blocks = width / vector;
-            return values_of(sums, {e.lane + (e.block % blocks) * vector, e.row_in_tile, e.tile, e.block / blocks,
-                                    e.batch})[i];
-        }
-        Expr at(const Expr &channel, const Expr &row, const Expr &batch) const {
-            return sums(channel % width, row % tile_rows, row / tile_rows, channel / width, batch);
-        }
-    };
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights, const Expr &depth) {
         return product(name, left, rights, depth_chunks(depth), nullptr, nullptr);
     }
@@ -278,7 +218,7 @@ public:
 
     /// As prepared parameters and sources are kept.
     Expr stored(const Expr &value) const {
-        return kept == Kept::float32 ? value : as_bfloat16(value);
+        return kept == Kept::float32 || kept == Kept::int8 ? value : as_bfloat16(value);
     }
     /// As the left operand of a product is kept that each call makes.
     Expr multiplied(const Expr &value) const {
@@ -300,6 +240,19 @@ public:
             packed(lane, row, block) = stored(matrix(row, channel));
         }
     }
+    /// The same in int8, with the largest magnitude of each channel: (lane, panel).
+    void pack_weight(Halide::Func packed, Halide::Func largest, const Matrix &matrix, const Expr &inputs,
+                     int operands) const {
+        const Expr channel = block * tiles.panel_lanes(operands) + lane;
+        const Halide::RDom step(0, inputs, "step");
+        Halide::Func bits("largest_bits");
+        bits(lane, block) = 0;
+        bits(lane, block) = Halide::max(bits(lane, block), Int8::magnitude_bits(matrix(step, channel)));
+        bits.compute_root().parallel(block).update().parallel(block);
+        largest(lane, block) = Int8::largest(bits(lane, block));
+        packed(odd, lane, pair, block) =
+            Int8::weight(matrix(pair * 2 + odd, channel), Int8::largest(bits(lane, block)));
+    }
     /// A matrix that every sample shares, as a left operand.
     void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
         const Expr value = stored(matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile));
@@ -314,12 +267,29 @@ public:
     }
 
 private:
-    static Halide::Tuple with(Expr (*f)(const Expr &), const Halide::Tuple &values) {
-        std::vector<Expr> result;
-        for (const Expr &value : values.as_vector()) {
-            result.push_back(f(value));
-        }
-        return Halide::Tuple(result);
+    /// Rows of values in int16, of which the first `channels` count.
+    Left quantised(const std::string &name, const Halide::Func &values, const Expr &channels,
+                   const Expr &last_tile) const {
+        const Halide::RDom b(0, ceil_div(channels, tiles.vector), name + "_block"), l(0, tiles.vector, name + "_lane");
+        Quantised q{values, stage(name + "_largest_in_lane"), stage(name + "_largest_bits"), stage(name + "_largest")};
+        const Expr bits = Int8::magnitude_bits(values(lane, row_in_tile, b, tile, batch));
+        q.largest_in_lane(lane, row_in_tile, tile, batch) = 0;
+        q.largest_in_lane(lane, row_in_tile, tile, batch) =
+            Halide::max(q.largest_in_lane(lane, row_in_tile, tile, batch),
+                        Halide::select(Halide::likely(b * tiles.vector + lane < channels), bits, 0));
+        q.largest_bits(row_in_tile, tile, batch) = 0;
+        q.largest_bits(row_in_tile, tile, batch) =
+            Halide::max(q.largest_bits(row_in_tile, tile, batch), q.largest_in_lane(l, row_in_tile, tile, batch));
+        q.largest(row_in_tile, tile, batch) = Int8::largest(q.largest_bits(row_in_tile, tile, batch));
+        q.largest_of = [largest = q.largest, last_tile](Expr row_in_tile, Expr tile, Expr batch) {
+            return largest(row_in_tile, Halide::min(tile, last_tile), batch);
+        };
+        Halide::Func f = stage(name);
+        f(lane, row_in_tile, block, tile, batch) =
+            Int8::input(values(lane, row_in_tile, block, tile, batch), q.largest(row_in_tile, tile, batch));
+        Left result = left(f, last_tile);
+        result.quantised = q;
+        return result;
     }
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights,
                     const EqualParts &chunks, const EndOfTile &end, const ChunkFactor &factor) {
@@ -339,6 +309,7 @@ private:
                   tiles.vector,
                   tiles.panel_lanes(static_cast<int>(rights.size())),
                   tiles.rows};
+        p.in_pairs = kept == Kept::pairs || left.is_quantised();
         for (const Right &right : rights) {
             if (!right.shares_func) {
                 p.rights.push_back(right.func);
@@ -354,6 +325,14 @@ private:
             return Halide::Tuple(result);
         };
         const auto times = [&](const Expr &chunk, const Halide::Tuple &sums) {
+            if (left.is_quantised()) {
+                std::vector<Expr> result;
+                for (size_t i = 0; i < rights.size(); ++i) {
+                    result.push_back(Int8::in_float(sums[static_cast<int>(i)], rights[i].largest(lane, block),
+                                                    left.quantised.largest_of(row_in_tile, tile, batch)));
+                }
+                return Halide::Tuple(result);
+            }
             if (!factor) {
                 return sums;
             }

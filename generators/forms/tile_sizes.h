@@ -7,6 +7,7 @@ enum class Kept {
     float32,
     bfloat16,  ///< widened to float32 before they are multiplied
     pairs,     ///< bfloat16, multiplied as they are, two steps by one instruction; so are the input and gated values
+    int8,      ///< weights in int8, which multiply the input and gated values in int16 (int8.h); all else in float32
 };
 
 /// Sizes of the panel form; the schedule chooses them (schedules/tiles.h).
@@ -17,6 +18,9 @@ struct Tiles {
     int depth;        // longest chunk of a reduction; 0: reductions aren't cut
     int block_rows;   // row tiles per row block, at most
     bool rows_first;  // prepared left operands have the rows of a tile innermost, not the steps
+
+    /// Whether two steps of a product are one sum. Of integers on RISC-V, Halide 21 makes casts that LLVM refuses.
+    bool adds_pairs = true;
 
     int panel_lanes(int operands) const {
         return operands == 1 ? width : vector;

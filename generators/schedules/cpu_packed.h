@@ -18,7 +18,7 @@ public:
 
     template<template<typename> class Mean>
     void schedule(Layer<Panels, Mean> &layer, const Halide::Func &y, const LayerInputs &in) {
-        schedule_input(layer.input.panels, in.hidden, tiles_per_block(in));
+        schedule_left(layer.input.left, in.hidden, tiles_per_block(in));
         schedule_mean(layer.mean, layer.key_value.product, in);
         if (short_sequences) {
             schedule_targets_by_channels(layer, y, in);
@@ -150,7 +150,10 @@ private:
     void schedule_targets_by_channels(Layer<Panels, Mean> &layer, Func y, const LayerInputs &in) {
         schedule_output(y, layer.output, JobsOf::panels, panels_per_job(in.projected));
 
-        Func gated = layer.gated.func;
+        Func gated = layer.gated.values();
+        if (layer.gated.is_quantised()) {
+            schedule_left(layer.gated, in.projected, tiles_per_block(in));
+        }
         Panels::Product *sums = layer.mean.target_sums();
         gated.compute_root()
             .bound(form.lane, 0, tiles.vector)
@@ -173,7 +176,10 @@ private:
     void schedule_targets_by_row_blocks(Layer<Panels, Mean> &layer, Func y, const LayerInputs &in) {
         schedule_output(y, layer.output, JobsOf::row_tiles, tiles_per_block(in));
 
-        Func gated = layer.gated.func;
+        Func gated = layer.gated.values();
+        if (layer.gated.is_quantised()) {
+            schedule_left_at(layer.gated, in.projected, y, job);
+        }
         Panels::Product *sums = layer.mean.target_sums();
         gated.compute_at(y, job)
             .bound(form.lane, 0, tiles.vector)

@@ -18,11 +18,11 @@ public:
     void schedule(Linear<Panels> &linear, const Halide::Func &y, const LinearInputs &in) {
         const Halide::Expr tiles_per_block = this->tiles_per_block(in.rows, in.inputs, in.outputs, in.batch);
         if (short_sequences) {
-            schedule_input(linear.input.panels, in.inputs, tiles_per_block);
+            schedule_left(linear.input.left, in.inputs, tiles_per_block);
             schedule_output(y, linear.product, JobsOf::panels, panels_per_job(in.inputs));
         } else {
             schedule_output(y, linear.product, JobsOf::row_tiles, tiles_per_block);
-            schedule_input(linear.input.panels, in.inputs).compute_at(y, job);
+            schedule_left_at(linear.input.left, in.inputs, y, job);
         }
     }
 
@@ -33,8 +33,9 @@ protected:
 
     // Multiply-adds that a job should have: 5 us of a core, twice what it takes another thread to notice it.
     static constexpr float job_work = 3e5f;
-    // Weights that a job of a short sequence reads at least: 256 KiB, some 6 us from a shared cache.
-    static constexpr int job_weights = 65536;
+    // Weights that a job of a short sequence reads at least: 256 KiB, some 6 us from a shared cache. Those in int8 are
+    // read faster, and multiplied as fast.
+    static constexpr int job_weights = 65536, job_weights_int8 = 2 * job_weights;
 
     // ---- products
     /// The register tile lives in registers for a whole chunk; `tile_loop` is the loop over row tiles.
@@ -55,13 +56,14 @@ protected:
             tile_of(f);
             const Halide::RVar part("part");
             f.update().fuse(k.y, k.z, part);
-            if (form.kept == Kept::pairs) {  // the pattern of the instruction that adds two products
+            if (p.in_pairs) {  // the pattern of the instruction that adds two products
                 const Halide::RVar odd("odd_step"), pair("step_pair");
-                f.update()
-                    .split(k.x, pair, odd, 2)
-                    .reorder(odd, form.lane, form.row_in_tile, pair, part)
-                    .atomic()
-                    .vectorize(odd);
+                f.update().split(k.x, pair, odd, 2).reorder(odd, form.lane, form.row_in_tile, pair, part);
+                if (tiles.adds_pairs) {
+                    f.update().atomic().vectorize(odd);
+                } else {
+                    f.update().unroll(odd);
+                }
                 tile_of(f.update());
                 f.update().unroll(pair, p.ends_early ? Panels::steps_per_test / 2 : knobs.unrolled_steps);
                 continue;
@@ -171,7 +173,8 @@ protected:
     /// Panels of a product of `depth` steps that are a job's work: reading a weight takes longer than the few
     /// multiply-adds that it is for, and less than that isn't worth waking a thread.
     Halide::Expr panels_per_job(const Halide::Expr &depth) const {
-        return Halide::max(job_weights / (depth * tiles.width), 1);
+        const int weights = form.kept == Kept::int8 ? job_weights_int8 : job_weights;
+        return Halide::max(weights / (depth * tiles.width), 1);
     }
 
     // ---- the stages at both ends
@@ -183,14 +186,36 @@ protected:
             .vectorize(form.lane)
             .unroll(form.row_in_tile);
     }
+    /// A left operand of `inputs` steps in the job that multiplies it.
+    void schedule_left_at(const Panels::Left &left, const Halide::Expr &inputs, const Func &y, const Var &job) const {
+        schedule_input(left.func, inputs).compute_at(y, job);
+        if (left.is_quantised()) {
+            schedule_largest(left.quantised).compute_at(y, job);
+        }
+    }
     /// The same, at once for all jobs, in jobs of its own.
-    void schedule_input(const Func &input, const Halide::Expr &inputs, const Halide::Expr &tiles_per_block) {
-        schedule_input(input, inputs)
-            .compute_root()
-            .split(form.tile, job, form.tile, tiles_per_block, guard)
-            .reorder(form.lane, form.row_in_tile, form.block, form.tile, job, form.batch)
-            .parallel(job)
-            .parallel(form.batch);
+    void schedule_left(const Panels::Left &left, const Halide::Expr &inputs, const Halide::Expr &tiles_per_block) {
+        const auto in_jobs = [&](Func f) {
+            f.compute_root()
+                .split(form.tile, job, form.tile, tiles_per_block, guard)
+                .parallel(job)
+                .parallel(form.batch);
+        };
+        in_jobs(schedule_input(left.func, inputs));
+        if (left.is_quantised()) {
+            in_jobs(schedule_largest(left.quantised));
+        }
+    }
+    /// The largest magnitude of each row: in each lane, then of all lanes.
+    Func schedule_largest(const Panels::Quantised &rows) const {
+        Func largest = rows.largest, bits = rows.largest_bits, in_lane = rows.largest_in_lane;
+        bits.compute_at(largest, form.tile).bound(form.row_in_tile, 0, tiles.rows);
+        in_lane.compute_at(largest, form.tile)
+            .bound(form.lane, 0, tiles.vector)
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .vectorize(form.lane);
+        in_lane.update().vectorize(form.lane);
+        return largest.bound(form.row_in_tile, 0, tiles.rows);
     }
     /// The loops of stored rows, guarded at their right and lower edge: tiles of rows, and panels of `width` lanes. A
     /// job is `pieces` of one of them.

@@ -21,10 +21,22 @@ struct TileRequest {
     }
 };
 
+/// In what the table says that a kernel keeps its operands.
+enum class Storage { float32, bfloat16, int8 };
+
 /// Whether the target has the instruction that adds two products of bfloat16 to a float32 in each lane, vdpbf16ps.
 inline bool multiplies_bfloat16(const Halide::Target &target) {
     using T = Halide::Target;
     return target.features_any_of({T::AVX512_Zen4, T::AVX512_Zen5, T::AVX512_SapphireRapids});
+}
+
+inline Kept kept_as(Storage storage, const Halide::Target &target) {
+    switch (storage) {
+        case Storage::float32: return Kept::float32;
+        case Storage::bfloat16: return multiplies_bfloat16(target) ? Kept::pairs : Kept::bfloat16;
+        case Storage::int8: break;
+    }
+    return Kept::int8;
 }
 
 /// The tiles of a target. The register tile is rows x two vectors: its accumulators plus the two vectors of a right
@@ -61,6 +73,9 @@ inline Tiles tiles_for(Device device, const Halide::Target &target, Kept kept, c
     tiles.width = request.or_default(request.panel_vectors * vector, tiles.width);
     tiles.rows = request.or_default(request.rows, tiles.rows);
     tiles.depth = request.or_default(request.depth, tiles.depth);
+    tiles.adds_pairs = target.arch != Halide::Target::RISCV;
+    _halide_user_assert(kept != Kept::int8 || (tiles.depth > 0 && tiles.depth <= Int8::most_steps))
+        << "a chunk of products in int32 is " << tiles.depth << " steps, must be 1 to " << Int8::most_steps << "\n";
     tiles.block_rows = request.or_default(request.block_rows, tiles.block_rows);
     return tiles;
 }

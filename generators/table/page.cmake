@@ -39,8 +39,8 @@ devices (`AFT_DEVICES`) and its names (`AFT_SCHEDULES`), besides `tuned` ones fr
 several targets, an id ends in the name of its target ([targets](targets.md)).
 
 Within an operation, a layer and a device, kernels stand in order of preference. A layer runs on the first kernel that
-this machine can run, that is for the call's extents, and that takes the layer's position bias. Kernels in bfloat16 run
-only by name.
+this machine can run, that is for the call's extents, and that takes the layer's position bias. Kernels in bfloat16 and
+int8 run only by name, or where a layer asks for their storage.
 
 - **Operation**: `forward` is a whole layer. `linear` is a projection, `core` the weighted mean of all sources, `scan`
   the running mean of a causal form with its state. Other forms than those of `forward` run on these three.

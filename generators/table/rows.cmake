@@ -7,7 +7,8 @@
 #   SCHEDULE    packed, tiled, naive, an autoscheduler, tuned, or the name of a program's own schedule
 #   BY          the schedule that makes the kernel, where SCHEDULE is only a name: a tuned kernel is made by packed or
 #               adams2019, and a program's own schedule is `own`
-#   STORAGE     float32 or bfloat16, in which the kernel keeps weights, exponentials of the bias and sources
+#   STORAGE     float32 or bfloat16, in which the kernel keeps weights, exponentials of the bias and sources; int8, of
+#               weights alone
 #   DEVICE      cpu, cuda, opencl or vulkan
 #   VARIANT     the end of the id, where several rows have the same layer, device and schedule
 #   ESTIMATES   batch, seq, hidden, projected and window that an autoscheduled kernel is made for, and takes none below
@@ -128,7 +129,7 @@ window of an autoscheduled kernel, and none of one by hand")
         endif()
     endforeach()
     foreach(param ${ROW_PARAMS})
-        if(param MATCHES "^(layer_bias|algorithm|schedule|device|bfloat16|estimated_[a-z]+)=")
+        if(param MATCHES "^(layer_bias|algorithm|schedule|device|storage|estimated_[a-z]+)=")
             message(FATAL_ERROR "${kernel}: PARAMS has '${param}', which another column says")
         endif()
     endforeach()

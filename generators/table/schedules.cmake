@@ -7,7 +7,7 @@ function(aft_schedules out)
     # `own` is a program's own schedule (schedules/own.h).
     aft_text_rows(rows [[
 #       schedule      | devices                | made by | storage
-        packed        | cpu                    | packed  | float32 bfloat16
+        packed        | cpu                    | packed  | float32 bfloat16 int8
         tiled         | cuda opencl vulkan     | tiled   | float32
         naive         | cpu cuda opencl vulkan | flat    | float32
         own           | cpu cuda opencl vulkan | flat    | float32

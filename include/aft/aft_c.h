@@ -155,8 +155,10 @@ typedef struct aft_layer_options {
     /// the environment's AFT_DEVICE names the device. If that is empty too, the layer lives on the first GPU that has a
     /// kernel and memory for it, or on the CPU.
     const char *device;
-    /// "bfloat16": where there is a kernel that keeps its operands in bfloat16 (aft_kernel_info.storage), it runs. If
-    /// it is null or "", the environment's AFT_STORAGE says so. If that is empty too, or "float32", all are float32.
+    /// "bfloat16": where there is a kernel that keeps its operands in bfloat16 (aft_kernel_info.storage), it runs.
+    /// "int8": where there is one that keeps the weights of projections in int8, it runs; the rest of the layer is in
+    /// float32. A core, and training, refuse it. If it is null or "", the environment's AFT_STORAGE says so. If that is
+    /// empty too, or "float32", all are float32.
     const char *storage;
 } aft_layer_options;
 

@@ -187,8 +187,10 @@ struct LayerOptions {
     /// and memory for its weights, or on the CPU. A named device or kernel loads the drivers of its own API only; "cpu"
     /// loads none.
     std::string device = {};
-    /// "bfloat16": where there is a kernel that keeps its operands in bfloat16 (KernelInfo::storage), it runs. If it is
-    /// empty, the environment's AFT_STORAGE says so. If that is empty too, or "float32", all operands are float32.
+    /// "bfloat16": where there is a kernel that keeps its operands in bfloat16 (KernelInfo::storage), it runs. "int8":
+    /// where there is one that keeps the weights of projections in int8, it runs; the rest of the layer is in float32.
+    /// A core, and training, refuse it. If it is empty, the environment's AFT_STORAGE says so. If that is empty too, or
+    /// "float32", all operands are float32.
     std::string storage = {};
 };
 

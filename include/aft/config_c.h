@@ -97,7 +97,7 @@ typedef struct aft_kernel_info {
     const char *device;    ///< the API of its devices: cpu, cuda, opencl or vulkan
     const char *schedule;  ///< packed, naive, tiled, adams2019, ...
     const char *target;    ///< the Halide target that it was compiled for
-    const char *storage;   ///< float32 or bfloat16; a bfloat16 kernel runs only where options name it or its storage
+    const char *storage;   ///< float32, bfloat16 or int8; those run only where options name them or their storage
     double max_bias_range;          ///< largest range (maximum - minimum) of a row of position bias; may be INFINITY
     int64_t minimum_batch;          ///< smallest B
     int64_t minimum_seq;            ///< smallest T

@@ -57,8 +57,9 @@ struct KernelInfo {
     std::string algorithm;
     std::string schedule;  ///< packed, naive, tiled, adams2019, ...
     /// float32 or bfloat16: the type in which weights, exponentials of the bias and sources are kept. Where `target`
-    /// has an instruction that multiplies bfloat16, so are the input and the gated values. Sums are in float32. A
-    /// kernel that keeps bfloat16 runs only if LayerOptions names it or its storage.
+    /// has an instruction that multiplies bfloat16, so are the input and the gated values. Sums are in float32. Or
+    /// int8: weights are kept in it, and multiply the input and the gated values in int16; all else is in float32. A
+    /// kernel that keeps bfloat16 or int8 runs only if LayerOptions names it or its storage.
     std::string storage;
     std::string api;              ///< the API of its devices: cpu, cuda, opencl or vulkan
     std::string target;           ///< the Halide target that it was compiled for

@@ -178,8 +178,9 @@ class Layer(_Placed):
 
     config: a Config. weights: a Weights, or a mapping of its arrays by name.
     kernel: the id of the kernel that must run. device: an id or an API, such as "cpu" or "cuda:0". storage: "float32",
-        or "bfloat16" for kernels that keep their operands in it, where there are any. None: the environment's
-        AFT_KERNEL, AFT_DEVICE and AFT_STORAGE, or the library's choice, which is float32.
+        "bfloat16" for kernels that keep their operands in it, or "int8" for those that keep the weights of projections
+        in it, where there are any. None: the environment's AFT_KERNEL, AFT_DEVICE and AFT_STORAGE, or the library's
+        choice, which is float32.
 
     ConfigError, WeightsError, ShapeError, KernelError, DeviceError. Any number of threads may call a layer at a time.
     Calls release the GIL. Results have the same bits for any number of threads.
@@ -321,7 +322,7 @@ class Core(_Placed):
     """The weighted mean of a form, without projections: y = gate(Q) sum exp(K + w) V / sum exp(K + w).
 
     config: a Config, whose hidden isn't read. weights: Weights.for_core(), or a mapping of its arrays; None for forms
-    without parameters. The others are those of Layer, and so are errors and threads.
+    without parameters. The others are those of Layer, but for int8, and so are errors and threads.
     """
 
     def __init__(self, config: Config, weights: Weights | Mapping[str, Array | None] | None = None, *,

@@ -53,8 +53,8 @@ class _Training(Object):
 class LayerTraining(_Training):
     """A layer with its gradients. It holds no weights, as they change from step to step.
 
-    config: a Config of any form but "conv" and "wkv". kernel, storage: as of a Layer. ConfigError. Thread-safe; right for every
-    finite input; the same bits for any number of threads.
+    config: a Config of any form but "conv" and "wkv". kernel, storage: as of a Layer, but for int8. ConfigError.
+    Thread-safe; right for every finite input; the same bits for any number of threads.
     """
 
     def __init__(self, config: Config, *, kernel: str | None = None, storage: str | None = None) -> None:

@@ -261,5 +261,22 @@ def test_storage(make):
     inputs = [floats(0, 2, 20, 12)] if make is aft.Layer else [floats(each, 2, 20, 8) for each in range(3)]
     y = exact(*inputs)
     assert 0 < np.abs(rounded(*inputs) - y).max() < 0.03 * np.abs(y).max()
-    with pytest.raises(aft.ConfigError, match="storage 'int8' must be float32 or bfloat16"):
-        make(config, parameters, storage="int8")
+    with pytest.raises(aft.ConfigError, match="storage 'int4' must be float32, bfloat16 or int8"):
+        make(config, parameters, storage="int4")
+
+
+@pytest.mark.skipif(not any(kernel.usable and kernel.storage == "int8" for kernel in aft.kernels()),
+                    reason="no kernel keeps int8")
+@pytest.mark.parametrize("form", ["full", "causal_simple"])
+def test_int8(form):
+    config = config_of(form, max_seq_len=20)
+    parameters = parameters_of(config)
+    exact, rounded = (aft.Layer(config, parameters, device="cpu", storage=each) for each in ("float32", "int8"))
+    if form == "full":
+        assert [rounded.kernel_for(1, T).storage for T in (1, 3, 20)] == ["int8"] * 3
+    for T in (1, 3, 20):
+        x = floats(T, 2, T, 12)
+        y = exact(x)
+        assert 0 < np.abs(rounded(x) - y).max() < 0.03 * np.abs(y).max()
+    with pytest.raises(aft.ConfigError, match="storage 'int8' is for the weights of projections, and a core has none"):
+        aft.Core(config, {name: parameters[name] for name in parameters if name == "position_bias"}, storage="int8")

@@ -230,5 +230,5 @@ def test_storage():
     assert 0 < np.abs(rounded - y).max() < 0.03 * np.abs(y).max()
     for name, gradient in gradients.items():
         assert np.abs(of_rounded[name] - gradient).max() < 0.03 * max(np.abs(gradient).max(), 1e-6), name
-    with pytest.raises(aft.ConfigError, match="storage 'int8'"):
+    with pytest.raises(aft.ConfigError, match="storage 'int8' is for layers that keep their weights, not for training"):
         aft.LayerTraining(config, storage="int8")

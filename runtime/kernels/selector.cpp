@@ -99,13 +99,17 @@ const Wish kernel_wish(const LayerOptions &options) {
     return {options.kernel, "AFT_KERNEL"};
 }
 
+Wish storage_wish(const LayerOptions &options) {
+    return {options.storage, "AFT_STORAGE"};
+}
+
 std::string storage_of(const LayerOptions &options) {
-    const Wish wish(options.storage, "AFT_STORAGE");
+    const Wish wish = storage_wish(options);
     if (wish.name.empty()) {
         return "float32";
     }
-    if (wish.name != "float32" && wish.name != "bfloat16") {
-        throw ConfigError("storage '" + wish.name + "'" + wish.origin + " must be float32 or bfloat16");
+    if (wish.name != "float32" && wish.name != "bfloat16" && wish.name != "int8") {
+        throw ConfigError("storage '" + wish.name + "'" + wish.origin + " must be float32, bfloat16 or int8");
     }
     return wish.name;
 }
@@ -284,6 +288,12 @@ std::size_t Selection::candidate_for(const Shape &shape) const {
     }
     const KernelInfo &last = candidates.back().kernel->info;
     throw ShapeError("kernel " + last.id + " " + below_minimum(extents_of(last, shape)));
+}
+
+void refuse_int8(const LayerOptions &options, const char *why) {
+    if (const Wish wish = storage_wish(options); wish.name == "int8") {
+        throw ConfigError("storage 'int8'" + wish.origin + " " + why);
+    }
 }
 
 const KernelRow *named_kernel(const LayerOptions &options) {

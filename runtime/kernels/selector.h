@@ -74,6 +74,9 @@ std::vector<Plan> select(std::vector<Demand> demands, const LayerOptions &option
 /// The kernels of a demand on one device, whatever the environment names. Throws ConfigError without any.
 Selection select_on(const DriverDevice &device, const Demand &demand);
 
+/// Throws ConfigError, "storage 'int8' <why>", if the options or the environment name this storage.
+void refuse_int8(const LayerOptions &options, const char *why);
+
 /// The kernel that the options or the environment name; null when they name none, or one that doesn't exist.
 const KernelRow *named_kernel(const LayerOptions &options);
 

@@ -116,6 +116,7 @@ Core::Core(const LayerConfig &config, const Weights &weights, const LayerOptions
     check_core_config(config);
     check_core_weights(weights, config);
     implementation_->config = config;
+    refuse_int8(options, "is for the weights of projections, and a core has none");
     const std::vector<Plan> plans = select(std::vector<Demand>{Mean::demand(config, named_kernel(options))}, options);
     for (std::size_t i = 0; i < plans.size(); ++i) {
         try {

@@ -1,5 +1,6 @@
 #include "layer/training_checks.h"
 
+#include "kernels/selector.h"
 #include "weights/parameters.h"
 
 #include <aft/error.h>
@@ -79,6 +80,7 @@ LayerOptions training_options(const LayerForm &form, const LayerOptions &options
     if (form.varies_by_channel()) {
         throw ConfigError("layer " + std::string(name(form)) + " has no gradients: its bias varies by channel");
     }
+    refuse_int8(options, "is for layers that keep their weights, not for training");
     LayerOptions on_cpu = options;
     if (on_cpu.device.empty()) {
         on_cpu.device = "cpu";

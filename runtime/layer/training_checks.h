@@ -6,7 +6,8 @@
 
 namespace aft {
 
-/// The options of a form that has gradients: it runs on the CPU. Throws ConfigError for one that has none.
+/// The options of a form that has gradients: it runs on the CPU. Throws ConfigError for one that has none, and for
+/// int8.
 LayerOptions training_options(const LayerForm &form, const LayerOptions &options);
 
 // The checks of a step of training. They throw ShapeError.
