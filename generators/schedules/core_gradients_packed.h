@@ -19,7 +19,7 @@ public:
         schedule_transposed(gradients.weights);
         gradients.weights.func.compute_at(d, job);
         schedule_factors(gradients.factors, sample);
-        schedule_bias_maximum(gradients.factors, sample);
+        schedule_weights(gradients.factors, gradients.weights.unpaired, sample, in);
         place(gradients.columns.func, sample);
         by_groups(gradients.columns.func, row_of(gradients.columns));
         schedule_pairs(gradients.columns, form.block);
