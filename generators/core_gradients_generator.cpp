@@ -43,7 +43,8 @@ public:
 private:
     template<template<typename> class Gradients, typename Form>
     void define_and_schedule(Form &form) {
-        const GradientInputs in = gradient_inputs();
+        GradientInputs in = gradient_inputs();
+        in.shares_weights = shares_weights(in.batch);
         Gradients<Form> gradients(form, in);
         dq(channel, row, batch) = gradients.dq(form.at(channel, row, batch));
         d(channel, row, batch) = gradients(form.at(channel, row, batch));

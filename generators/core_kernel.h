@@ -90,6 +90,17 @@ protected:
         in.rounded = this->rounding(k.dim(1).stride());
         return in;
     }
+    /// Whether one exp of the bias is worth making for all samples, as it's the same.
+    Expr shares_weights(const Expr &batch) const {
+        if (!bias_scale) {
+            return {};
+        }
+        const Expr is_one = bias->dim(2).stride() == 0 && mask->dim(2).stride() == 0 &&
+                            bias_scale->dim(0).stride() == 0 && offset->dim(0).stride() == 0 &&
+                            sources->dim(0).stride() == 0;
+        return is_one && batch >= samples_worth_sharing;
+    }
+    static constexpr int samples_worth_sharing = 3;
     void constrain() {
         for (auto *tensor : {&q, &k, &v}) {
             for (int i = 0; i < 3; ++i) {

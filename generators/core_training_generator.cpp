@@ -35,6 +35,9 @@ private:
         const std::vector<Halide::OutputImageParam> tensors = outputs.output_buffers();
         CoreInputs in = inputs(tensors[0]);
         in.has_weight_sums = true;
+        if (!short_sequences) {
+            in.shares_weights = shares_weights(in.batch);
+        }
         Core<Form, Mean> core(form, in, [](const Mean<Form> &mean, const typename Form::Element &target) {
             const WeightSum weights = mean.weight_sum(target);
             return std::vector<Expr>{mean(target), weights.reference.high, weights.reference.low, weights.sum};

@@ -20,6 +20,7 @@ struct CertifiedFactors {
     Halide::Func maximum_so_far;  // of the keys, per channel and chunk
     Halide::Func bias_maximum;    // half of it, per target; lowest() where the target sees no source
     Halide::RDom any;             // of all sources
+    Halide::Func shared;          // E (source, target), where all samples have the same: made once in a call
 
     CertifiedFactors(Form &form, const CoreInputs &in)
         : sources(form, in), maximum_so_far(form.stage("maximum_so_far")), bias_maximum(form.stage("bias_maximum")),
@@ -37,6 +38,11 @@ struct CertifiedFactors {
         bias_maximum(target, batch) =
             max(bias_maximum(target, batch), select(any < in.end(target, batch) && in.sees(target, any, batch),
                                                     in.half_bias(target, any, batch), lowest()));
+        if (in.shares_weights.defined()) {
+            const Var s("source");
+            shared = form.stage("shared_weights");
+            shared(s, target) = own_weight(target, s, 0);
+        }
     }
 
     std::vector<Expr> of_chunk(const Element &e, const Expr &number) const {
@@ -50,11 +56,14 @@ struct CertifiedFactors {
     }
     /// E of a target and a source, which may be behind the last one.
     Expr weight(const Expr &target, const Expr &source, const Expr &batch) const {
-        const Expr s = min(likely(source), in.sources - 1);
-        // Not above 0 where the target sees the source; elsewhere the exponential may be anything.
-        const Expr half = in.half_bias(target, s, batch) - bias_maximum(target, batch);
-        return kept_if(source < in.end(target, batch) && in.sees(target, s, batch),
-                       SourceChunk::exponential_of_nonpositive(in.rounded, half, 2));
+        const Expr own = own_weight(target, source, batch);
+        if (!in.shares_weights.defined()) {
+            return own;
+        }
+        // Of one element where it isn't used.
+        const auto last = [&](const Expr &count) { return select(in.shares_weights, count - 1, 0); };
+        const Expr of_all = shared(min(likely(source), last(in.sources)), min(target, last(in.targets)));
+        return select(in.shares_weights, kept_if(source < in.sources, of_all), own);
     }
     /// f of the channel of an element.
     Expr factor(const Element &e, const Expr &chunk, const Expr &last) const {
@@ -73,13 +82,25 @@ struct CertifiedFactors {
     Score reference(const Element &target, const Expr &last) const {
         const Expr t = min(target.row, in.targets - 1);
         return Score::sum(in.rounded, maximum_so_far(of_chunk(target, last)) * Score::scale,
-                          bias_maximum(t, target.batch) * (2 * Score::scale));
+                          maximum_of(t, target.batch) * (2 * Score::scale));
     }
     Expr sees_none(const Expr &target, const Expr &batch) const {
-        return bias_maximum(target, batch) == lowest();
+        return maximum_of(target, batch) == lowest();
     }
 
 private:
+    Expr own_weight(const Expr &target, const Expr &source, const Expr &batch) const {
+        const Expr s = min(likely(source), in.sources - 1);
+        // Not above 0 where the target sees the source; elsewhere the exponential may be anything.
+        const Expr half = in.half_bias(target, s, batch) - maximum_of(target, batch);
+        return kept_if(source < in.end(target, batch) && in.sees(target, s, batch),
+                       SourceChunk::exponential_of_nonpositive(in.rounded, half, 2));
+    }
+    Expr maximum_of(const Expr &target, const Expr &batch) const {
+        return bias_maximum(target, in.shares_weights.defined() ? min(batch, select(in.shares_weights, 0, in.batch - 1))
+                                                                : batch);
+    }
+
     const Form &form;
     const CoreInputs in;
 };

@@ -26,6 +26,7 @@ struct CoreInputs {
     Halide::Expr ahead;   // for infinite biases: ahead is 0, or as large as any number of sources.
     KeptExponentials kept;         // where the call has them
     bool has_weight_sums = false;  // whether the sums of the weights are results, too
+    Halide::Expr shares_weights;   // whether all samples have one bias and see the same sources, where that is asked
     Rounding rounded;
 
     // Channels past the last one, targets and steps of a reduction may be padding: they stand for the last ones. Most

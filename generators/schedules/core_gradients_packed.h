@@ -19,7 +19,7 @@ public:
         schedule_transposed(gradients.weights);
         gradients.weights.func.compute_at(d, job);
         schedule_factors(gradients.factors, sample);
-        schedule_bias_maximum(gradients.factors, sample);
+        schedule_weights(gradients.factors, gradients.weights.unpaired, sample, in);
         place(gradients.columns.func, sample);
         by_groups(gradients.columns.func, row_of(gradients.columns));
         schedule_pairs(gradients.columns, form.block);
@@ -43,6 +43,12 @@ public:
         }
         in_parallel(gradients.targets.value_range);
         in_parallel(gradients.targets.scaled);
+        // Vector by vector, so that all but the last one of a row need no test for where it ends.
+        gradients.weights.compute_at(gradients.total, form.tile)
+            .bound_extent(gradients.weights.args()[0], tiles.width)
+            .bound_extent(gradients.weights.args()[1], tiles.rows)
+            .vectorize(gradients.weights.args()[0], tiles.vector)
+            .store_in(Halide::MemoryType::Stack);
         schedule_of_targets(gradients.factors, root);
         const Var tile = gradients.doubtful.args()[0];
         gradients.doubtful.compute_root()

@@ -33,7 +33,7 @@ public:
             .reorder(form.lane, form.row_in_tile, form.block, form.tile)
             .vectorize(form.lane)
             .unroll(form.row_in_tile);
-        schedule_bias_maximum(mean.factors, Halide::LoopLevel(y, job));
+        schedule_weights(mean.factors, mean.weights.func, Halide::LoopLevel(y, job), in);
     }
 
     /// The same, but that a product goes over the window of its tile alone.
@@ -79,6 +79,22 @@ protected:
         place(factors.maximum, at);
         by_groups(factors.maximum);
         by_groups(factors.maximum.update(), factors.source);
+    }
+    /// The largest biases, and, where all samples have the same weights, those. copies: of them, by tiles.
+    void schedule_weights(CertifiedFactors<Panels> &factors, Func copies, const Halide::LoopLevel &at,
+                          const CoreInputs &in) {
+        if (!factors.shared.defined()) {
+            schedule_bias_maximum(factors, at);
+            return;
+        }
+        const Var source = factors.shared.args()[0], target = factors.shared.args()[1], rows("rows");
+        schedule_bias_maximum(factors, Halide::LoopLevel::root());
+        factors.bias_maximum.update().split(target, rows, target, 16, guard).parallel(rows);
+        factors.shared.compute_root()
+            .split(target, rows, target, 16, guard)
+            .vectorize(source, tiles.vector, Halide::TailStrategy::RoundUp)
+            .parallel(rows);
+        copies.specialize(in.shares_weights);
     }
     void schedule_of_targets(CertifiedFactors<Panels> &factors, const Halide::LoopLevel &at) {
         schedule_bias_maximum(factors, at);

@@ -28,19 +28,10 @@ public:
     void schedule(LinearGradients<Panels> &gradients, const Func &dw, const Func &db, const LinearGradientInputs &in) {
         const bool in_pairs = form.kept == Kept::pairs;
         schedule_transposed(gradients.left);
-        // A few steps of one tile after the other, so that whole lines are written. With a step of all tiles, the lines
-        // that are half full would push each other out of the cache.
-        const Var step = in_pairs ? form.pair : form.lane, group("step_group");
         gradients.left.func.compute_root()
             .bound(form.block, 0, form.padded_blocks(in.steps()))
-            .split(step, group, step, 4)
-            .reorder(form.row_in_tile, step, form.tile, group, form.block)
-            .unroll(step)
             .parallel(form.block)
             .parallel(form.batch);
-        if (in_pairs) {
-            Func(gradients.left.unpaired).compute_at(gradients.left.func, step);
-        }
         const int steps_of_row = in_pairs ? 2 : 1;
         const Var steps("steps"), row = in_pairs ? form.pair : form.row;
         Func(gradients.right.func)

@@ -125,17 +125,21 @@ protected:
             .unroll(form.lane)
             .unroll(form.row);
     }
-    /// Rows side by side, as they lie in memory.
+    /// Rows side by side, as they lie in memory. A few steps of one tile after the other, so that whole lines are
+    /// written: with a step of all tiles, the lines that are half full would push each other out of the cache.
     void schedule_transposed(const Panels::Left &left) const {
         Func rows = left.func, unpaired = left.unpaired;
         const bool in_pairs = form.kept == Kept::pairs;
+        const Var step = in_pairs ? form.pair : form.lane, group("step_group");
         rows.bound(form.row_in_tile, 0, tiles.rows)
-            .bound(in_pairs ? form.pair : form.lane, 0, in_pairs ? tiles.vector / 2 : tiles.vector)
-            .reorder(form.row_in_tile, form.tile, in_pairs ? form.pair : form.lane, form.block)
-            .vectorize(form.row_in_tile);
+            .bound(step, 0, in_pairs ? tiles.vector / 2 : tiles.vector)
+            .split(step, group, step, 4)
+            .reorder(form.row_in_tile, step, form.tile, group, form.block)
+            .vectorize(form.row_in_tile)
+            .unroll(step);
         if (in_pairs) {
             rows.bound(form.odd, 0, 2).vectorize(form.odd);
-            unpaired.compute_at(rows, form.tile)
+            unpaired.compute_at(rows, step)
                 .bound(form.row_in_tile, 0, tiles.rows)
                 .bound_extent(form.lane, 2)
                 .vectorize(form.row_in_tile)

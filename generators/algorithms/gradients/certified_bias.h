@@ -29,6 +29,7 @@ struct BiasGradientsOf {
     Halide::Func doubtful;           // whether a tile of targets of a sample has a doubtful one
     Halide::RDom any;                // of all its rows and channels
     JointBiasGradients<Form> exact;  // of the doubtful targets of one sample
+    Halide::Func weights;            // E, a row for each target
     Halide::Func of_sample, total;   // what a sample adds, and what all add, tiles by panels
     Halide::RDom sample;             // that share a parameter
 
@@ -39,7 +40,8 @@ struct BiasGradientsOf {
           any({{0, form.tiles.vector}, {0, ceil_div(in.projected, form.tiles.vector)}, {0, form.tile_rows}},
               "of_targets"),
           exact(form, in, 1, targets.targets, [this](const Element &target) { return targets.is_doubtful(target); }),
-          of_sample(form.stage("of_sample")), total(form.stage("total")), sample(0, in.samples, "sample") {
+          weights(form.stage("weights")), of_sample(form.stage("of_sample")), total(form.stage("total")),
+          sample(0, in.samples, "sample") {
         using namespace Halide;
         rows = form.rows("target_rows", [&](const Element &e) {
             const Element t = channel_of(e.lane, e.block, e.row, e.batch);
@@ -68,10 +70,12 @@ struct BiasGradientsOf {
         const Expr doubtful_tile = doubtful(form.tile, form.batch);
         doubtful(form.tile, form.batch) = max(doubtful_tile, cast<uint8_t>(targets.is_doubtful(each)));
 
+        const Var s("source"), t("target");
+        weights(s, t, form.batch) = factors.weight(min(t, in.targets - 1), s, form.batch);
         const std::vector<Expr> at = {form.lane, form.row_in_tile, form.tile, form.block, form.batch};
         const Expr target = form.tile * form.tile_rows + form.row_in_tile;
         const Expr source = form.block * form.tiles.width + form.lane;
-        const Expr weight = factors.weight(min(target, in.targets - 1), source, form.batch);
+        const Expr weight = weights(source, target, form.batch);
         const Expr certain = in.scale(form.batch) * weight * sums.sums(at);
         of_sample(at) = kept_if(weight != 0.0f && in.in_window(target, source, form.batch), certain) +
                         select(doubtful_tile != 0, exact.sums(source, target, form.batch), 0.0f);
