@@ -87,8 +87,8 @@ test-aarch64 test-riscv64 test-windows test-wasm: test-%:
 	scripts/test-cross $* $(CMAKE_FLAGS)
 
 check-targets:
-	scripts/setup llvm
-	$(CMAKE) --preset release -B build/host -DAFT_DEVICES=cpu -DAFT_BUILD_TESTS=OFF -DAFT_BUILD_BENCH=OFF
+	scripts/setup llvm lld
+	$(CMAKE) --preset release -B build/host -DAFT_DEVICES=cpu -DAFT_BUILD_BENCH=OFF
 	$(CMAKE) --build build/host --target aft_generator
 	scripts/check-targets build/host/generators/aft_generator
 
@@ -154,7 +154,7 @@ help:
 	@echo 'make test-aarch64    cross-compile for aarch64 and run the tests emulated: build/aarch64'
 	@echo 'make test-riscv64    the same for riscv64 with vectors of 128 bits: build/riscv64'
 	@echo 'make test-windows    the same for x86-64 Windows by MinGW-w64 and Wine: build/windows'
-	@echo 'make test-wasm       build for WebAssembly by Emscripten, and test a page in Chromium: build/wasm'
+	@echo 'make test-wasm       the same for WebAssembly by Emscripten, Node.js and Chromium, with a page: build/wasm'
 	@echo 'make check-targets   generate kernels for macOS, iOS, Android, Windows and wasm, and check the objects'
 	@echo 'make sanitize        run the tests with the sanitizers for memory, undefined behaviour and threads: build/asan, build/tsan'
 	@echo 'make test-valgrind   run the kernels and the readers of files in memcheck: build/valgrind'

@@ -10,9 +10,9 @@ namespace aft::bench {
 
 void write_text(const std::filesystem::path &path, const std::string &text) {
     try {
-        OutputFile file(path.string());
-        file.write(text.data(), text.size());
-        file.commit();
+        const std::unique_ptr<OutputFile> file = OutputFile::open(path.string());
+        file->write(text.data(), text.size());
+        file->commit();
     } catch (const Error &error) {
         throw std::runtime_error(path.string() + ": " + error.what());
     }

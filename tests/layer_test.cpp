@@ -237,7 +237,7 @@ TEST_CASE("a layer that is moved keeps its weights", "[layer]") {
     CHECK(moved.config().max_seq_len == 20);
 }
 
-TEST_CASE("threads may share a layer", "[layer]") {
+TEST_CASE("threads may share a layer", "[layer][callers]") {
     for (const NamedForm &named : named_forms) {
         const LayerForm form = named.form;
         if (form.takes_bias()) {

@@ -270,7 +270,7 @@ TEST_CASE("many files may be written at a time, and a child of fork() removes no
     const TemporaryFile at;
     std::vector<std::unique_ptr<OutputFile>> files;
     for (int i = 0; i < 100; ++i) {
-        files.push_back(std::make_unique<OutputFile>((at.folder() / std::to_string(i)).string()));
+        files.push_back(OutputFile::open((at.folder() / std::to_string(i)).string()));
         files.back()->write("content", 7);
     }
     CHECK(files_in(at.folder()) == 100);

@@ -1,5 +1,6 @@
-// The functions that page.js calls: AFT layers on WebAssembly. Each function returns JSON: {"problem": ...} when it
-// fails.
+// The functions of the page that run single layers. Each returns JSON: {"problem": ...} when it fails.
+#include "json.h"
+
 #include <aft/aft.h>
 
 #include <emscripten/emscripten.h>
@@ -7,8 +8,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <exception>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -22,20 +21,6 @@ aft::LayerForm form_named(const std::string &name) {
         }
     }
     throw std::invalid_argument("no layer is called " + name);
-}
-
-/// The text that f() gives, or the message of its exception, until the next call.
-template<typename Function>
-const char *json(const Function &f) {
-    static std::string result;
-    try {
-        result = f();
-    } catch (const std::exception &error) {
-        std::string message = error.what();
-        std::replace(message.begin(), message.end(), '"', '\'');
-        result = R"({"problem": ")" + message + "\"}";
-    }
-    return result.c_str();
 }
 
 std::string id_of(const std::string &layer, const std::string &schedule) {
@@ -72,11 +57,9 @@ EMSCRIPTEN_KEEPALIVE const char *check_case(const char *path, const char *schedu
             error = error >= difference ? error : difference;  // NaN stays
             largest = std::max(largest, std::abs(expected[i]));
         }
-        std::ostringstream text;
-        text << R"({"kernel": ")" << layer.kernel_for({B, T}).id << R"(", "shape": [)" << B << ", " << T << ", " << H
-             << R"(], "error": )";
-        std::isfinite(error / largest) ? text << error / largest << "}" : text << "null}";
-        return text.str();
+        return nlohmann::json{{"kernel", layer.kernel_for({B, T}).id},
+                              {"shape", {B, T, H}},
+                              {"error", error / largest}};  // null for NaN
     });
 }
 
@@ -107,9 +90,7 @@ EMSCRIPTEN_KEEPALIVE const char *time_layer(const char *name, const char *schedu
             layer.forward({x.data(), {1, T, H}}, {y.data(), {1, T, H}});
             fastest = std::min<std::chrono::duration<double, std::milli>>(fastest, Clock::now() - begin);
         }
-        std::ostringstream text;
-        text << R"({"kernel": ")" << layer.kernel_for({1, T}).id << R"(", "milliseconds": )" << fastest.count() << "}";
-        return text.str();
+        return nlohmann::json{{"kernel", layer.kernel_for({1, T}).id}, {"milliseconds", fastest.count()}};
     });
 }
 }

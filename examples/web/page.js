@@ -18,38 +18,63 @@ function addRow(table, cells, isWrong) {
 // Lets the browser show what is there.
 const shown = () => new Promise((done) => setTimeout(done));
 
-async function main() {
-  const aft = await createAft();
-  const call = (name, ...args) =>
-    JSON.parse(aft.ccall(name, "string", args.map((arg) => (typeof arg === "string" ? "string" : "number")), args));
-  let wrong = 0;
+// Gets a file of the server for the module. Returns its path there.
+async function fetchFile(aft, name) {
+  const response = await fetch(name);
+  if (!response.ok) {
+    throw new Error(`${name}: ${response.status}`);
+  }
+  aft.FS.writeFile(`/${name}`, new Uint8Array(await response.arrayBuffer()));
+  return `/${name}`;
+}
 
+// Returns how many results are wrong.
+async function checkCases(aft, call) {
+  let wrong = 0;
   for (const name of cases) {
-    const response = await fetch(`${name}.safetensors`);
-    if (!response.ok) {
-      throw new Error(`${name}.safetensors: ${response.status}`);
-    }
-    aft.FS.writeFile(`/${name}`, new Uint8Array(await response.arrayBuffer()));
+    const path = await fetchFile(aft, `${name}.safetensors`);
     for (const schedule of ["", "packed", "naive"]) {
-      const { problem, kernel, shape, error } = call("check_case", `/${name}`, schedule);
-      const isRight = problem === undefined && error !== null && error <= tolerance;
+      let cells, isRight = false;
+      try {
+        const { kernel, shape, error } = call("check_case", path, schedule);
+        isRight = error !== null && error <= tolerance;
+        cells = [name, kernel, `[${shape.join(", ")}]`, error === null ? "not a number" : error.toExponential(1),
+                 isRight ? "right" : "wrong"];
+      } catch (problem) {
+        cells = [name, problem.message, "", "", "wrong"];
+      }
       wrong += isRight ? 0 : 1;
-      addRow("cases", problem === undefined
-        ? [name, kernel, `[${shape.join(", ")}]`, error === null ? "not a number" : error.toExponential(1),
-           isRight ? "right" : "wrong"]
-        : [name, problem, "", "", "wrong"], !isRight);
+      addRow("cases", cells, !isRight);
       await shown();
     }
   }
+  return wrong;
+}
 
+async function timeLayers(call) {
   for (const layer of ["full", "local", "simple"]) {
     for (const schedule of ["packed", "naive"]) {
-      const { problem, kernel, milliseconds } = call("time_layer", layer, schedule, seq, channels);
-      wrong += problem === undefined ? 0 : 1;
-      addRow("times", problem === undefined ? [kernel, milliseconds.toFixed(3)] : [problem, ""], problem !== undefined);
+      const { kernel, milliseconds } = call("time_layer", layer, schedule, seq, channels);
+      addRow("times", [kernel, milliseconds.toFixed(3)]);
       await shown();
     }
   }
+}
+
+async function main() {
+  const aft = await createAft();
+  // Calls a function of the module, and throws the problem that it has.
+  const call = (name, ...args) => {
+    const types = args.map((arg) => (typeof arg === "string" ? "string" : "number"));
+    const result = JSON.parse(aft.ccall(name, "string", types, args));
+    if (result.problem !== undefined) {
+      throw new Error(result.problem);
+    }
+    return result;
+  };
+  await startWriting(aft, call);
+  const wrong = await checkCases(aft, call);
+  await timeLayers(call);
   return wrong === 0 ? "Every result is right." : `${wrong} results are wrong.`;
 }
 

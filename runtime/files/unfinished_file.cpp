@@ -1,6 +1,6 @@
 #include "files/unfinished_file.h"
 
-#include <aft/error.h>
+#include "files/output_file.h"
 
 #include <atomic>
 #include <cerrno>
@@ -69,7 +69,7 @@ std::uint64_t random_number() {
 
 void fail_writing(const std::string &what) {
     const int error = errno;
-    throw WeightsError("can't be written: " + what + std::strerror(error));
+    refuse_writing(what + std::strerror(error));
 }
 
 UnfinishedFile::UnfinishedFile(int folder, mode_t mode) : folder_(folder) {

@@ -1,7 +1,5 @@
 #include "files/output_file.h"
 
-#include <aft/error.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -12,29 +10,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refuse_writing(const std::string &why) {
-    throw WeightsError("can't be written: " + why);
-}
-
-}  // namespace
-
-/// On WebAssembly. A module has no signals and no other processes beside it, so that the temporary has one name.
-class OutputFile::Target {
+/// A module has no signals and no other processes beside it, so that the temporary has one name.
+class WebAssemblyFile final : public OutputFile {
 public:
-    explicit Target(const std::string &path);
-    ~Target();
-    Target(const Target &) = delete;
-    Target &operator=(const Target &) = delete;
+    explicit WebAssemblyFile(const std::string &path);
+    ~WebAssemblyFile() override;
 
-    void write(const void *data, std::size_t bytes);
-    void commit();
+    void write(const void *data, std::size_t bytes) override;
+    void commit() override;
 
 private:
     fs::path place_, written_;
     std::FILE *file_ = nullptr;
 };
 
-OutputFile::Target::Target(const std::string &path) : place_(path), written_(path) {
+WebAssemblyFile::WebAssemblyFile(const std::string &path) : place_(path), written_(path) {
     std::error_code error;
     const fs::file_status status = fs::status(place_, error);
     if (fs::is_directory(status)) {
@@ -50,7 +40,7 @@ OutputFile::Target::Target(const std::string &path) : place_(path), written_(pat
     }
 }
 
-OutputFile::Target::~Target() {
+WebAssemblyFile::~WebAssemblyFile() {
     if (file_) {
         std::fclose(file_);
         if (written_ != place_) {
@@ -59,29 +49,23 @@ OutputFile::Target::~Target() {
     }
 }
 
-void OutputFile::Target::write(const void *data, std::size_t bytes) {
+void WebAssemblyFile::write(const void *data, std::size_t bytes) {
     if (std::fwrite(data, 1, bytes, file_) != bytes) {
         refuse_writing(std::strerror(errno));
     }
 }
 
-void OutputFile::Target::commit() {
+void WebAssemblyFile::commit() {
     if (std::fflush(file_) != 0 || (written_ != place_ && std::rename(written_.c_str(), place_.c_str()) != 0)) {
         refuse_writing(std::strerror(errno));
     }
     std::fclose(std::exchange(file_, nullptr));
 }
 
-OutputFile::OutputFile(const std::string &path) : target_(std::make_unique<Target>(path)) {}
+}  // namespace
 
-OutputFile::~OutputFile() = default;
-
-void OutputFile::write(const void *data, std::size_t bytes) {
-    target_->write(data, bytes);
-}
-
-void OutputFile::commit() {
-    target_->commit();
+std::unique_ptr<OutputFile> OutputFile::open(const std::string &path) {
+    return std::make_unique<WebAssemblyFile>(path);
 }
 
 void OutputFile::remove_unfinished() noexcept {}  // no signal ends a module

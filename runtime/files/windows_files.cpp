@@ -39,10 +39,6 @@ std::string last_problem() {
     throw WeightsError(what + ": " + why);
 }
 
-[[noreturn]] void refuse_writing(const std::string &why) {
-    throw WeightsError("can't be written: " + why);
-}
-
 std::wstring full_path(const std::wstring &path) {
     std::wstring result(GetFullPathNameW(path.c_str(), 0, nullptr, nullptr), L'\0');
     result.resize(GetFullPathNameW(path.c_str(), static_cast<DWORD>(result.size()), result.data(), nullptr));
@@ -102,17 +98,17 @@ void InputFile::read(std::uint64_t begin, void *data, std::size_t bytes) const {
     }
 }
 
-/// On Windows. The system removes the temporary when it is closed, also when the process ends in any way, until
-/// commit() takes that back.
-class OutputFile::Target {
-public:
-    explicit Target(const std::string &path);
-    ~Target();
-    Target(const Target &) = delete;
-    Target &operator=(const Target &) = delete;
+namespace {
 
-    void write(const void *data, std::size_t bytes);
-    void commit();
+/// The system removes the temporary when it is closed, also when the process ends in any way, until
+/// commit() takes that back.
+class WindowsFile final : public OutputFile {
+public:
+    explicit WindowsFile(const std::string &path);
+    ~WindowsFile() override;
+
+    void write(const void *data, std::size_t bytes) override;
+    void commit() override;
 
 private:
     bool remove_when_closed(bool remove) {
@@ -127,7 +123,7 @@ private:
     HANDLE file_ = INVALID_HANDLE_VALUE;
 };
 
-OutputFile::Target::Target(const std::string &path) : place_(full_path(wide(path))) {
+WindowsFile::WindowsFile(const std::string &path) : place_(full_path(wide(path))) {
     const DWORD attributes = GetFileAttributesW(place_.c_str());
     if (attributes == INVALID_FILE_ATTRIBUTES) {
         if (GetLastError() != ERROR_FILE_NOT_FOUND) {
@@ -154,13 +150,13 @@ OutputFile::Target::Target(const std::string &path) : place_(full_path(wide(path
     }
 }
 
-OutputFile::Target::~Target() {
+WindowsFile::~WindowsFile() {
     if (file_ != INVALID_HANDLE_VALUE) {
         CloseHandle(file_);
     }
 }
 
-void OutputFile::Target::create_beside() {
+void WindowsFile::create_beside() {
     std::random_device random;
     const std::uint64_t number = std::uint64_t{random()} << 32 | random();
     wchar_t name[32];
@@ -175,7 +171,7 @@ void OutputFile::Target::create_beside() {
     is_temporary_ = true;
 }
 
-void OutputFile::Target::write(const void *data, std::size_t bytes) {
+void WindowsFile::write(const void *data, std::size_t bytes) {
     for (const char *next = static_cast<const char *>(data); bytes > 0;) {
         DWORD count = 0;
         if (WriteFile(file_, next, static_cast<DWORD>(std::min(bytes, most_bytes)), &count, nullptr) == 0) {
@@ -186,7 +182,7 @@ void OutputFile::Target::write(const void *data, std::size_t bytes) {
     }
 }
 
-void OutputFile::Target::commit() {
+void WindowsFile::commit() {
     if (!is_temporary_) {
         return;
     }
@@ -196,7 +192,7 @@ void OutputFile::Target::commit() {
     take_place();
 }
 
-void OutputFile::Target::take_place() {
+void WindowsFile::take_place() {
     std::vector<std::byte> memory(sizeof(FILE_RENAME_INFO) + place_.size() * sizeof(wchar_t));
     auto *info = reinterpret_cast<FILE_RENAME_INFO *>(memory.data());
     info->ReplaceIfExists = TRUE;
@@ -210,16 +206,10 @@ void OutputFile::Target::take_place() {
     }
 }
 
-OutputFile::OutputFile(const std::string &path) : target_(std::make_unique<Target>(path)) {}
+}  // namespace
 
-OutputFile::~OutputFile() = default;
-
-void OutputFile::write(const void *data, std::size_t bytes) {
-    target_->write(data, bytes);
-}
-
-void OutputFile::commit() {
-    target_->commit();
+std::unique_ptr<OutputFile> OutputFile::open(const std::string &path) {
+    return std::make_unique<WindowsFile>(path);
 }
 
 void OutputFile::remove_unfinished() noexcept {}  // the system does

@@ -41,14 +41,14 @@ void write_file(const std::string &path, const SafetensorsFile &file) {
     if (header_bytes > max_header_bytes) {
         throw WeightsError(header_too_long(header_bytes));
     }
-    OutputFile output(path);
-    output.write(&header_bytes, sizeof(header_bytes));
-    output.write(text.data(), text.size());
+    const std::unique_ptr<OutputFile> output = OutputFile::open(path);
+    output->write(&header_bytes, sizeof(header_bytes));
+    output->write(text.data(), text.size());
     for (const SafetensorsHeader::Tensor &tensor : header.tensors) {
         const std::vector<std::byte> &bytes = file.tensors.at(tensor.name).bytes;
-        output.write(bytes.data(), bytes.size());
+        output->write(bytes.data(), bytes.size());
     }
-    output.commit();
+    output->commit();
 }
 
 /// The values of a tensor of `Stored`, each converted.

@@ -113,19 +113,34 @@ char Writer::draw(const float *scores) {
     return alphabet[std::min<std::size_t>(found - sums.begin(), alphabet.size() - 1)];
 }
 
-std::string Writer::write(const std::string &prompt, std::int64_t count) {
-    std::string text = prompt, next = prompt;
-    CharacterModel::Progress progress = model_.start();
-    for (std::int64_t i = 0; i < count; ++i) {
-        if (progress.position() + static_cast<std::int64_t>(next.size()) > model_.longest()) {
-            progress = model_.start();
-            next = text.substr(text.size() - static_cast<std::size_t>(std::max<std::int64_t>(model_.longest() / 2, 1)));
-        }
-        const std::vector<float> scores = model_.step(progress, next);
-        next = std::string(1, draw(&scores[scores.size() - model_.alphabet().size()]));
-        text += next;
+void Writer::begin(const std::string &prompt) {
+    if (prompt.empty()) {
+        throw aft::ShapeError("the prompt is empty, must have a character at least");
     }
-    return text.substr(prompt.size());
+    progress_ = model_.start();
+    text_ = prompt;
+    read_ = 0;
+}
+
+char Writer::next() {
+    const auto unread = static_cast<std::int64_t>(text_.size() - read_);
+    if (progress_.position() + unread > model_.longest()) {
+        progress_ = model_.start();
+        read_ = text_.size() - static_cast<std::size_t>(std::max<std::int64_t>(model_.longest() / 2, 1));
+    }
+    const std::vector<float> scores = model_.step(progress_, text_.substr(read_));
+    read_ = text_.size();
+    text_ += draw(&scores[scores.size() - model_.alphabet().size()]);
+    return text_.back();
+}
+
+std::string Writer::write(const std::string &prompt, std::int64_t count) {
+    begin(prompt);
+    std::string written;
+    for (std::int64_t i = 0; i < count; ++i) {
+        written += next();
+    }
+    return written;
 }
 
 }  // namespace networks

@@ -73,10 +73,16 @@ class Writer {
 public:
     /// temperature: > 0; the lower, the more likely are likely characters. The same seed gives the same text.
     Writer(const CharacterModel &model, unsigned seed, float temperature)
-        : model_(model), random_(seed), temperature_(temperature) {}
+        : model_(model), random_(seed), temperature_(temperature), progress_(model.start()) {}
 
-    /// `count` characters that go on from `prompt`, of at least one character. A text that has become as long as the
-    /// model's longest goes on from its second half.
+    /// Begins a text with `prompt`. Throws aft::ShapeError if that is empty.
+    void begin(const std::string &prompt);
+
+    /// The character that follows the text so far, and becomes part of it. Needs begin(). A text that has become as
+    /// long as the model's longest goes on from its second half.
+    char next();
+
+    /// `count` characters that follow `prompt`.
     std::string write(const std::string &prompt, std::int64_t count);
 
 private:
@@ -85,6 +91,9 @@ private:
     const CharacterModel &model_;
     std::mt19937 random_;
     float temperature_;
+    CharacterModel::Progress progress_;
+    std::string text_;
+    std::size_t read_ = 0;  // characters of the text that the model has read
 };
 
 }  // namespace networks

@@ -1,12 +1,15 @@
-// The model beside PyTorch's scores in float64, and texts from seeds. Comparisons fail for NaN.
+// The model beside PyTorch's scores in float64, and texts from seeds, one of them beside a stored one. Comparisons fail
+// for NaN.
 //
-// usage: characters_test MODEL EXPECTED
+// usage: characters_test MODEL EXPECTED TEXT
 #include "characters/characters.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 
 namespace {
 
@@ -59,6 +62,15 @@ bool texts_follow_seeds(const CharacterModel &model) {
     return is_true(text(2, count) != first, "another seed gives another text") && is_right;
 }
 
+/// On every machine: a temperature near 0 takes the best character, and the next one is far behind. `path` has what
+/// `characters MODEL "You may copy " 300 0 0.001` prints.
+bool a_text_is_the_stored_one(const CharacterModel &model, const char *path) {
+    std::ifstream file(path, std::ios::binary);
+    const std::string stored((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    const std::string prompt = "You may copy ", text = prompt + Writer(model, 0, 0.001f).write(prompt, 300) + '\n';
+    return is_true(text == stored, "the text at a temperature near 0 is the stored one");
+}
+
 bool what_it_cannot_read_is_refused(const CharacterModel &model) {
     CharacterModel::Progress progress = model.start();
     const auto message = [&](const std::string &text) -> std::string {
@@ -75,19 +87,28 @@ bool what_it_cannot_read_is_refused(const CharacterModel &model) {
     is_right =
         is_true(message(text).find("is longer than the model's") != std::string::npos, "a long text is refused") &&
         is_right;
-    return is_true(progress.position() == 0, "a refused text changes nothing") && is_right;
+    is_right = is_true(progress.position() == 0, "a refused text changes nothing") && is_right;
+    try {
+        Writer(model, 0, 1).begin("");
+    } catch (const aft::ShapeError &error) {
+        return is_true(error.what() == std::string("the prompt is empty, must have a character at least"),
+                       "the message about an empty prompt") &&
+               is_right;
+    }
+    return is_true(false, "an empty prompt is refused");
 }
 
 }  // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 3) {
-        std::cout << "usage: characters_test MODEL EXPECTED\n";
+    if (argc != 4) {
+        std::cout << "usage: characters_test MODEL EXPECTED TEXT\n";
         return EXIT_FAILURE;
     }
     const CharacterModel model(aft::read_safetensors(argv[1]));
     bool is_right = scores_are_those_of_pytorch(model, aft::read_safetensors(argv[2]));
     is_right = texts_follow_seeds(model) && is_right;
+    is_right = a_text_is_the_stored_one(model, argv[3]) && is_right;
     is_right = what_it_cannot_read_is_refused(model) && is_right;
     return is_right ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -3,8 +3,6 @@
 #include "files/file_descriptor.h"
 #include "files/unfinished_file.h"
 
-#include <aft/error.h>
-
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -23,10 +21,6 @@ namespace fs = std::filesystem;
 
 constexpr int most_links = 40;  // in a row, as in Linux
 constexpr mode_t mode_bits = S_ISUID | S_ISGID | S_ISVTX | S_IRWXU | S_IRWXG | S_IRWXO;
-
-[[noreturn]] void refuse_writing(const std::string &why) {
-    throw WeightsError("can't be written: " + why);
-}
 
 bool is_on_proc(const fs::path &link) {
     const FileDescriptor file(::open(link.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
@@ -104,16 +98,13 @@ ssize_t write_some(int file, const char *data, std::size_t bytes) {
     return written;
 }
 
-}  // namespace
-
-/// On Linux. A pipe, a socket, a character device and any target of a link in /proc, such as /dev/stdout, are written
-/// directly.
-class OutputFile::Target {
+/// A pipe, a socket, a character device and any target of a link in /proc, such as /dev/stdout, are written directly.
+class LinuxFile final : public OutputFile {
 public:
-    explicit Target(const std::string &path);
+    explicit LinuxFile(const std::string &path);
 
-    void write(const void *data, std::size_t bytes);
-    void commit();
+    void write(const void *data, std::size_t bytes) override;
+    void commit() override;
 
 private:
     void open_in_place(const std::string &path);
@@ -129,7 +120,7 @@ private:
     std::optional<UnfinishedFile> unfinished_;
 };
 
-OutputFile::Target::Target(const std::string &path) {
+LinuxFile::LinuxFile(const std::string &path) {
     struct stat status = {};
     if (stat(path.c_str(), &status) == 0) {
         check_writable(path, status);
@@ -145,7 +136,7 @@ OutputFile::Target::Target(const std::string &path) {
     }
 }
 
-void OutputFile::Target::open_in_place(const std::string &path) {
+void LinuxFile::open_in_place(const std::string &path) {
     int number = -1;
     do {
         number = ::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
@@ -159,7 +150,7 @@ void OutputFile::Target::open_in_place(const std::string &path) {
     }
 }
 
-void OutputFile::Target::create_beside(const std::string &target) {
+void LinuxFile::create_beside(const std::string &target) {
     const fs::path folder = fs::path(target).parent_path();
     name_ = fs::path(target).filename().string();
     folder_ = FileDescriptor(::open(folder.empty() ? "." : folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -177,7 +168,7 @@ void OutputFile::Target::create_beside(const std::string &target) {
     }
 }
 
-void OutputFile::Target::write(const void *data, std::size_t bytes) {
+void LinuxFile::write(const void *data, std::size_t bytes) {
     const char *next = static_cast<const char *>(data);
     while (bytes > 0) {
         const ssize_t written = write_some(descriptor(), next, bytes);
@@ -190,7 +181,7 @@ void OutputFile::Target::write(const void *data, std::size_t bytes) {
     }
 }
 
-void OutputFile::Target::commit() {
+void LinuxFile::commit() {
     struct stat made = {};
     if (unfinished_ && old_ &&
         (fstat(descriptor(), &made) != 0 || ((made.st_mode & mode_bits) != (old_->st_mode & mode_bits) &&
@@ -206,16 +197,10 @@ void OutputFile::Target::commit() {
     }
 }
 
-OutputFile::OutputFile(const std::string &path) : target_(std::make_unique<Target>(path)) {}
+}  // namespace
 
-OutputFile::~OutputFile() = default;
-
-void OutputFile::write(const void *data, std::size_t bytes) {
-    target_->write(data, bytes);
-}
-
-void OutputFile::commit() {
-    target_->commit();
+std::unique_ptr<OutputFile> OutputFile::open(const std::string &path) {
+    return std::make_unique<LinuxFile>(path);
 }
 
 void OutputFile::remove_unfinished() noexcept {
