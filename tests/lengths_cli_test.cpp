@@ -70,7 +70,7 @@ private:
     const tune::Family family_;
 };
 
-// Of the kernels for two rows, for few, and the general one.
+// First lengths, each with its kernel: 0 is for two rows, 1 for few, 2 the general one.
 const std::vector<tune::Choice> others = {{1, 2}, {3, 0}, {5, 1}, {7, 2}, {8, 1}, {10, 2}};
 const std::vector<tune::Choice> general = {{1, 2}}, few = {{1, 1}, {3, 2}, {5, 1}, {7, 2}};
 

@@ -31,7 +31,7 @@ const LayerOptions on_cpu{/*kernel=*/"", /*device=*/"cpu"};
 
 const std::string wisdom_id = "wisdom_full_cpu_tuned_b3_t33_h17_p13_";
 
-/// What `aft run` prints for a case, whose result must be right.
+/// The output of `aft run` for a case, whose result must be right.
 std::string kernel_that_runs(const std::string &golden_name, const std::string &environment) {
     const Golden golden = golden_named(golden_name);
     const Folder folder;

@@ -64,7 +64,7 @@ std::string shapes(const KernelInfo &kernel, const LoadedWisdom &wisdom) {
     return (text.empty() ? "any" : text) + (wisdom.preference_for(kernel.id) ? " by wisdom" : "");
 }
 
-// Of which operation, layer and storage an entry of wisdom gives the lengths.
+// The operation, layer and storage whose lengths an entry of wisdom gives.
 std::string subject(const LoadedPreference &preference) {
     return preference.operation + (preference.layer == "none" ? "" : " " + preference.layer) + " in " +
            preference.storage;

@@ -150,7 +150,7 @@ LengthPoint measure_point(const Family &family, const BenchmarkProblem &problem,
     return point;
 }
 
-// Of each length: the mean over its problems.
+// The mean over the problems of each length.
 std::vector<Cost> costs_of(const std::vector<LengthPoint> &points) {
     std::map<std::int64_t, std::vector<double>> sums;
     std::map<std::int64_t, double> counts;

@@ -18,7 +18,7 @@ struct Choice {
     }
 };
 
-/// What one length costs with each kernel: the logarithm of its time over that of the table's kernel.
+/// The cost of one length with each kernel: the logarithm of its time over that of the table's kernel.
 struct Cost {
     std::int64_t seq;
     std::vector<double> of_kernel;

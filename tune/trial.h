@@ -10,7 +10,7 @@
 
 namespace aft::tune {
 
-/// What came of a candidate.
+/// The outcome of a candidate.
 enum class Stage {
     build,    ///< the generator or the linker refused it
     check,    ///< its result is wrong

@@ -26,7 +26,7 @@ PASS = re.compile(r"Pass (\d+) of \d+, cost: (\S+), time \(ms\): (\d+)")
 EVALUATED = re.compile(r"Cost evaluated this many times: (\d+)")
 FUNC = re.compile(r" {4}(\S[^:]*):\s+\S+ms \(\s*([\d.]+)%\)")
 PROFILED_SECONDS = 5
-# Of the features that the trace lists for each stage of the schedule found.
+# Features that the trace lists for each stage of the schedule found.
 FEATURES = ("points_computed_total", "points_computed_minimum", "num_vectors", "num_scalars", "vector_size")
 
 

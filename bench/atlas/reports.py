@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-# Of a row; a kept report has no others, and none that are null.
+# Fields of a row; a kept report has no others, and none that are null.
 ROW = ("kernel", "operation", "layer", "device_id", "algorithm", "schedule", "entry", "shape", "median_ms", "best_ms",
        "gflops", "percent_of_peak", "max_error", "rounds", "correct", "failure")
 SHAPE = ("batch", "seq", "sources", "hidden", "projected", "window", "variant")

@@ -5,7 +5,7 @@
 #include <exception>
 #include <string>
 
-/// What f() gives, as the text of JSON, until the next call; {"problem": ...} when it fails.
+/// The result of f(), as the text of JSON, until the next call; {"problem": ...} when it fails.
 template<typename Function>
 const char *json(const Function &f) {
     using Json = nlohmann::json;

@@ -41,7 +41,7 @@ aft_device_info made_for_c(const Device &device) {
             device.is_gpu,     device.usable,      device.reason.c_str()};
 }
 
-/// What tells infos apart. Wisdom may change the lengths of a kernel.
+/// The key of an info. Wisdom may change the lengths of a kernel.
 std::string key_of(const KernelInfo &kernel) {
     const PreferredExtents::Range &seq = kernel.preferred.seq;
     return kernel.id + " " + std::to_string(seq.from) + " " + std::to_string(seq.to);
