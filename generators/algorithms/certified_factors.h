@@ -56,11 +56,11 @@ struct CertifiedFactors {
     }
     /// E of a target and a source, which may be behind the last one.
     Expr weight(const Expr &target, const Expr &source, const Expr &batch) const {
-        const Expr own = own_weight(target, source, batch);
         if (!in.shares_weights.defined()) {
-            return own;
+            return own_weight(target, source, batch);
         }
-        // Of one element where it isn't used.
+        const Expr own = own_weight(target, source, batch);
+        // It has one element where it isn't used.
         const auto last = [&](const Expr &count) { return select(in.shares_weights, count - 1, 0); };
         const Expr of_all = shared(min(likely(source), last(in.sources)), min(target, last(in.targets)));
         return select(in.shares_weights, kept_if(source < in.sources, of_all), own);
