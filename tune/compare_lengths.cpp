@@ -112,7 +112,7 @@ Ratio measure(const bench::Subject &incumbent, const bench::Subject &candidate, 
 std::optional<bench::Subject> subject_of(const KernelInfo &kernel, bench::Arena &arena, std::string &failure) {
     double error = 0;
     try {
-        const bench::Subject subject = arena.kernel(kernel, device_named("cpu").info);
+        bench::Subject subject = arena.kernel(kernel, device_named("cpu").info);
         arena.check(subject, allowed_tolerances(kernel), error, failure);
         if (failure.empty()) {
             return subject;
