@@ -101,7 +101,8 @@ protected:
     template<typename Matrix>
     static void pack_weight(const Panels &form, const Func &to, Largest *largest, const Matrix &w, int operands) {
         if (largest) {
-            form.pack_weight(to, *largest, padded(w), w.dim(0).extent(), operands);
+            Func bits = form.pack_weight(to, *largest, padded(w), w.dim(0).extent(), operands);
+            bits.compute_root().parallel(form.block).update().parallel(form.block);
         } else {
             form.pack_weight(to, padded(w), operands);
         }

@@ -35,14 +35,14 @@ const Answer &answer_to(const Problem &problem, const KernelInfo &kernel = {}) {
     }
     const Weights weights = make_weights(problem);
     const CallTensors call = make_call(problem);
+    if (kernel.storage == "int8") {
+        return answers.emplace(key, Answer{reference_in_int8(problem.config, weights, call.layer), 1}).first->second;
+    }
     Reference reference = has_projections(problem) ? reference_layer(problem.config, weights, call.layer)
                                                    : reference_core(problem.config, weights, call.core);
     const std::vector<float> plain = has_projections(problem) ? plain_layer(problem.config, weights, call.layer)
                                                               : plain_core(problem.config, weights, call.core);
     const double limit = std::max(allowed_tolerances(kernel), 2 * error_in_tolerances(reference, plain));
-    if (kernel.storage == "int8") {
-        return answers.emplace(key, Answer{reference_in_int8(problem.config, weights, call.layer), 1}).first->second;
-    }
     return answers.emplace(key, Answer{std::move(reference), limit}).first->second;
 }
 

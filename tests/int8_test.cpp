@@ -81,13 +81,6 @@ double sum_of_magnitudes(const float *values, std::int64_t count) {
     return result;
 }
 
-Problem problem_of(const LayerForm &form) {
-    constexpr std::int64_t n = 40, channels = 130;
-    Problem problem{{form, channels, channels, n, form.has_window() ? 9 : 0}, {2, n}};
-    problem.config.heads = form.has_heads() ? 13 : 1;
-    return problem;
-}
-
 }  // namespace
 
 TEST_CASE("a projection in int8 is off by half a step of its weights and inputs, and no more", "[int8][kernels]") {
@@ -207,7 +200,7 @@ TEST_CASE("a layer of what isn't finite gives no numbers in int8 where it does i
 TEST_CASE("a layer that asks for int8 has its projections in it, in every form, at once and in steps", "[int8]") {
     for (const NamedForm &named : named_forms) {
         INFO(named.name);
-        const Problem problem = problem_of(named.form);
+        const Problem problem = wide_problem(named.form);
         const Weights weights = make_weights(problem);
         const CallTensors call = make_call(problem);
         const Layer layer(problem.config, weights, in_int8);
@@ -225,7 +218,7 @@ TEST_CASE("a layer that asks for int8 has its projections in it, in every form, 
 
 TEST_CASE("a layer in int8 has kernels for every length", "[int8]") {
     for (const LayerForm &form : {aft_full, aft_local, aft_simple}) {
-        const Problem problem = problem_of(form);
+        const Problem problem = wide_problem(form);
         const Weights weights = make_weights(problem);
         const Layer layer(problem.config, weights, in_int8);
         const std::string id = "aft_" + std::string(name(form)) + "_cpu_packed_int8";
@@ -242,7 +235,7 @@ TEST_CASE("a layer in int8 has kernels for every length", "[int8]") {
 }
 
 TEST_CASE("training and means without projections refuse int8", "[int8]") {
-    const Problem problem = problem_of(aft_simple);
+    const Problem problem = wide_problem(aft_simple);
     const auto refuse = [&](const LayerOptions &options, const std::string &origin) {
         const std::string training =
             "storage 'int8'" + origin + " is for layers that keep their weights, not for training";

@@ -159,6 +159,13 @@ std::vector<float> run_padded(const Call &call, const std::array<std::int64_t, 3
 
 }  // namespace
 
+Problem wide_problem(const LayerForm &form) {
+    constexpr std::int64_t n = 40, channels = 130;
+    Problem problem{{form, channels, channels, n, form.has_window() ? 9 : 0}, {2, n}};
+    problem.config.heads = form.has_heads() ? 13 : 1;
+    return problem;
+}
+
 std::vector<float> run(const Layer &layer, const std::vector<float> &x, const Shape &shape, const Padding &padding) {
     const TensorView<const float, 3> dense(x.data(), {shape.batch, shape.seq, layer.config().hidden});
     Padded<float> input(dense, padding, nan);

@@ -18,6 +18,9 @@ struct Padding {
     std::int64_t before = 0, after_row = 0, after_sample = 0;
 };
 
+/// A problem of several tiles in both directions, with a rest in each.
+Problem wide_problem(const LayerForm &form);
+
 /// Runs the layer on x, [batch, seq, hidden] without gaps, and returns y likewise. The layer sees both with `padding`.
 /// All memory that isn't x is NaN, and y is NaN before. Throws std::logic_error when the layer wrote outside y or into
 /// x.

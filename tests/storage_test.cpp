@@ -27,19 +27,12 @@ double allowed() {
     return allowed_tolerances(kernel) / 16;
 }
 
-Problem problem_of(const LayerForm &form) {
-    constexpr std::int64_t n = 40, channels = 130;
-    Problem problem{{form, channels, channels, n, form.has_window() ? 9 : 0}, {2, n}};
-    problem.config.heads = form.has_heads() ? 13 : 1;
-    return problem;
-}
-
 }  // namespace
 
 TEST_CASE("a layer that asks for bfloat16 runs the kernels that keep it, in every form", "[storage]") {
     for (const NamedForm &named : named_forms) {
         INFO(named.name);
-        const Problem problem = problem_of(named.form);
+        const Problem problem = wide_problem(named.form);
         const Weights weights = make_weights(problem);
         const CallTensors call = make_call(problem);
         const std::vector<float> y = run(Layer(problem.config, weights, in_bfloat16), call.layer);
@@ -50,7 +43,7 @@ TEST_CASE("a layer that asks for bfloat16 runs the kernels that keep it, in ever
 }
 
 TEST_CASE("a layer keeps the storage for calls of every kind", "[storage]") {
-    const Problem problem = problem_of(aft_full);
+    const Problem problem = wide_problem(aft_full);
     const Layer layer(problem.config, make_weights(problem), in_bfloat16);
     CHECK(layer.kernel_for({1, 40}).storage == "bfloat16");
     CHECK(layer.kernel_for({1, 1}).id == "aft_full_cpu_packed_bf16_single");
@@ -70,7 +63,7 @@ TEST_CASE("a layer that is trained in bfloat16 has gradients within its rounding
             continue;
         }
         INFO(named.name);
-        const Problem problem = problem_of(named.form);
+        const Problem problem = wide_problem(named.form);
         const Weights weights = make_weights(problem);
         const CallTensors call = make_call(problem);
         const LayerStep step = step_of(LayerTraining(problem.config, in_bfloat16), problem, weights);
@@ -92,7 +85,7 @@ TEST_CASE("a layer that is trained in bfloat16 has gradients within its rounding
 }
 
 TEST_CASE("the environment may name the storage, and another storage is an error", "[storage]") {
-    const Problem problem = problem_of(aft_simple);
+    const Problem problem = wide_problem(aft_simple);
     const Weights weights = make_weights(problem);
     {
         const Environment named("AFT_STORAGE", "bfloat16");

@@ -240,18 +240,18 @@ public:
             packed(lane, row, block) = stored(matrix(row, channel));
         }
     }
-    /// The same in int8, with the largest magnitude of each channel: (lane, panel).
-    void pack_weight(Halide::Func packed, Halide::Func largest, const Matrix &matrix, const Expr &inputs,
-                     int operands) const {
+    /// The same in int8, with the largest magnitude of each channel: (lane, panel). Returns the bits of the magnitudes.
+    Halide::Func pack_weight(Halide::Func packed, Halide::Func largest, const Matrix &matrix, const Expr &inputs,
+                             int operands) const {
         const Expr channel = block * tiles.panel_lanes(operands) + lane;
         const Halide::RDom step(0, inputs, "step");
         Halide::Func bits("largest_bits");
         bits(lane, block) = 0;
         bits(lane, block) = Halide::max(bits(lane, block), Int8::magnitude_bits(matrix(step, channel)));
-        bits.compute_root().parallel(block).update().parallel(block);
         largest(lane, block) = Int8::largest(bits(lane, block));
         packed(odd, lane, pair, block) =
             Int8::weight(matrix(pair * 2 + odd, channel), Int8::largest(bits(lane, block)));
+        return bits;
     }
     /// A matrix that every sample shares, as a left operand.
     void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
