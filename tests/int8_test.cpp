@@ -70,9 +70,8 @@ std::vector<float> with_outliers(std::size_t count, std::uint32_t seed) {
 }
 
 double largest_magnitude(const float *values, std::int64_t count) {
-    double result = 0;
-    std::for_each(values, values + count, [&](float value) { result = std::fmax(result, std::abs(value)); });
-    return result;
+    const auto smaller = [](float a, float b) { return std::abs(a) < std::abs(b); };
+    return std::abs(*std::max_element(values, values + count, smaller));
 }
 
 double sum_of_magnitudes(const float *values, std::int64_t count) {
