@@ -6,8 +6,12 @@ target_link_options(aft_tests PRIVATE
 
 # A CUDA driver for machines without one: ptx/README.md.
 set(fake_cuda_folder ${CMAKE_CURRENT_BINARY_DIR}/fake_cuda)
-add_library(fake_cuda SHARED ptx/fake_cuda.cpp ptx/ptx.cpp)
-target_compile_options(fake_cuda PRIVATE -O3)
+add_library(aft_ptx OBJECT ptx/ptx.cpp)
+target_compile_options(aft_ptx PRIVATE -O3)
+set_target_properties(aft_ptx PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_link_libraries(aft_tests PRIVATE aft_ptx)
+add_library(fake_cuda SHARED ptx/fake_cuda.cpp)
+target_link_libraries(fake_cuda PRIVATE aft_ptx)
 set_target_properties(fake_cuda PROPERTIES OUTPUT_NAME cuda SOVERSION 1 LIBRARY_OUTPUT_DIRECTORY ${fake_cuda_folder})
 
 add_library(fake_driver MODULE fake_driver.cpp)
