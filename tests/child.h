@@ -10,19 +10,26 @@
 
 namespace aft {
 
-/// Whether f() is true in a child, whose kernels aren't those of this process.
+/// The exit code of a child that ends by exit() with whether f() is true, or minus the signal that ended it: that of
+/// the alarm when it hangs.
 template<typename F>
-bool holds_in_child(const F &f) {
-    std::fflush(nullptr);
+int exit_code_in_child(const F &f, void (*exit)(int) = std::exit) {
+    std::fflush(nullptr);  // or the child writes it again
     const pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
         alarm(60);
-        std::_Exit(f() ? 0 : 1);
+        exit(f() ? 0 : 1);
     }
     int status = 0;
     REQUIRE(waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/// Whether f() is true in a child, whose kernels aren't those of this process.
+template<typename F>
+bool holds_in_child(const F &f) {
+    return exit_code_in_child(f, std::_Exit) == 0;
 }
 
 }  // namespace aft

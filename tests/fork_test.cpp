@@ -1,3 +1,4 @@
+#include "child.h"
 #include "reference/problem.h"
 #include "run.h"
 
@@ -6,11 +7,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
-#include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 using namespace aft;
@@ -19,22 +16,6 @@ namespace {
 
 // Rows enough for parallel loops.
 const Problem problem{{aft_full, /*hidden=*/48, /*projected=*/40, /*max_seq_len=*/70, /*window=*/0}, {4, 70}};
-
-/// The exit code of a child that runs f and exits as a program does, or minus the signal that ended it: that of the
-/// alarm when it hangs.
-template<typename F>
-int exit_code_in_child(F f) {
-    std::fflush(nullptr);  // or the child writes it again
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        alarm(60);
-        std::exit(f() ? 0 : 1);
-    }
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
 
 }  // namespace
 

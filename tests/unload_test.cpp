@@ -1,15 +1,15 @@
+#include "child.h"
+
 #include <aft/device.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
 #include <chrono>
-#include <cstdlib>
 #include <dlfcn.h>
 #include <filesystem>
 #include <iterator>
 #include <string>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -69,12 +69,5 @@ TEST_CASE("a shared library takes its threads with it when it is unloaded", "[un
         CHECK(dlopen(path, RTLD_NOW | RTLD_NOLOAD) == nullptr);
     }
     // It has left nothing behind that fork() or exit() would call.
-    const pid_t child = fork();
-    if (child == 0) {
-        alarm(60);
-        std::exit(0);
-    }
-    int status = -1;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    CHECK(status == 0);
+    CHECK(aft::exit_code_in_child([] { return true; }) == 0);
 }

@@ -1,5 +1,7 @@
 #include "journal.h"
 
+#include "shape.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -78,12 +80,7 @@ void Journal::add(const std::string &key, const TrialResult &result, const Trial
                        {"search", context.search},
                        {"seconds", context.seconds},
                        {"layer", name(config.form)},
-                       {"shape",
-                        {{"batch", context.problem.shape.batch},
-                         {"seq", context.problem.shape.seq},
-                         {"hidden", config.hidden},
-                         {"projected", config.projected},
-                         {"window", config.window}}},
+                       {"shape", shape_of(context.problem)},
                        {"threads", context.threads},
                        {"candidate", to_json(context.candidate)},
                        {"incumbent", to_json(context.incumbent)},

@@ -1,5 +1,7 @@
 #include "wisdom.h"
 
+#include "shape.h"
+
 #include "files/hash.h"
 #include "files/trust.h"
 #include "halide/kernel_host.h"
@@ -59,12 +61,7 @@ Json to_json(const SearchResult &result, const Json &library) {
     const LayerConfig &config = result.problem.config;
     Json row = {{"layer", name(config.form)},
                 {"algorithm", result.algorithm},
-                {"shape",
-                 {{"batch", result.problem.shape.batch},
-                  {"seq", result.problem.shape.seq},
-                  {"hidden", config.hidden},
-                  {"projected", config.projected},
-                  {"window", config.window}}},
+                {"shape", shape_of(result.problem)},
                 {"threads", result.threads},
                 {"kernel", result.tuned ? "tuned" : "packed"}};
     if (result.tuned) {
