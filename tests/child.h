@@ -26,7 +26,7 @@ int exit_code_in_child(const F &f, void (*exit)(int) = std::exit) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/// Whether f() is true in a child, whose kernels aren't those of this process.
+/// Whether f() is true in a child that ends at once: its kernels and devices aren't those of this process.
 template<typename F>
 bool holds_in_child(const F &f) {
     return exit_code_in_child(f, std::_Exit) == 0;

@@ -48,8 +48,9 @@ private:
 /// position bias of the layer's form (PositionBias). A is 0 where w masks every source of a target.
 ///
 /// After fork(), the child may call the parent's layers on the CPU and make new ones. Other threads of the parent may
-/// be in calls at the time of the fork, except in their first call of the library. The child must not use layers of the
-/// parent on other devices.
+/// be in calls at the time of the fork, except in their first call of the library. The child can't use other devices
+/// once the parent has looked for them: DeviceError. A parent that has used such a device should have its children end
+/// by _exit(), since some drivers wait at exit() for threads that a child doesn't have.
 class AFT_API Layer {
 public:
     /// Checks `config` and `weights`, chooses the device and the kernels that may run, and prepares the weights for

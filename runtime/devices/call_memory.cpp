@@ -261,7 +261,7 @@ KeptTensor::KeptTensor(const char *name, const std::vector<std::int64_t> &extent
 }
 
 KeptTensor::~KeptTensor() {
-    if (device_) {
+    if (device_ && device_->is_of_this_process()) {
         const auto turn = device_->turn();
         HalideCall call(device_);
         halide_device_free(&call, &buffer_.header);

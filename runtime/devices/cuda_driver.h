@@ -12,10 +12,6 @@ public:
 
     const halide_device_interface_t *interface() const override;
     void synchronize() const override;
-    /// The driver takes any number of callers at a time.
-    std::unique_lock<std::mutex> turn() const override {
-        return {};
-    }
     /// Sets the number of registers that a thread of the kernel may have.
     std::unique_lock<std::mutex> loading(bool autoscheduled) const override;
     void release_unused() const override;
@@ -29,6 +25,10 @@ public:
 
 private:
     explicit CudaContext(const DriverDevice &device);
+
+    bool takes_any_caller() const override {
+        return true;
+    }
 
     int number_;
 };

@@ -112,6 +112,7 @@ std::vector<DriverDevice> find_devices(const std::string &api, const std::vector
     int number = 0;
     for (DriverDevice &device : found.devices) {
         device.info.id = api == "cpu" ? "cpu" : api + ":" + std::to_string(number++);
+        device.process = process_id();
         judge(device, targets);
     }
     std::stable_sort(found.devices.begin(), found.devices.end(),
@@ -125,7 +126,11 @@ std::shared_ptr<DeviceContext> open(const DriverDevice &device) {
         {"opencl", open_opencl_device},
         {"vulkan", open_vulkan_device}};
     const auto way = ways.find(device.info.api);
-    return way == ways.end() ? nullptr : way->second(device);
+    if (way == ways.end()) {
+        return nullptr;
+    }
+    check_process(device.info, device.process);
+    return way->second(device);
 }
 
 }  // namespace aft

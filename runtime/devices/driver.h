@@ -41,6 +41,7 @@ struct DriverDevice {
     Device info;               // its driver fills in api, name, memory and is_gpu
     std::string problem;       // why no kernel can run on it; empty when some may
     std::string byte_problem;  // why kernels with 8-bit integers can't; empty when they may
+    std::int64_t process = 0;  // that has found it
     int version = 0;           // 86 for CUDA's compute capability 8.6, 13 for Vulkan 1.3
     int number = 0;            // CUDA
     void *handle = nullptr;    // OpenCL

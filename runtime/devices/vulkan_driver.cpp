@@ -2,6 +2,7 @@
 #include "devices/vulkan_bytes.h"
 #include "halide/halide_devices.h"
 #include "halide/halide_runtime.h"
+#include "system/system.h"
 
 #include <aft/error.h>
 
@@ -76,6 +77,9 @@ constexpr std::size_t allocation_multiple = 256;  // the most that drivers align
 
 /// The largest buffer. Kernels would read and write outside a larger one.
 std::atomic<std::size_t> max_buffer_bytes{0};
+
+/// That has a device open. Children of it have none.
+std::atomic<std::int64_t> process_of_device{0};
 
 struct Vulkan {
     DriverLibrary library{"libvulkan.so.1"};
@@ -227,6 +231,7 @@ std::shared_ptr<DeviceContext> open_vulkan_device(const DriverDevice &device) {
         }
         halide_vulkan_set_alloc_config(("0:32:0:0:" + std::to_string(allocation_multiple)).c_str());
         auto result = std::make_shared<VulkanContext>(device.info);
+        process_of_device = process_id();
         // Halide's allocator reports all later errors to the call that made it.
         static auto *const call = new HalideCall;
         const int code = halide_device_sync_global(call, result->interface());
@@ -274,4 +279,12 @@ extern "C" int halide_device_malloc(void *user_context, halide_buffer_t *buffer,
                      : is_of(halide_opencl_device_interface) ? halide_opencl_device_malloc(user_context, buffer)
                                                              : halide_cuda_device_malloc(user_context, buffer);
     return code == halide_error_code_success ? code : halide_error_code_device_malloc_failed;
+}
+
+// Halide's runtime has this as a weak symbol, which it calls when the process ends or its code is unloaded. In a child
+// of fork(), the driver would wait for threads that only the parent has.
+extern "C" void halide_vulkan_cleanup() {
+    if (aft::process_of_device == aft::process_id()) {
+        halide_device_release(nullptr, halide_vulkan_device_interface());
+    }
 }

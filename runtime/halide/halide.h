@@ -15,6 +15,7 @@
 #define halide_default_get_library_symbol aft_halide_default_get_library_symbol
 #define halide_device_free aft_halide_device_free
 #define halide_device_malloc aft_halide_device_malloc
+#define halide_device_release aft_halide_device_release
 #define halide_device_sync aft_halide_device_sync
 #define halide_device_sync_global aft_halide_device_sync_global
 #define halide_error aft_halide_error
@@ -31,6 +32,7 @@
 #define halide_set_custom_malloc aft_halide_set_custom_malloc
 #define halide_set_custom_print aft_halide_set_custom_print
 #define halide_set_error_handler aft_halide_set_error_handler
+#define halide_vulkan_cleanup aft_halide_vulkan_cleanup
 #define halide_vulkan_device_interface aft_halide_vulkan_device_interface
 #define halide_vulkan_device_malloc aft_halide_vulkan_device_malloc
 #define halide_vulkan_set_alloc_config aft_halide_vulkan_set_alloc_config

@@ -113,7 +113,7 @@ struct PreparedKernel::Arguments {
 };
 
 PreparedKernel::Arguments::~Arguments() {
-    if (device) {
+    if (device && device->is_of_this_process()) {
         const auto turn = device->turn();
         HalideCall call(device);
         for (const std::shared_ptr<Buffer> &buffer : buffers) {

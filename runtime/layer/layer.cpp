@@ -134,7 +134,8 @@ struct Layer::Implementation {
 
     /// Waits first: queued work reads the weights.
     void leave() {
-        if (context) {
+        const bool waits = context && context->is_of_this_process();
+        if (waits) {
             try {
                 context->synchronize();
             } catch (const DeviceError &) {  // of a call; its caller gets it from the stream
@@ -142,7 +143,7 @@ struct Layer::Implementation {
         }
         whole.reset();
         composed_.reset();
-        if (context) {
+        if (waits) {
             context->release_unused();
         }
         context.reset();

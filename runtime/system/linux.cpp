@@ -13,6 +13,10 @@ bool call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) {
     return pthread_atfork(before, in_parent, in_child) == 0;
 }
 
+std::int64_t process_id() {
+    return getpid();
+}
+
 int runnable_processors() {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)

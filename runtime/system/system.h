@@ -13,6 +13,9 @@ namespace aft {
 /// out.
 bool call_at_fork(void (*before)(), void (*in_parent)(), void (*in_child)());
 
+/// A child of fork() has another one than its parent.
+std::int64_t process_id();
+
 /// The number of processors that this process may run on.
 int runnable_processors();
 

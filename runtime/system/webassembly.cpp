@@ -8,6 +8,10 @@ bool call_at_fork(void (*)(), void (*)(), void (*)()) {
     return true;  // there is no fork()
 }
 
+std::int64_t process_id() {
+    return 0;
+}
+
 int runnable_processors() {
     return 1;  // the library is built without threads: pages would need headers of their server for them
 }

@@ -9,6 +9,10 @@ bool call_at_fork(void (*)(), void (*)(), void (*)()) {
     return true;  // there is no fork()
 }
 
+std::int64_t process_id() {
+    return 0;
+}
+
 int runnable_processors() {
     DWORD_PTR own = 0, all = 0;  // of a group of 64 at most
     const bool known = GetProcessAffinityMask(GetCurrentProcess(), &own, &all) != 0 && own != 0;
