@@ -1,5 +1,4 @@
 #include "child.h"
-#include "halide/halide.h"
 #include "reference/problem.h"
 #include "run.h"
 
@@ -9,7 +8,7 @@
 #include <string>
 #include <vector>
 
-extern "C" void halide_vulkan_cleanup();
+extern "C" void aft_halide_vulkan_cleanup();  // runtime/halide/halide.h
 
 using namespace aft;
 
@@ -56,7 +55,7 @@ TEST_CASE("a child of fork() leaves the devices of its parent alone, and runs la
             const bool refused = is_refused(device, [&] { run(*layer, x, problem.shape); }) &&
                                  is_refused(device, [&] { Layer(problem.config, weights, options); });
             layer.reset();
-            halide_vulkan_cleanup();  // as exit() does, after what drivers have it do, which may wait for ever
+            aft_halide_vulkan_cleanup();  // as exit() does, after what drivers have it do, which may wait for ever
             return refused && run(Layer(problem.config, weights), x, problem.shape) == on_cpu;
         }));
         CHECK(run(*layer, x, problem.shape) == y);
