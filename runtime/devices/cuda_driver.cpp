@@ -192,6 +192,7 @@ const halide_device_interface_t *CudaContext::interface() const {
 }
 
 void CudaContext::synchronize() const {
+    const auto turn = this->turn();
     const Current current(context);
     const Result code = current.code != 0 ? current.code : cuda().synchronize();
     if (code != 0) {
@@ -216,6 +217,9 @@ std::unique_lock<std::mutex> CudaContext::loading(bool autoscheduled) const {
 
 /// Frees the unused memory of the other devices too, since Halide has one list for all. They allocate again.
 void CudaContext::release_unused() const {
+    if (!is_of_this_process()) {
+        return;
+    }
     const Current current(context);
     if (current.code == 0) {
         HalideCall call(this);

@@ -29,7 +29,7 @@ public:
     virtual ~DeviceContext() = default;
 
     virtual const halide_device_interface_t *interface() const = 0;
-    /// Waits for the queued work. Throws DeviceError if some of it failed.
+    /// Waits for the queued work. Throws DeviceError if some of it failed, and as check_process().
     virtual void synchronize() const {}
     /// Whether this isn't a child of the process that uses the device.
     bool is_of_this_process() const {

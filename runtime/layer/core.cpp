@@ -103,7 +103,7 @@ struct Core::Implementation {
 
     void leave() {
         mean.reset();
-        if (context && context->is_of_this_process()) {
+        if (context) {
             context->release_unused();
         }
         context.reset();

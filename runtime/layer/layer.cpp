@@ -134,8 +134,7 @@ struct Layer::Implementation {
 
     /// Waits first: queued work reads the weights.
     void leave() {
-        const bool waits = context && context->is_of_this_process();
-        if (waits) {
+        if (context) {
             try {
                 context->synchronize();
             } catch (const DeviceError &) {  // of a call; its caller gets it from the stream
@@ -143,7 +142,7 @@ struct Layer::Implementation {
         }
         whole.reset();
         composed_.reset();
-        if (waits) {
+        if (context) {
             context->release_unused();
         }
         context.reset();
