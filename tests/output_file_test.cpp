@@ -1,3 +1,4 @@
+#include "child.h"
 #include "files/output_file.h"
 #include "temporary_file.h"
 
@@ -17,7 +18,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -274,13 +274,10 @@ TEST_CASE("many files may be written at a time, and a child of fork() removes no
         files.back()->write("content", 7);
     }
     CHECK(files_in(at.folder()) == 100);
-    const pid_t child = fork();
-    if (child == 0) {
+    CHECK(holds_in_child([] {
         remove_unfinished_files();
-        _exit(0);
-    }
-    int status = -1;
-    CHECK(waitpid(child, &status, 0) == child);
+        return true;
+    }));
     CHECK(files_in(at.folder()) == 100);
     for (const auto &file : files) {
         file->commit();
