@@ -261,10 +261,8 @@ KeptTensor::KeptTensor(const char *name, const std::vector<std::int64_t> &extent
 }
 
 KeptTensor::~KeptTensor() {
-    if (device_ && device_->is_of_this_process()) {
-        const auto turn = device_->turn();
-        HalideCall call(device_);
-        halide_device_free(&call, &buffer_.header);
+    if (device_) {
+        device_->free(buffer_.header);
     }
 }
 

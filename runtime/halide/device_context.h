@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <mutex>
 
+struct halide_buffer_t;
 struct halide_device_interface_t;
 
 namespace aft {
@@ -38,8 +39,10 @@ public:
     /// Held during calls of the device. Throws as check_process().
     std::unique_lock<std::mutex> turn() const {
         check_process(device, process_);
-        return takes_any_caller() ? std::unique_lock<std::mutex>() : std::unique_lock(mutex_);
+        return lock();
     }
+    /// Frees the memory of `buffer` on the device. A child of fork() leaves it to its parent.
+    void free(halide_buffer_t &buffer) const noexcept;
     /// Held during the first call of a kernel, which loads it.
     virtual std::unique_lock<std::mutex> loading(bool /*autoscheduled*/) const {
         return {};
@@ -55,6 +58,9 @@ private:
     /// Some drivers take one caller at a time, and Halide's runtime would let the others spin.
     virtual bool takes_any_caller() const {
         return false;
+    }
+    std::unique_lock<std::mutex> lock() const {
+        return takes_any_caller() ? std::unique_lock<std::mutex>() : std::unique_lock(mutex_);
     }
 
     const std::int64_t process_ = process_id();

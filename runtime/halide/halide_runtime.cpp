@@ -1,5 +1,6 @@
 #include "halide/halide_runtime.h"
 
+#include "halide/device_context.h"
 #include "halide/halide.h"
 #include "halide/limits.h"
 #include "threads/float_environment.h"
@@ -142,6 +143,14 @@ void HalideCall::check(const char *who, int code) const {
         throw TooLarge(message);
     }
     throw KernelError(message);
+}
+
+void DeviceContext::free(halide_buffer_t &buffer) const noexcept {
+    if (is_of_this_process()) {
+        const auto turn = lock();
+        HalideCall call(this);
+        halide_device_free(&call, &buffer);
+    }
 }
 
 void call_kernel(const char *id, KernelFunction function, void **arguments, int context_argument, HalideCall &call) {

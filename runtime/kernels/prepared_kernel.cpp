@@ -113,11 +113,9 @@ struct PreparedKernel::Arguments {
 };
 
 PreparedKernel::Arguments::~Arguments() {
-    if (device && device->is_of_this_process()) {
-        const auto turn = device->turn();
-        HalideCall call(device);
+    if (device) {
         for (const std::shared_ptr<Buffer> &buffer : buffers) {
-            halide_device_free(&call, &buffer->header);
+            device->free(buffer->header);
         }
     }
 }
