@@ -106,7 +106,7 @@ class Kernels(unittest.TestCase):
             library, log = kernel.make(self.naive, "plain", folder)
             self.assertIsNone(measure.trace(log))
             profiled, _ = kernel.make(self.naive, "seen", folder, {"tile_rows": 4}, profiled=True)
-            times, report = measure.called(0.1, ",".join(map(str, self.SHAPE)), {"plain": library, "seen": profiled})
+            times, report = measure.called(2, ",".join(map(str, self.SHAPE)), {"plain": library, "seen": profiled})
             self.assertEqual(set(times), {"plain", "seen"})
             self.assertTrue(all(0 < each < 1000 for each in times.values()))
             stages = measure.stages(measure.profiles(report)["seen"])
