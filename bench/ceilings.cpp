@@ -78,11 +78,41 @@ __attribute__((target("avx512f,avx512bf16"))) float bfloat16_loop_avx512(std::in
     }
     return _mm512_cvtss_f32(sum);
 }
+
+// An instruction of the matrix unit multiplies 16 rows of 32 steps by 16 lanes, for two tiles of sums in turn from each
+// of two tiles of rows.
+__attribute__((target("amx-tile,amx-bf16"))) float bfloat16_loop_amx(std::int64_t steps) {
+    struct alignas(64) Configuration {
+        std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+        std::uint16_t bytes_of_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+        std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    };
+    const Configuration configuration;
+    _tile_loadconfig(&configuration);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (std::int64_t step = 0; step < steps; step += 4) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    alignas(64) float sum[16 * 16];
+    _tile_stored(0, sum, 64);
+    _tile_release();
+    return sum[0];
+}
 #endif
 
 struct Isa {
     const char *name;
-    int lanes;
+    int multiply_adds;  // of a step of the loop
     FmaLoop loop;
 };
 
@@ -91,22 +121,25 @@ std::vector<Isa> isas() {
     std::vector<Isa> found;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f")) {
-        found.push_back({"AVX-512", 16, fma_loop_avx512});
+        found.push_back({"AVX-512", 16 * chains, fma_loop_avx512});
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        found.push_back({"AVX2", 8, fma_loop_avx2});
+        found.push_back({"AVX2", 8 * chains, fma_loop_avx2});
     }
     if (__builtin_cpu_supports("avx")) {
-        found.push_back({"AVX", 8, fma_loop_avx});
+        found.push_back({"AVX", 8 * chains, fma_loop_avx});
     }
-    found.push_back({"SSE2", 4, fma_loop_128});
+    found.push_back({"SSE2", 4 * chains, fma_loop_128});
     if (__builtin_cpu_supports("avx512bf16")) {  // of kernels that keep bfloat16 alone
-        found.push_back({"AVX512-BF16", 32, bfloat16_loop_avx512});
+        found.push_back({"AVX512-BF16", 32 * chains, bfloat16_loop_avx512});
+    }
+    if (missing_cpu_features("avx512_sapphirerapids").empty()) {
+        found.push_back({"AMX", 16 * 32 * 16, bfloat16_loop_amx});
     }
 #elif defined(__aarch64__)
-    found.push_back({"NEON", 4, fma_loop_128});
+    found.push_back({"NEON", 4 * chains, fma_loop_128});
 #else
-    found.push_back({"128-bit vectors", 4, fma_loop_128});
+    found.push_back({"128-bit vectors", 4 * chains, fma_loop_128});
 #endif
     return found;
 }
@@ -141,9 +174,10 @@ std::string isa_of(const std::string &target, const std::string &storage) {
         return std::any_of(words.begin(), words.end(),
                            [&](std::string_view word) { return word.substr(0, start.size()) == start; });
     };
-    if (storage == "bfloat16" && std::any_of(words.begin(), words.end(), [](std::string_view word) {
-            return word == "avx512_zen4" || word == "avx512_zen5" || word == "avx512_sapphirerapids";
-        })) {
+    if (storage == "bfloat16" && has("avx512_sapphirerapids")) {
+        return "AMX";
+    }
+    if (storage == "bfloat16" && has("avx512_zen")) {
         return "AVX512-BF16";
     }
     return has("avx512") ? "AVX-512" : has("fma") ? "AVX2" : has("avx") ? "AVX" : "SSE2";
@@ -159,7 +193,7 @@ double fma_gflops(const std::string &isa, int threads) {
         if (each.name != isa) {
             continue;
         }
-        constexpr std::int64_t steps = 1'000'000;  // 6 to 12 cycles each
+        constexpr std::int64_t steps = 1'000'000;  // 6 to 16 cycles each
         std::vector<float> sums(threads);          // what keeps the compiler from dropping the loop
         std::vector<double> starts(threads), ends(threads);
         std::atomic<int> missing{threads};  // a thread takes as long to start as a hundredth of the loop
@@ -173,7 +207,7 @@ double fma_gflops(const std::string &isa, int threads) {
         });
         const double seconds =
             *std::max_element(ends.begin(), ends.end()) - *std::min_element(starts.begin(), starts.end());
-        return 2e-9 * steps * chains * each.lanes * threads / seconds;
+        return 2e-9 * steps * each.multiply_adds * threads / seconds;
     }
     return std::numeric_limits<double>::quiet_NaN();
 }

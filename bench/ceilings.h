@@ -8,8 +8,8 @@ namespace aft::bench {
 /// The widest instruction set of this machine: "AVX-512", "AVX2", "AVX", "SSE2", "NEON" or "128-bit vectors".
 std::string machine_isa();
 
-/// The one of these that kernels for a Halide target multiply and add with; "AVX512-BF16" for kernels that keep
-/// bfloat16, where the target multiplies it.
+/// The one of these that kernels for a Halide target multiply and add with; "AVX512-BF16" or "AMX" for kernels that
+/// keep bfloat16, where the target multiplies it.
 std::string isa_of(const std::string &target, const std::string &storage);
 
 /// Multiplies and adds in registers on `threads` threads, 2 to 4 ms of nothing but independent multiply-adds: the

@@ -20,12 +20,7 @@ public:
     Halide::GeneratorOutput<Func> d{"d", std::vector<Halide::Type>(2, Halide::Float(32)), 3};
 
     void configure() {
-        // Sources of a tile are read side by side, in whole vectors.
-        const bool is_wide = get_target().natural_vector_size<float>() == 16;
-        if (tile_rows == 0 && schedule_name == Schedule::packed) {
-            tile_rows.set(is_wide ? 8 : 4);
-            block_rows.set(is_wide ? 18 : 36);
-        }
+        set_rows_of_transposed();
         add_gradient_inputs();
     }
     void generate() {

@@ -129,8 +129,8 @@ private:
                 constrain_largest(*w.largest, lanes);
             }
         }
-        const int inner = tiles.rows_first ? tiles.rows : tiles.vector;
-        const int outer = tiles.rows_first ? tiles.vector : tiles.rows;
+        const int inner = tiles.rows_first ? tiles.rows : tiles.steps();
+        const int outer = tiles.rows_first ? tiles.steps() : tiles.rows;
         for (const Prepared &p : prepared) {
             if (p.parameter.layout == PreparedLayout::left_matrix) {
                 p.input->dim(0).set_bounds(0, inner);

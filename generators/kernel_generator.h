@@ -83,6 +83,17 @@ protected:
         return storage == Storage::int8;
     }
 
+    /// Rows of a tile of a transposed left operand are read side by side, in whole vectors. A block is as long as one
+    /// of others.
+    void set_rows_of_transposed() {
+        if (tile_rows == 0 && schedule_name == Schedule::packed &&
+            !(kept() == Kept::pairs && has_matrix_unit(this->get_target()))) {
+            const bool is_wide = this->get_target().template natural_vector_size<float>() == 16;
+            tile_rows.set(is_wide ? 8 : 4);
+            block_rows.set(is_wide ? 18 : 36);
+        }
+    }
+
     Halide::Type kept_type() const {
         return storage == Storage::bfloat16 ? Halide::UInt(16) : Halide::Float(32);
     }
@@ -147,6 +158,9 @@ protected:
         Halide::Pipeline pipeline = Halide::Generator<Derived>::build_pipeline();
         if (this->get_target().arch == Halide::Target::RISCV) {
             pipeline.add_custom_lowering_pass(new VectorConditions);
+        }
+        if (has_matrix_unit(this->get_target())) {
+            pipeline.add_custom_lowering_pass(new MatrixUnit);
         }
         return pipeline;
     }

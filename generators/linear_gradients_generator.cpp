@@ -12,12 +12,7 @@ public:
     Output<Buffer<float, 2>> db{"db"};
 
     void configure() {
-        // Outputs of a tile are read side by side, in whole vectors.
-        const bool is_wide = get_target().natural_vector_size<float>() == 16;
-        if (tile_rows == 0 && schedule_name == Schedule::packed) {
-            tile_rows.set(is_wide ? 8 : 4);
-            block_rows.set(is_wide ? 18 : 36);
-        }
+        set_rows_of_transposed();
     }
     void generate() {
         with_form([&](auto &form) { define_and_schedule(form); });

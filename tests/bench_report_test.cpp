@@ -167,6 +167,8 @@ TEST_CASE("the instruction set of a kernel is that of its target", "[bench]") {
     CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake", "float32") == "AVX-512");
     CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake", "bfloat16") == "AVX-512");
     CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2-avx512-avx512_zen4", "bfloat16") == "AVX512-BF16");
+    CHECK(isa_of("x86-64-linux-avx2-avx512-avx512_zen4-avx512_sapphirerapids", "bfloat16") == "AMX");
+    CHECK(isa_of("x86-64-linux-avx2-avx512-avx512_zen4-avx512_sapphirerapids", "float32") == "AVX-512");
     CHECK(isa_of("x86-64-linux-sse41-avx-f16c-fma-avx2", "float32") == "AVX2");
     CHECK(isa_of("x86-64-linux-sse41-avx", "float32") == "AVX");
     CHECK(isa_of("x86-64-linux-sse41", "float32") == "SSE2");

@@ -24,9 +24,9 @@ struct PanelCoordinates {
 
     explicit PanelCoordinates(const Tiles &tiles) : tiles(tiles), tile_rows(tiles.rows) {}
 
-    /// A reduction as equal chunks of whole blocks.
+    /// A reduction as equal chunks of whole blocks of steps.
     EqualParts depth_chunks(const Expr &extent) const {
-        return {ceil_div(extent, tiles.vector), tiles.depth / tiles.vector};
+        return {ceil_div(extent, tiles.steps()), tiles.depth / tiles.steps()};
     }
     Expr padded_blocks(const Expr &extent) const {
         const EqualParts chunks = depth_chunks(extent);
@@ -34,7 +34,7 @@ struct PanelCoordinates {
     }
     /// The steps that a reduction over `extent` runs over.
     Expr padded(const Expr &extent) const {
-        return padded_blocks(extent) * tiles.vector;
+        return padded_blocks(extent) * tiles.steps();
     }
     Expr row_tiles(const Expr &seq) const {
         return ceil_div(seq, tiles.rows);
@@ -84,6 +84,17 @@ struct PanelCoordinates {
     }
     Element in_tile(const Expr &row_in_tile, const Expr &tile) const {
         return {lane, block, batch, row_in_tile, tile, block * tiles.vector + lane, tile * tiles.rows + row_in_tile};
+    }
+
+    /// The same where the channels are the steps of a left operand, which has blocks of its own.
+    Element in_steps(const Expr &row_in_tile, const Expr &tile) const {
+        Element e = in_tile(row_in_tile, tile);
+        if (tiles.steps() != tiles.vector) {
+            e.channel = block * tiles.steps() + lane;
+            e.lane = lane % tiles.vector;
+            e.block = block * (tiles.steps() / tiles.vector) + lane / tiles.vector;
+        }
+        return e;
     }
 
     /// The rows of a sequence in chunks: its row blocks.

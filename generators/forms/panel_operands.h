@@ -21,7 +21,7 @@ struct PanelOperands : PanelCoordinates {
         std::function<Expr(Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch)> at;
         bool rows_first = false;     // the dimensions of func begin with row_in_tile, lane
         bool widened = false;        // func is float32 of bfloat16, for schedules that widen a block at a time
-        Halide::Func unpaired = {};  // transposed_rows() before they are put together in pairs
+        Halide::Func unpaired = {};  // transposed_rows() before they are put together as the product needs them
         Quantised quantised = {};    // where it multiplies weights in int8
         /// The values of the operand before they are quantised.
         Halide::Func values() const {
@@ -31,16 +31,16 @@ struct PanelOperands : PanelCoordinates {
             return quantised.largest.defined();
         }
     };
-    /// A step of a product, in a block of `vector` steps. `block` stays one factor in each index: of row() / 2, Halide
+    /// A step of a product, in a block of `steps`. `block` stays one factor in each index: of row() / 2, Halide
     /// doesn't see how many pairs a product needs that ends early, and pads them to a whole chunk.
     struct Step {
         Expr block, in_block;
-        int vector;
+        int steps;
         Expr row() const {
-            return block * vector + in_block;
+            return block * steps + in_block;
         }
         Expr pair() const {
-            return block * (vector / 2) + in_block / 2;
+            return block * (steps / 2) + in_block / 2;
         }
         Expr odd() const {
             return in_block % 2;

@@ -6,7 +6,7 @@ namespace aft {
 
 /// The form of a product that follows Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication":
 /// operands in panels that a register tile of `rows` x two vectors or more walks along.
-///   Left operands  (lane, row_in_tile, block, tile): tiles of rows; in a tile, blocks of `vector` steps with the steps
+///   Left operands  (lane, row_in_tile, block, tile): tiles of rows; in a tile, blocks of `steps` with the steps
 ///     innermost. Rows are copied in whole vectors, and with a block unrolled every broadcast has a constant offset.
 ///   Right operands (lane, step, panel): the columns of a register tile side by side, step after step. One right
 ///     operand has panels of two vectors; a pair of them (K and V, numerator and denominator) has one vector each, so
@@ -22,8 +22,6 @@ public:
     const Kept kept;
     const WholeWindow is_whole;
 
-    /// A reduction that ends early does so after a multiple of these steps.
-    static constexpr int steps_per_test = 4;
     /// Reductions run over whole chunks, past the last row of their operands.
     static constexpr bool pads_reductions = true;
 
@@ -55,7 +53,7 @@ public:
     Input input(const Halide::Func &x, const Expr &hidden, const Expr &seq) {
         const Halide::Func padded =
             Halide::BoundaryConditions::constant_exterior(x, 0.0f, {{0, hidden}, {0, seq}, {Expr(), Expr()}});
-        const Expr value = padded(block * tiles.vector + lane, tile * tiles.rows + row_in_tile, batch);
+        const Expr value = padded(block * tiles.steps() + lane, tile * tiles.rows + row_in_tile, batch);
         const Expr last_tile = row_tiles(seq) - 1;
         if (kept == Kept::int8) {
             Halide::Func values = stage("input_rows");
@@ -69,7 +67,7 @@ public:
     }
     Left rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
-        f(lane, row_in_tile, block, tile, batch) = multiplied(values(in_tile(row_in_tile, tile)));
+        f(lane, row_in_tile, block, tile, batch) = multiplied(values(in_steps(row_in_tile, tile)));
         return {f, [f](Expr lane, Expr row_in_tile, Expr block, Expr tile, Expr batch) {
                     return factor(f(lane, row_in_tile, block, tile, batch));
                 }};
@@ -84,10 +82,15 @@ public:
         return quantised(name + "_units", f, channels, row_tiles(seq) - 1);
     }
     /// The same for values that lie side by side in memory from row to row: (row_in_tile, lane, block, tile, batch),
-    /// and in pairs (odd, row_in_tile, lane / 2, block, tile, batch).
+    /// and in pairs (odd, row_in_tile, lane / 2, block, tile, batch). A matrix unit needs them as rows() has them.
     Left transposed_rows(const std::string &name, const Values &values) {
         Halide::Func f = stage(name);
-        f(row_in_tile, lane, block, tile, batch) = values(in_tile(row_in_tile, tile));
+        f(row_in_tile, lane, block, tile, batch) = values(in_steps(row_in_tile, tile));
+        if (tiles.has_matrix_unit) {
+            Left left = rows(name + "_rows", [&](const Element &) { return f(row_in_tile, lane, block, tile, batch); });
+            left.unpaired = f;
+            return left;
+        }
         if (kept == Kept::pairs) {
             Halide::Func pairs = stage(name + "_pairs");
             pairs(odd, row_in_tile, pair, block, tile, batch) =
@@ -212,7 +215,7 @@ public:
     Product product_of_chunks(const std::string &name, const Left &left, const std::vector<Right> &rights,
                               const Expr &steps, int chunk_rows, const EndOfTile &end, const ChunkFactor &factor) {
         EqualParts chunks(steps, chunk_rows);
-        chunks.length = chunk_rows / tiles.vector;
+        chunks.length = chunk_rows / tiles.steps();
         return product(name, left, rights, chunks, end, factor);
     }
 
@@ -255,7 +258,7 @@ public:
     }
     /// A matrix that every sample shares, as a left operand.
     void pack_left_matrix(Halide::Func packed, const Matrix &matrix) const {
-        const Expr value = stored(matrix(block * tiles.vector + lane, tile * tiles.rows + row_in_tile));
+        const Expr value = stored(matrix(block * tiles.steps() + lane, tile * tiles.rows + row_in_tile));
         if (tiles.rows_first) {
             packed(row_in_tile, lane, block, tile) = value;
         } else {
@@ -293,7 +296,7 @@ private:
     }
     Product product(const std::string &name, const Left &left, const std::vector<Right> &rights,
                     const EqualParts &chunks, const EndOfTile &end, const ChunkFactor &factor) {
-        const int steps = end ? steps_per_test : tiles.vector, parts = tiles.vector / steps;
+        const int steps = end ? tiles.steps_per_test() : tiles.steps(), parts = tiles.steps() / steps;
         const auto reduction = [&](const std::string &suffix) {
             return Halide::RDom({{0, steps}, {0, parts}, {0, chunks.length}}, name + suffix);
         };
@@ -320,7 +323,7 @@ private:
             std::vector<Expr> result;
             for (const Right &right : rights) {
                 result.push_back(left.at(step, row_in_tile, b, tile, batch) *
-                                 right.at(lane, Step{b, step, tiles.vector}, block, tile, batch));
+                                 right.at(lane, Step{b, step, tiles.steps()}, block, tile, batch));
             }
             return Halide::Tuple(result);
         };
@@ -347,10 +350,10 @@ private:
         if (end) {
             p.ends_early = true;
             p.partial_k = reduction("_partial_k");
-            p.k.where(p.k.z * tiles.vector + p.k.y * steps < end(tile, block, batch));
-            p.partial_k.where((chunk * chunks.length + p.partial_k.z) * tiles.vector + p.partial_k.y * steps <
+            p.k.where(p.k.z * tiles.steps() + p.k.y * steps < end(tile, block, batch));
+            p.partial_k.where((chunk * chunks.length + p.partial_k.z) * tiles.steps() + p.partial_k.y * steps <
                               end(tile, block, batch));
-            p.chunk.where(p.chunk * chunks.length * tiles.vector < end(tile, block, batch));
+            p.chunk.where(p.chunk * chunks.length * tiles.steps() < end(tile, block, batch));
         }
         p.first(lane, row_in_tile, tile, block, batch) += terms(p.k, 0);
         p.sums(lane, row_in_tile, tile, block, batch) =

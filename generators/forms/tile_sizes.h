@@ -12,7 +12,7 @@ enum class Kept {
 
 /// Sizes of the panel form; the schedule chooses them (schedules/tiles.h).
 struct Tiles {
-    int vector;       // lanes of a panel of a pair, and steps per block of a left operand
+    int vector;       // lanes of a panel of a pair
     int width;        // lanes of a panel that stands alone
     int rows;         // rows of a tile
     int depth;        // longest chunk of a reduction; 0: reductions aren't cut
@@ -21,6 +21,17 @@ struct Tiles {
 
     /// Whether two steps of a product are one sum. Of integers on RISC-V, Halide 21 makes casts that LLVM refuses.
     bool adds_pairs = true;
+    /// Whether a matrix unit multiplies pairs of steps, block by block (schedules/matrix_unit.h).
+    bool has_matrix_unit = false;
+
+    /// Steps of a block of a left operand: two vectors of pairs are a row of the matrix unit.
+    int steps() const {
+        return has_matrix_unit ? 2 * vector : vector;
+    }
+    /// A reduction that ends early does so after a multiple of these steps.
+    int steps_per_test() const {
+        return has_matrix_unit ? steps() : 4;
+    }
 
     int panel_lanes(int operands) const {
         return operands == 1 ? width : vector;

@@ -59,13 +59,7 @@ public:
             .reorder(gradients.any.x, gradients.any.z, gradients.any.y, tile)
             .atomic()
             .vectorize(gradients.any.x);
-        gradients.rows.func.compute_root()
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile)
-            .parallel(form.tile)
-            .parallel(form.batch);
+        schedule_steps(gradients.rows.func.compute_root().parallel(form.tile).parallel(form.batch));
 
         gradients.steps.compute_root().vectorize(form.tile, tiles.vector).parallel(form.batch);
         Func by_step = gradients.sources.func;

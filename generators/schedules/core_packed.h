@@ -27,12 +27,8 @@ public:
             mean.chunk_factors.compute_at(y, job).bound(form.lane, 0, tiles.vector).vectorize(form.lane);
         }
         schedule_quotients(core, y, in);
-        mean.weights.func.compute_at(y, job)
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .reorder(form.lane, form.row_in_tile, form.block, form.tile)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile);
+        schedule_steps(
+            mean.weights.func.compute_at(y, job).reorder(form.lane, form.row_in_tile, form.block, form.tile));
         schedule_weights(mean.factors, mean.weights.func, Halide::LoopLevel(y, job), in);
     }
 
@@ -42,11 +38,7 @@ public:
         schedule_rows(y, in);
         schedule_quotients(core, y, in);
         schedule_band(mean, Halide::LoopLevel(y, y.args().back()), Halide::LoopLevel(y, job));
-        mean.weights.func.bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .reorder(form.lane, form.row_in_tile, form.block, form.tile)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile);
+        schedule_steps(mean.weights.func.reorder(form.lane, form.row_in_tile, form.block, form.tile));
     }
 
     void schedule(Core<Panels, Pooled> &core, const Halide::Func &y, const CoreInputs &in) {

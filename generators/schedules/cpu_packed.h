@@ -155,15 +155,12 @@ private:
             schedule_left(layer.gated, in.projected, tiles_per_block(in));
         }
         Panels::Product *sums = layer.mean.target_sums();
-        gated.compute_root()
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .split(form.block, job, form.block, tiles.panel_blocks() * panels_per_job(in.hidden), guard)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, form.batch)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile)
-            .parallel(job)
-            .parallel(form.batch);
+        schedule_steps(gated.compute_root()
+                           .split(form.block, job, form.block,
+                                  step_blocks(tiles.panel_blocks()) * panels_per_job(in.hidden), guard)
+                           .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, form.batch)
+                           .parallel(job)
+                           .parallel(form.batch));
         schedule_product(layer.query);
         layer.query.sums.compute_at(gated, job);
         if (sums) {
@@ -181,13 +178,10 @@ private:
             schedule_left_at(layer.gated, in.projected, y, job);
         }
         Panels::Product *sums = layer.mean.target_sums();
-        gated.compute_at(y, job)
-            .bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .split(form.block, group, form.block, sums ? knobs.target_group : tiles.panel_blocks(), guard)
-            .reorder(form.lane, form.row_in_tile, form.tile, form.block, group, form.batch)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile);
+        schedule_steps(gated.compute_at(y, job)
+                           .split(form.block, group, form.block,
+                                  step_blocks(sums ? knobs.target_group : tiles.panel_blocks()), guard)
+                           .reorder(form.lane, form.row_in_tile, form.tile, form.block, group, form.batch));
         schedule_product(layer.query);
         layer.query.sums.compute_at(gated, group);
         if (sums) {

@@ -54,8 +54,14 @@ protected:
             f.compute_at(p.sums, tile_loop).store_in(Halide::MemoryType::Register);
             bound(f);
             tile_of(f);
-            const Halide::RVar part("part");
+            const bool in_tiles = tiles.has_matrix_unit && !p.left.rows_first;
+            const Halide::RVar part(in_tiles ? MatrixUnit::loop : "part");
             f.update().fuse(k.y, k.z, part);
+            if (in_tiles) {  // the loops that MatrixUnit looks for
+                f.store_in(Halide::MemoryType::Stack);
+                f.update().reorder(k.x, form.lane, form.row_in_tile, part);
+                continue;
+            }
             if (p.in_pairs) {  // the pattern of the instruction that adds two products
                 const Halide::RVar odd("odd_step"), pair("step_pair");
                 f.update().split(k.x, pair, odd, 2).reorder(odd, form.lane, form.row_in_tile, pair, part);
@@ -65,12 +71,12 @@ protected:
                     f.update().unroll(odd);
                 }
                 tile_of(f.update());
-                f.update().unroll(pair, p.ends_early ? Panels::steps_per_test / 2 : knobs.unrolled_steps);
+                f.update().unroll(pair, p.ends_early ? tiles.steps_per_test() / 2 : knobs.unrolled_steps);
                 continue;
             }
             f.update().reorder(form.lane, form.row_in_tile, k.x, part);
             tile_of(f.update());
-            f.update().unroll(k.x, p.ends_early ? Panels::steps_per_test : knobs.unrolled_steps);
+            f.update().unroll(k.x, p.ends_early ? tiles.steps_per_test() : knobs.unrolled_steps);
             if (p.left.widened) {
                 widen_left(p, f, tile_loop);
             }
@@ -106,6 +112,18 @@ protected:
     }
 
     // ---- operands that a call makes
+    /// The innermost loops of a left operand, over the steps and the rows of a block.
+    Func schedule_steps(Func left) const {
+        return left.bound(form.lane, 0, tiles.steps())
+            .bound(form.row_in_tile, 0, tiles.rows)
+            .vectorize(form.lane, tiles.vector)
+            .unroll(form.lane)
+            .unroll(form.row_in_tile);
+    }
+    /// Its blocks that are so many blocks of channels.
+    int step_blocks(int channel_blocks) const {
+        return std::max(channel_blocks * tiles.vector / tiles.steps(), 1);
+    }
     /// The loop over the rows of columns, or over pairs of them.
     Var row_of(const Panels::Columns &columns) const {
         return columns.in_pairs ? form.pair : form.row;
@@ -129,6 +147,15 @@ protected:
     /// written: with a step of all tiles, the lines that are half full would push each other out of the cache.
     void schedule_transposed(const Panels::Left &left) const {
         Func rows = left.func, unpaired = left.unpaired;
+        if (!left.rows_first) {  // transposed block by block
+            schedule_steps(rows.reorder(form.lane, form.row_in_tile, form.tile, form.block));
+            unpaired.compute_at(rows, form.tile)
+                .bound(form.row_in_tile, 0, tiles.rows)
+                .bound_extent(form.lane, tiles.steps())
+                .vectorize(form.row_in_tile)
+                .store_in(Halide::MemoryType::Stack);
+            return;
+        }
         const bool in_pairs = form.kept == Kept::pairs;
         const Var step = in_pairs ? form.pair : form.lane, group("step_group");
         rows.bound(form.row_in_tile, 0, tiles.rows)
@@ -183,12 +210,8 @@ protected:
 
     // ---- the stages at both ends
     Func schedule_input(Func input, const Halide::Expr &inputs) const {
-        return input.bound(form.lane, 0, tiles.vector)
-            .bound(form.row_in_tile, 0, tiles.rows)
-            .bound(form.block, 0, form.padded_blocks(inputs))
-            .reorder(form.lane, form.row_in_tile, form.block, form.tile, form.batch)
-            .vectorize(form.lane)
-            .unroll(form.row_in_tile);
+        return schedule_steps(input.bound(form.block, 0, form.padded_blocks(inputs))
+                                  .reorder(form.lane, form.row_in_tile, form.block, form.tile, form.batch));
     }
     /// A left operand of `inputs` steps in the job that multiplies it.
     void schedule_left_at(const Panels::Left &left, const Halide::Expr &inputs, const Func &y, const Var &job) const {

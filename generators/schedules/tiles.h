@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../forms/panels.h"
+#include "matrix_unit.h"
 
 #include <algorithm>
 
@@ -30,6 +31,11 @@ inline bool multiplies_bfloat16(const Halide::Target &target) {
     return target.features_any_of({T::AVX512_Zen4, T::AVX512_Zen5, T::AVX512_SapphireRapids});
 }
 
+/// Whether it multiplies whole tiles of them (AMX).
+inline bool has_matrix_unit(const Halide::Target &target) {
+    return target.has_feature(Halide::Target::AVX512_SapphireRapids);
+}
+
 inline Kept kept_as(Storage storage, const Halide::Target &target) {
     switch (storage) {
         case Storage::float32: return Kept::float32;
@@ -56,6 +62,8 @@ inline Kept kept_as(Storage storage, const Halide::Target &target) {
 /// row block is one tile, so that its keys and values fit shared memory.
 ///
 /// Two steps at a time: an even number of rows, so that the window of every tile begins with the first of two.
+/// A matrix unit has tiles of up to 16 rows. Two of them, for the two vectors of a right panel, share what is loaded of
+/// a left operand. Four sums at a time are no faster: the unit then waits for the second-level cache as long.
 inline Tiles tiles_for(Device device, const Halide::Target &target, Kept kept, const TileRequest &request) {
     const int vector = target.natural_vector_size<float>();
     Tiles tiles{vector, 2 * vector, 6, 256, 24, false};
@@ -69,6 +77,10 @@ inline Tiles tiles_for(Device device, const Halide::Target &target, Kept kept, c
     } else if (tiles.vector == 16) {
         tiles.rows = kept == Kept::pairs ? 12 : 11;
         tiles.block_rows = 13;
+    }
+    tiles.has_matrix_unit = device == Device::cpu && kept == Kept::pairs && has_matrix_unit(target);
+    if (tiles.has_matrix_unit) {
+        tiles.rows = MatrixUnit::most_rows;
     }
     tiles.width = request.or_default(request.panel_vectors * vector, tiles.width);
     tiles.rows = request.or_default(request.rows, tiles.rows);

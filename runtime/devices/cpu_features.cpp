@@ -5,6 +5,10 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif (defined(__aarch64__) || defined(__riscv)) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -32,6 +36,18 @@ bool saves_tiles() {
     unsigned low = 0, high = 0;
     asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (low >> 17 & 3) == 3;
+}
+
+/// Whether this process may use them. Linux wants to be asked once, for all threads: without, the first instruction of
+/// AMX ends the process.
+bool may_use_tiles() {
+#if defined(__linux__) && defined(__x86_64__)
+    constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    static const bool granted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    return granted;
+#else
+    return true;
+#endif
 }
 
 /// Halide's words for x86 features. Halide takes a word for the first CPU that had the feature (src/CodeGen_X86.cpp),
@@ -67,7 +83,7 @@ std::vector<CpuFeature> cpu_features() {
         {"avx512_cannonlake", cannonlake},
         {"avx512_zen4", zen4},
         {"avx512_zen5", zen4 && avxvnni},
-        {"avx512_sapphirerapids", zen4 && avxvnni && amx && saves_tiles()},
+        {"avx512_sapphirerapids", zen4 && avxvnni && amx && saves_tiles() && may_use_tiles()},
     };
 }
 #undef AFT_CPU_HAS
