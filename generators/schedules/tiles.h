@@ -62,8 +62,8 @@ inline Kept kept_as(Storage storage, const Halide::Target &target) {
 /// row block is one tile, so that its keys and values fit shared memory.
 ///
 /// Two steps at a time: an even number of rows, so that the window of every tile begins with the first of two.
-/// A matrix unit has tiles of up to 16 rows. Two of them, for the two vectors of a right panel, share what is loaded of
-/// a left operand. Four sums at a time are no faster: the unit then waits for the second-level cache as long.
+/// A matrix unit has tiles of up to 16 rows. Two tiles of sums, for the two vectors of a right panel, share what is
+/// loaded of a left operand.
 inline Tiles tiles_for(Device device, const Halide::Target &target, Kept kept, const TileRequest &request) {
     const int vector = target.natural_vector_size<float>();
     Tiles tiles{vector, 2 * vector, 6, 256, 24, false};
