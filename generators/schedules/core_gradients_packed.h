@@ -32,8 +32,7 @@ public:
     }
 
     /// Each sample begins with its operands. A job makes a row block of targets, some panels of sources after the
-    /// other, and adds one sample after the other. So it reads the biases, and writes their gradients, in long pieces
-    /// of a row: one line of a cache of each row in turn takes up to 1.3 times as long.
+    /// other, and adds one sample after the other.
     template<template<typename> class Factors>
     void schedule(BiasGradientsOf<Panels, Factors> &gradients, const Func &bias, const BiasGradientInputs &in) {
         const Halide::LoopLevel root = Halide::LoopLevel::root();
@@ -82,15 +81,16 @@ public:
         Func(bias)
             .split(target, form.tile, form.row_in_tile, tiles.rows, guard)
             .split(source, form.block, form.lane, tiles.width, guard)
-            .split(form.block, group, form.block, panels_at_once(), guard)
+            .split(form.block, panels, form.block, panels_at_once(tiles.width), guard)
             .split(form.tile, job, row_tile, per_job, guard)
-            .reorder(form.lane, form.row_in_tile, form.block, row_tile, group, job, bias.args()[2])
+            .reorder(form.lane, form.row_in_tile, form.block, row_tile, panels, job, bias.args()[2])
             .vectorize(form.lane, tiles.vector)
             .unroll(form.lane)
             .unroll(form.row_in_tile)
             .parallel(job)
             .parallel(bias.args()[2]);
-        gradients.total.compute_at(bias, group).reorder(form.lane, form.row_in_tile, form.block, form.tile, form.batch);
+        gradients.total.compute_at(bias, panels)
+            .reorder(form.lane, form.row_in_tile, form.block, form.tile, form.batch);
         gradients.total.update().reorder(form.lane, form.row_in_tile, form.block, form.tile, gradients.sample,
                                          form.batch);
         schedule_product(gradients.sums);
@@ -160,7 +160,7 @@ private:
     void schedule_both(Gradients &gradients, const Func &dq, const Func &d, const GradientInputs &in) {
         schedule_stored(d, tiles.vector, JobsOf::row_tiles,
                         tiles_per_block(in.sources, in.targets, in.projected, in.batch));
-        gradients.both.func.compute_at(d, row_tile)
+        gradients.both.func.compute_at(d, form.block)
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
             .bound_extent(form.tile, 1)
@@ -170,7 +170,7 @@ private:
             .unroll(form.row_in_tile)
             .store_in(Halide::MemoryType::Stack);
         schedule_product(gradients.sums);
-        gradients.sums.sums.compute_at(d, form.block);
+        gradients.sums.sums.compute_at(d, panels);
         const Halide::LoopLevel sample(d, d.args().back());
         schedule_scaled(gradients.targets, sample, in);
         gradients.doubtful.compute_at(sample)
@@ -236,10 +236,6 @@ private:
             .parallel(batch);
     }
     static constexpr int rows_of_a_job = 256;
-    /// 256 bytes of a row, at least a panel.
-    int panels_at_once() const {
-        return std::max(64 / tiles.width, 1);
-    }
 };
 
 }  // namespace aft

@@ -13,7 +13,7 @@ public:
     using PackedProducts::PackedProducts;
 
     /// A sample begins with the exponentials of its keys. One job makes a row block of it: the weights of its targets
-    /// for every source, then the sums of one block of channels after the other and, tile by tile, the gated quotients.
+    /// for every source, then the sums of some blocks of channels and, tile by tile, the gated quotients.
     /// With few targets a job makes blocks of channels of a sample instead, from the exponentials of their keys on.
     void schedule(Core<Panels, Certified> &core, const Halide::Func &y, const CoreInputs &in) {
         Certified<Panels> &mean = core.mean;
@@ -118,11 +118,11 @@ protected:
     // Whose sums one loop over rows makes, in registers, from four neighbouring lines of a row.
     static constexpr int blocks_at_once = 4;
 
-    /// The sums of a block of channels, then tile by tile the gated quotients.
+    /// The sums of some blocks of channels, then tile by tile the gated quotients.
     template<template<typename> class Mean>
     void schedule_quotients(Core<Panels, Mean> &core, const Halide::Func &y, const CoreInputs &in) {
         Mean<Panels> &mean = core.mean;
-        core.gated.func.compute_at(y, short_sequences ? form.tile : row_tile)
+        core.gated.func.compute_at(y, short_sequences ? form.tile : form.block)
             .bound(form.lane, 0, tiles.vector)
             .bound(form.row_in_tile, 0, tiles.rows)
             .bound_extent(form.tile, 1)
@@ -133,11 +133,11 @@ protected:
             .store_in(Halide::MemoryType::Stack)
             .specialize(is_sigmoid(in));
         schedule_product(mean.sums);
-        mean.sums.sums.compute_at(y, form.block);
+        mean.sums.sums.compute_at(y, short_sequences ? form.block : panels);
 
         // Halide skips a stage whose only use is in a select, by a condition that is known before the loop around it:
-        // the doubtful tiles of a block of channels are known before the first of them is computed.
-        mean.doubtful.compute_at(y, form.block);
+        // the doubtful tiles of these blocks are known before the first of them is computed.
+        mean.doubtful.compute_at(y, short_sequences ? form.block : panels);
         mean.doubtful.update()
             .reorder(mean.of_tile.x, mean.of_tile.y, form.tile)
             .atomic()

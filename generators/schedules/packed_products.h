@@ -244,6 +244,11 @@ protected:
         in_lane.update().vectorize(form.lane);
         return largest.bound(form.row_in_tile, 0, tiles.rows);
     }
+    /// Panels whose sums are made before a tile stores them: 256 bytes of a row, or one panel. So rows are read and
+    /// written in long pieces: one line of a cache of each row in turn takes up to 1.3 times as long.
+    static int panels_at_once(int width) {
+        return std::max(64 / width, 1);
+    }
     /// The loops of stored rows, guarded at their right and lower edge: tiles of rows, and panels of `width` lanes. A
     /// job is `pieces` of one of them.
     enum class JobsOf { row_tiles, panels };
@@ -253,28 +258,26 @@ protected:
         y.split(row, form.tile, form.row_in_tile, tiles.rows, guard)
             .split(channel, form.block, form.lane, width, guard);
         if (of_rows) {
-            y.split(form.tile, job, row_tile, pieces, guard);
+            y.split(form.tile, job, row_tile, pieces, guard)
+                .split(form.block, panels, form.block, panels_at_once(width), guard)
+                .reorder(form.lane, form.row_in_tile, form.block, row_tile, panels, job, batch);
         } else {
-            y.split(form.block, job, form.block, pieces, guard);
+            y.split(form.block, job, form.block, pieces, guard)
+                .reorder(form.lane, form.row_in_tile, form.tile, form.block, job, batch);
         }
-        y.reorder(form.lane, form.row_in_tile, of_rows ? row_tile : form.tile, form.block, job, batch)
-            .vectorize(form.lane, tiles.vector)
-            .unroll(form.lane)
-            .unroll(form.row_in_tile)
-            .parallel(job)
-            .parallel(batch);
+        y.vectorize(form.lane, tiles.vector).unroll(form.lane).unroll(form.row_in_tile).parallel(job).parallel(batch);
     }
     void schedule_output(Func y, Panels::Product &output, JobsOf jobs, const Halide::Expr &pieces) {
         schedule_stored(y, tiles.width, jobs, pieces);
         schedule_product(output);
-        output.sums.compute_at(y, form.block);
+        output.sums.compute_at(y, jobs == JobsOf::row_tiles ? panels : form.block);
     }
 
     const Panels &form;
     const Tiles &tiles;
     const PackedKnobs knobs;
     const bool short_sequences;
-    Var job{"job"}, row_tile{"row_tile"};  // loops of stored rows
+    Var job{"job"}, panels{"panels"}, row_tile{"row_tile"};  // loops of stored rows
 };
 
 }  // namespace aft
