@@ -133,7 +133,7 @@ std::vector<Isa> isas() {
     if (__builtin_cpu_supports("avx512bf16")) {  // of kernels that keep bfloat16 alone
         found.push_back({"AVX512-BF16", 32 * chains, bfloat16_loop_avx512});
     }
-    if (missing_cpu_features("avx512_sapphirerapids").empty()) {
+    if (missing_cpu_features("avx512_sapphirerapids").empty() && may_use_matrix_unit()) {
         found.push_back({"AMX", 16 * 32 * 16, bfloat16_loop_amx});
     }
 #elif defined(__aarch64__)

@@ -38,18 +38,6 @@ bool saves_tiles() {
     return (low >> 17 & 3) == 3;
 }
 
-/// Whether this process may use them. Linux wants to be asked once, for all threads: without, the first instruction of
-/// AMX ends the process.
-bool may_use_tiles() {
-#if defined(__linux__) && defined(__x86_64__)
-    constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-    static const bool granted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-    return granted;
-#else
-    return true;
-#endif
-}
-
 /// Halide's words for x86 features. Halide takes a word for the first CPU that had the feature (src/CodeGen_X86.cpp),
 /// and LLVM then uses the other instructions of that CPU too. The words of later CPUs imply those of earlier ones, as
 /// in Halide.
@@ -83,7 +71,7 @@ std::vector<CpuFeature> cpu_features() {
         {"avx512_cannonlake", cannonlake},
         {"avx512_zen4", zen4},
         {"avx512_zen5", zen4 && avxvnni},
-        {"avx512_sapphirerapids", zen4 && avxvnni && amx && saves_tiles() && may_use_tiles()},
+        {"avx512_sapphirerapids", zen4 && avxvnni && amx && saves_tiles()},
     };
 }
 #undef AFT_CPU_HAS
@@ -164,6 +152,16 @@ bool is_neutral(std::string_view word) {
 }
 
 }  // namespace
+
+bool may_use_matrix_unit() {
+#if defined(__linux__) && defined(__x86_64__)
+    constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    static const bool granted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    return granted;
+#else
+    return true;
+#endif
+}
 
 std::vector<std::string_view> words_of(std::string_view target) {
     std::vector<std::string_view> words;

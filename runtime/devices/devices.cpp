@@ -63,13 +63,16 @@ std::string version(int number) {
 
 }  // namespace
 
-std::string obstacle(const DriverDevice &device, const std::string &target) {
+std::string obstacle(const DriverDevice &device, const std::string &target, std::string_view storage) {
     if (!device.problem.empty()) {
         return device.problem;
     }
     const std::string missing = missing_cpu_features(target);
     if (!missing.empty()) {
         return "this CPU lacks " + missing;
+    }
+    if (storage == "bfloat16" && has_word(target, "avx512_sapphirerapids") && !may_use_matrix_unit()) {
+        return "the operating system refuses the registers of AMX";
     }
     if (!device.byte_problem.empty() && has_word(target, "vk_int8")) {
         return device.byte_problem;

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace aft {
@@ -16,8 +17,9 @@ std::vector<std::string> device_apis();
 /// targets.
 std::vector<DriverDevice> find_devices(const std::string &api, const std::vector<std::string> &targets);
 
-/// Why a device can't run code for a Halide target, "has compute capability 7.0, not 8.0"; empty when it can.
-std::string obstacle(const DriverDevice &device, const std::string &target);
+/// Why a device can't run code for a Halide target, "has compute capability 7.0, not 8.0"; empty when it can. storage:
+/// of the kernel (KernelInfo::storage).
+std::string obstacle(const DriverDevice &device, const std::string &target, std::string_view storage = "float32");
 
 /// The order of devices(): GPUs, the CPU, drivers that run on the CPU, APIs without a device.
 bool is_preferred(const Device &a, const Device &b);

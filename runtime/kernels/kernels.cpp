@@ -57,10 +57,10 @@ MinimumExtents minimum_extents(const halide_filter_metadata_t &call) {
 }
 
 /// Why no device of this machine can run a kernel; empty when one can.
-std::string reason(const std::string &api, const std::string &target) {
+std::string reason(const std::string &api, const std::string &target, std::string_view storage) {
     std::string first;
     for (const DriverDevice &device : devices_of(api)) {
-        const std::string why_not = obstacle(device, target);
+        const std::string why_not = obstacle(device, target, storage);
         if (why_not.empty()) {
             return "";
         }
@@ -155,7 +155,7 @@ bool is_autoscheduled(const KernelInfo &kernel) {
 
 KernelInfo kernel_info(const KernelRow &row) {
     const halide_filter_metadata_t &call = *row.call.metadata();
-    KernelInfo info = kernel_info(row, call.target, reason(row.api, call.target));
+    KernelInfo info = kernel_info(row, call.target, reason(row.api, call.target, row.storage));
     info.minimum = minimum_extents(call);
     return info;
 }

@@ -164,11 +164,11 @@ Selection with_kernel(const Wish &wish, const Kernel &kernel, const DriverDevice
         // There is one, or the kernel wouldn't be usable.
         const std::vector<DriverDevice> &devices = devices_of(info.api);
         device = &*std::find_if(devices.begin(), devices.end(), [&](const DriverDevice &candidate) {
-            return obstacle(candidate, info.target).empty();
+            return obstacle(candidate, info.target, info.storage).empty();
         });
     } else if (device->info.api != info.api) {
         throw ConfigError(who + " is for " + info.api + ", not for device " + device->info.id);
-    } else if (const std::string why_not = obstacle(*device, info.target); !why_not.empty()) {
+    } else if (const std::string why_not = obstacle(*device, info.target, info.storage); !why_not.empty()) {
         throw ConfigError(who + " can't run on device " + device->info.id + ": " + why_not);
     }
     return {device, demand.storage, {{&kernel, every_length(info, demand.config)}}, {}, true};
@@ -196,7 +196,7 @@ Selection on_device(const DriverDevice &device, const Demand &demand) {
             selection.passed_over.push_back({&kernel, "comes after " + before + ", which runs for every shape"});
             continue;
         }
-        std::string why_not = obstacle(device, info.target);
+        std::string why_not = obstacle(device, info.target, info.storage);
         why_not = why_not.empty() ? judge(info, demand).reason : why_not;
         if (!why_not.empty()) {
             if (!is_candidate) {
