@@ -61,8 +61,10 @@ private:
     Expr target_of(const Element &e) const {
         return min(e.row, this->in.targets - 1);
     }
+    /// Rounded, as a kernel that saves more of a target would fuse other operations, and have other bits.
     Expr sum(const Element &e, int i) const {
-        return sums(e, i) + factors.outside(target_of(e), e.batch) * (*outside)(e, min(e.tile, last_tile()))[i];
+        return this->in.rounded(sums(e, i) +
+                                factors.outside(target_of(e), e.batch) * (*outside)(e, min(e.tile, last_tile()))[i]);
     }
     Expr sees_none(const Element &e) const {
         return e.row >= this->in.targets || factors.sees_none(target_of(e), e.batch);
