@@ -31,7 +31,7 @@ private:
     using Halide::Internal::IRMutator::visit;
 
     enum Dimension { row, lane, step };
-    /// What stands in the outer loop.
+    /// The loops and the sums within the outer loop.
     struct Product {
         struct Loop {
             std::string name;

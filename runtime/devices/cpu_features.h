@@ -14,7 +14,7 @@ std::vector<std::string_view> words_of(std::string_view target);
 std::string missing_cpu_features(const std::string &target);
 
 /// Whether this process may use the matrix unit of Sapphire Rapids (AMX). Linux wants to be asked for its registers,
-/// once for all threads, and refuses where a thread's alternate stack for signals is too small for them: without its
+/// once for all threads, and refuses where a thread's alternate stack for signals is too small for them. Without its
 /// leave, the first instruction of the unit ends the process.
 bool may_use_matrix_unit();
 
