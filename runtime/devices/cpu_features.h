@@ -13,9 +13,9 @@ std::vector<std::string_view> words_of(std::string_view target);
 /// part of a GPU kernel.
 std::string missing_cpu_features(const std::string &target);
 
-/// Whether this process may use the matrix unit of Sapphire Rapids (AMX). Linux wants to be asked for its registers,
-/// once for all threads, and refuses where a thread's alternate stack for signals is too small for them. Without its
-/// leave, the first instruction of the unit ends the process.
+/// Whether this process may use the matrix unit of Sapphire Rapids (AMX). Requests its registers of Linux, once for all
+/// threads. Linux refuses where a thread's alternate stack for signals is too small for them; the first instruction of
+/// the unit would then end the process.
 bool may_use_matrix_unit();
 
 }  // namespace aft
