@@ -1,3 +1,6 @@
+#include "devices/cpu_features.h"
+#include "devices/devices.h"
+#include "faults.h"
 #include "halide/halide.h"
 #include "kernels/device.h"
 #include "reference/problem.h"
@@ -11,6 +14,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 #include <thread>
 
@@ -43,6 +47,24 @@ std::vector<KernelInfo> device_kernels() {
 }
 
 }  // namespace
+
+#ifdef __x86_64__
+TEST_CASE("kernels in bfloat16 for a matrix unit are refused where the system refuses its registers", "[devices]") {
+    const std::string target = "x86-64-linux-avx512_sapphirerapids";
+    const DriverDevice cpu = find_devices("cpu", {"x86-64-linux"}).front();
+    const bool has_unit = missing_cpu_features(target).empty();
+    {
+        const SystemFault refusal(SystemCall::arch_prctl, ENOSPC);
+        CHECK_FALSE(may_use_matrix_unit());
+        CHECK(refusal.failures() == 1);
+        if (has_unit) {
+            CHECK(obstacle(cpu, target, "bfloat16") == "the operating system refuses the registers of AMX");
+            CHECK(obstacle(cpu, target, "float32").empty());
+        }
+    }
+    CHECK((may_use_matrix_unit() || !has_unit));
+}
+#endif
 
 TEST_CASE("every device has an id of its own and says why it can't be used", "[devices]") {
     std::set<std::string> ids;

@@ -22,7 +22,7 @@ public:
 };
 
 /// Calls of the system that the tests make fail.
-enum class SystemCall { write, fsync, renameat, pread, getrandom, pthread_create };
+enum class SystemCall { write, fsync, renameat, pread, getrandom, pthread_create, arch_prctl };
 
 /// While it lives, the library's calls fail with `error`, after `good` that don't.
 class SystemFault {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <pthread.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace {
@@ -26,7 +27,7 @@ struct Plan {
         return error;
     }
 };
-Plan plans[6];
+Plan plans[7];
 std::atomic<int> most_bytes{std::numeric_limits<int>::max()};
 std::atomic<void (*)()> before_writes{nullptr};
 std::atomic<std::uint64_t> same_number{0};
@@ -51,6 +52,7 @@ int __real_fsync(int file);
 int __real_renameat(int from_folder, const char *from, int to_folder, const char *to);
 ssize_t __real_pread(int file, void *data, std::size_t bytes, off_t begin);
 ssize_t __real_getrandom(void *data, std::size_t bytes, unsigned flags);
+long __real_syscall(long number, ...);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
 
 ssize_t __wrap_write(int file, const void *data, std::size_t bytes) {
@@ -83,6 +85,15 @@ ssize_t __wrap_getrandom(void *data, std::size_t bytes, unsigned flags) {
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
     const int error = plan_of(aft::SystemCall::pthread_create).next();
     return error ? error : __real_pthread_create(thread, attributes, start, argument);
+}
+/// The library makes no call with more arguments.
+long __wrap_syscall(long number, long first, long second) {
+#ifdef SYS_arch_prctl
+    if (number == SYS_arch_prctl && fails(aft::SystemCall::arch_prctl)) {
+        return -1;
+    }
+#endif
+    return __real_syscall(number, first, second);
 }
 }
 

@@ -156,8 +156,7 @@ bool is_neutral(std::string_view word) {
 bool may_use_matrix_unit() {
 #if defined(__linux__) && defined(__x86_64__)
     constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-    static const bool granted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-    return granted;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 #else
     return true;
 #endif
