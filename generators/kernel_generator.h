@@ -79,6 +79,9 @@ protected:
     Kept kept() const {
         return kept_as(storage, this->get_target());
     }
+    bool has_matrix_unit() const {
+        return uses_matrix_unit(device, this->get_target(), kept());
+    }
     bool has_largest() const {
         return storage == Storage::int8;
     }
@@ -86,8 +89,7 @@ protected:
     /// Rows of a tile of a transposed left operand are read side by side, in whole vectors. A block is as long as one
     /// of others.
     void set_rows_of_transposed() {
-        if (tile_rows == 0 && schedule_name == Schedule::packed &&
-            !(kept() == Kept::pairs && has_matrix_unit(this->get_target()))) {
+        if (tile_rows == 0 && schedule_name == Schedule::packed && !has_matrix_unit()) {
             const bool is_wide = this->get_target().template natural_vector_size<float>() == 16;
             tile_rows.set(is_wide ? 8 : 4);
             block_rows.set(is_wide ? 18 : 36);
@@ -159,7 +161,7 @@ protected:
         if (this->get_target().arch == Halide::Target::RISCV) {
             pipeline.add_custom_lowering_pass(new VectorConditions);
         }
-        if (has_matrix_unit(this->get_target())) {
+        if (has_matrix_unit()) {
             pipeline.add_custom_lowering_pass(new MatrixUnit);
         }
         return pipeline;

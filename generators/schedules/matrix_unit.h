@@ -145,7 +145,7 @@ private:
             std::swap(left, right);
         }
         return {tile(product, left->name, left->index, row, step), tile(product, right->name, right->index, step, lane),
-                tile(product, store->name, store->index, row, lane)};
+                tile(product, store->name, substitute(product.lets, store->index), row, lane)};
     }
     /// The load of a factor (forms/bfloat16.h).
     static const Load *bfloat16(const Expr &factor) {
@@ -158,12 +158,11 @@ private:
                      Dimension inner) {
         using namespace Halide::Internal;
         const auto at = [&](int o, int i) {
-            Values values = product.lets;
+            Values values;
             for (const Dimension d : {row, lane, step}) {
                 values[product.loops[d].name] = d == outer ? o : d == inner ? i : 0;
             }
-            // Twice: the values of lets have the loops' variables.
-            return simplify(substitute(values, substitute(product.lets, index)));
+            return simplify(substitute(values, index));
         };
         const bool pairs = outer == step;
         const Expr first = at(0, 0), stride = simplify(at(pairs ? 2 : 1, 0) - first);
@@ -212,19 +211,21 @@ private:
     static Stmt in_tiles(const For *op, const Product &product) {
         using namespace Halide::Internal;
         const int rows = product.extent(row), steps = product.extent(step);
-        const Tile left = operands(product, product.stores.front()).left;
+        std::vector<Operands> all;
+        for (const Store *store : product.stores) {
+            all.push_back(operands(product, store));
+        }
+        const Tile &left = all.front().left;
         const Expr left_tile = Variable::make(operand_type(), unique_name("left_tile"));
         const Expr zero =
             intrinsic(Sums::type(), "tile_zero", {Halide::cast<int16_t>(rows), Halide::cast<int16_t>(row_bytes)});
         std::vector<Sums> registers;
         std::vector<Stmt> before, inside, after;
-        for (const Store *store : product.stores) {
-            const Operands of_store = operands(product, store);
-            _halide_user_assert(of_store.left.name == left.name && equal(of_store.left.first, left.first))
+        for (const auto &[own_left, right, to] : all) {
+            _halide_user_assert(own_left.name == left.name && equal(own_left.first, left.first))
                 << "products of one loop have different left operands\n";
             for (int first = 0; first < product.extent(lane); first += lanes) {
-                const Sums sums{unique_name(store->name + ".tile")};
-                const Tile &right = of_store.right, &to = of_store.sums;
+                const Sums sums{unique_name(to.name + ".tile")};
                 registers.push_back(sums);
                 before.push_back(sums.hold(zero));
                 inside.push_back(sums.hold(intrinsic(Sums::type(), "tile_matmul",

@@ -31,11 +31,6 @@ inline bool multiplies_bfloat16(const Halide::Target &target) {
     return target.features_any_of({T::AVX512_Zen4, T::AVX512_Zen5, T::AVX512_SapphireRapids});
 }
 
-/// Whether it multiplies whole tiles of them (AMX).
-inline bool has_matrix_unit(const Halide::Target &target) {
-    return target.has_feature(Halide::Target::AVX512_SapphireRapids);
-}
-
 inline Kept kept_as(Storage storage, const Halide::Target &target) {
     switch (storage) {
         case Storage::float32: return Kept::float32;
@@ -43,6 +38,11 @@ inline Kept kept_as(Storage storage, const Halide::Target &target) {
         case Storage::int8: break;
     }
     return Kept::int8;
+}
+
+/// Whether the target multiplies whole tiles of such operands (AMX).
+inline bool uses_matrix_unit(Device device, const Halide::Target &target, Kept kept) {
+    return device == Device::cpu && kept == Kept::pairs && target.has_feature(Halide::Target::AVX512_SapphireRapids);
 }
 
 /// The tiles of a target. The register tile is rows x two vectors: its accumulators plus the two vectors of a right
@@ -78,7 +78,7 @@ inline Tiles tiles_for(Device device, const Halide::Target &target, Kept kept, c
         tiles.rows = kept == Kept::pairs ? 12 : 11;
         tiles.block_rows = 13;
     }
-    tiles.has_matrix_unit = device == Device::cpu && kept == Kept::pairs && has_matrix_unit(target);
+    tiles.has_matrix_unit = uses_matrix_unit(device, target, kept);
     if (tiles.has_matrix_unit) {
         tiles.rows = MatrixUnit::most_rows;
     }
