@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: all bench test test-torch test-cpus test-aarch64 test-riscv64 test-windows test-wasm check-targets \
         test-valgrind sanitize fuzz tune bench-check bench-baseline bench-scaling bench-peers bench-avx2 bench-training \
-        bench-stages atlas gpu-bundle install wheel docs \
+        bench-stages atlas gpu-bundle install package wheel docs \
         kernels-page configure setup format lint clean help
 
 # All that is installed: the library and the tool.
@@ -117,6 +117,10 @@ PREFIX := /usr/local
 install: all
 	$(CMAKE) --install build$(if $(filter release ci,$(PRESET)),,/$(PRESET)) --prefix "$(PREFIX)"
 
+# The installed tree as a .tar.gz and a .deb.
+package: all
+	.venv/bin/cpack --config build$(if $(filter release ci,$(PRESET)),,/$(PRESET))/CPackConfig.cmake -B build/packages
+
 # ARGS are options of pip, e.g. make wheel ARGS='-C cmake.define.AFT_TARGETS=host'
 wheel:
 	scripts/wheel $(ARGS)
@@ -170,6 +174,7 @@ help:
 	@echo 'make bench-training  compare steps of training with PyTorch: build/bench/training/peers.md'
 	@echo 'make gpu-bundle      pack tests and benchmark for a machine with a GPU: build/aft-gpu-bundle.tar.xz'
 	@echo 'make install         install library, headers and tool below PREFIX=/usr/local, or DESTDIR and PREFIX'
+	@echo 'make package         the same as a .tar.gz and a .deb: build/packages'
 	@echo 'make wheel           build the Python package for every x86-64 CPU with SSE4.1: build/wheels'
 	@echo 'make docs            build the documents and the reference of the headers as a site: build/docs/index.html'
 	@echo 'make kernels-page    list the kernels of generators/kernels.cmake in docs/kernels.md'

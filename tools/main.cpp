@@ -46,6 +46,7 @@ int run(int argc, char **argv) {
     }
     CLI::App app(fmt::format("Attention-free transformer layers ({}) as ahead-of-time compiled Halide kernels.",
                              fmt::join(titles, ", ")));
+    app.allow_windows_style_options(false);  // a path may begin with a slash
     app.name("aft");
     app.set_version_flag("--version", "aft " AFT_VERSION);
     app.footer("\nExample:\n  aft run model.safetensors --layer full --input in.safetensors --output out.safetensors\n"
