@@ -8,7 +8,7 @@ CMAKE := .venv/bin/cmake
 BENCH_VENV := build/bench-venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: all bench test test-torch test-cpus test-aarch64 test-riscv64 test-windows test-wasm check-targets \
+.PHONY: all bench test test-torch test-cpus test-aarch64 test-riscv64 test-windows test-wasm test-recipes check-targets \
         test-valgrind sanitize fuzz tune bench-check bench-baseline bench-scaling bench-peers bench-avx2 bench-training \
         bench-stages atlas gpu-bundle install package wheel docs \
         kernels-page configure setup format lint clean help
@@ -86,6 +86,10 @@ test-cpus:
 test-aarch64 test-riscv64 test-windows test-wasm: test-%:
 	scripts/test-cross $* $(CMAKE_FLAGS)
 
+test-recipes: configure
+	$(CMAKE) --build --preset $(PRESET) --target aft_generator
+	scripts/test-recipes build "$$(sed -n 's/^Halide_DIR:PATH=//p' build/CMakeCache.txt)"
+
 check-targets:
 	scripts/setup llvm lld
 	$(CMAKE) --preset release -B build/host -DAFT_DEVICES=cpu -DAFT_BUILD_BENCH=OFF
@@ -159,6 +163,7 @@ help:
 	@echo 'make test-riscv64    the same for riscv64 with vectors of 128 bits: build/riscv64'
 	@echo 'make test-windows    the same for x86-64 Windows by MinGW-w64 and Wine: build/windows'
 	@echo 'make test-wasm       the same for WebAssembly by Emscripten, Node.js and Chromium, with a page: build/wasm'
+	@echo 'make test-recipes    make packages of Conan, and build and run the examples against them: build/recipes-test'
 	@echo 'make check-targets   generate kernels for macOS, iOS, Android, Windows and wasm, and check the objects'
 	@echo 'make sanitize        run the tests with the sanitizers for memory, undefined behaviour and threads: build/asan, build/tsan'
 	@echo 'make test-valgrind   run the kernels and the readers of files in memcheck: build/valgrind'
