@@ -3,6 +3,7 @@
 # PEERS_FLAGS are options of bench/peers/compare.py, e.g. make bench-peers PEERS_FLAGS=--quick
 
 PRESET := release
+BUILD = build$(if $(filter release ci,$(PRESET)),,/$(PRESET))
 CMAKE := .venv/bin/cmake
 # Has the libraries that bench-check compares the kernels with.
 BENCH_VENV := build/bench-venv
@@ -88,7 +89,7 @@ test-aarch64 test-riscv64 test-windows test-wasm: test-%:
 
 test-recipes: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_generator
-	scripts/test-recipes build "$$(sed -n 's/^Halide_DIR:PATH=//p' build/CMakeCache.txt)"
+	scripts/test-recipes $(BUILD) "$$(sed -n 's/^Halide_DIR:PATH=//p' $(BUILD)/CMakeCache.txt)"
 
 check-targets:
 	scripts/setup llvm lld
@@ -119,11 +120,11 @@ gpu-bundle: setup
 PREFIX := /usr/local
 
 install: all
-	$(CMAKE) --install build$(if $(filter release ci,$(PRESET)),,/$(PRESET)) --prefix "$(PREFIX)"
+	$(CMAKE) --install $(BUILD) --prefix "$(PREFIX)"
 
 # The installed tree as a .tar.gz and a .deb.
 package: all
-	.venv/bin/cpack --config build$(if $(filter release ci,$(PRESET)),,/$(PRESET))/CPackConfig.cmake -B build/packages
+	.venv/bin/cpack --config $(BUILD)/CPackConfig.cmake -B build/packages
 
 # ARGS are options of pip, e.g. make wheel ARGS='-C cmake.define.AFT_TARGETS=host'
 wheel:
@@ -131,7 +132,7 @@ wheel:
 
 lint: configure
 	$(CMAKE) --build --preset $(PRESET) --target aft_pipelines
-	scripts/lint build$(if $(filter release ci,$(PRESET)),,/$(PRESET))
+	scripts/lint $(BUILD)
 
 docs:
 	scripts/setup doxygen doxygen-awesome-css

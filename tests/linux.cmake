@@ -2,7 +2,8 @@
 
 # The system's calls that tests make fail.
 target_link_options(aft_tests PRIVATE
-                    LINKER:--wrap=write,--wrap=fsync,--wrap=renameat,--wrap=pread,--wrap=getrandom,--wrap=pthread_create,--wrap=syscall)
+                    LINKER:--wrap=write,--wrap=fsync,--wrap=renameat,--wrap=pread,--wrap=getrandom
+                    LINKER:--wrap=pthread_create,--wrap=syscall)
 
 # A CUDA driver for machines without one: ptx/README.md.
 set(fake_cuda_folder ${CMAKE_CURRENT_BINARY_DIR}/fake_cuda)

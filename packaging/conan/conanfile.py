@@ -71,7 +71,6 @@ class Aft(ConanFile):
         cmake.build(target="aft_package")
 
     def package(self):
-        copy(self, "LICENSE", self.source_folder, pathlib.Path(self.package_folder) / "licenses")
         CMake(self).install()
 
     def package_info(self):
