@@ -18,7 +18,7 @@ public:
     void schedule(CertifiedScan<Exact> &scan, Func y, Func next_state) {
         schedule_totals(scan);
         schedule_means(scan, y);
-        whole_vectors(scan.exact_mean.compute_at(y, tile));
+        whole_vectors(scan.exact_mean.compute_at(y, tile)).bound_storage(scan.exact_mean.args()[1], scan.tile_rows);
         whole_vectors(scan.exact.sums.local.compute_at(scan.exact_mean, scan.exact_mean.args()[2]),
                       scan.exact.sums.step);
         schedule_exact(scan.exact, scan.exact_mean, scan.exact_mean.args()[1]);
@@ -120,13 +120,21 @@ private:
             .parallel(chunk);
 
         whole_vectors(scan.gated.compute_at(y, tile))
+            .bound_storage(scan.gated.args()[1], scan.tile_rows)
             .bound_extent(scan.gated.args()[2], 1)
             .bound_extent(scan.gated.args()[3], 1)
             .specialize(in.gate == 0);  // sigmoid, the usual one: without the operations of the others
         schedule_in_rows(scan.largest_key.compute_at(y, job), scan.of_window);
-        whole_vectors(scan.reference.compute_at(y, vectors));
-        whole_vectors(scan.columns.compute_at(y, vectors));
+        // By constant bounds, a job's values are in the stack, but for those whose count depends on the window: asking
+        // for memory took a tenth of a short call. Sums begin and end with a tile of rows, which may lie in two chunks.
+        const int chunks_of_sums = ScanSums::chunk_rows % rows == 0 ? 1 : 3;
+        const int rows_of_sums = chunks_of_sums * ScanSums::chunk_rows;
+        whole_vectors(scan.reference.compute_at(y, vectors)).bound_storage(scan.reference.args()[1], chunks_of_sums);
+        whole_vectors(scan.columns.compute_at(y, vectors))
+            .bound_storage(scan.columns.args()[1], rows_of_sums + scan.runs * scan.run_length)
+            .bound_storage(scan.columns.args()[2], chunks_of_sums);
         whole_vectors(scan.older.compute_at(y, vectors), scan.later);
+        scan.older.bound_storage(scan.older.args()[2], chunks_of_sums);
         schedule_doubt(scan.is_doubtful.compute_at(y, vectors), scan.of_tile.x);
         if (scan.bias.is_per_channel) {
             for (Func f : {scan.bias_maximum, scan.weights}) {
@@ -140,7 +148,9 @@ private:
 
         Halide::Var tile_of_sums("tile_of_sums");
         const Var of_sums = scan.sums.args()[1], of_run = scan.run_sums.args()[1];
-        whole_vectors(scan.sums.compute_at(y, vectors)).align_bounds(of_sums, rows);
+        whole_vectors(scan.sums.compute_at(y, vectors))
+            .align_bounds(of_sums, rows)
+            .bound_storage(of_sums, rows_of_sums);
         scan.sums.update()
             .split(of_sums, tile_of_sums, of_sums, rows)
             .reorder(scan.sums.args()[0], of_sums, scan.run, tile_of_sums)
